@@ -1,0 +1,141 @@
+"""The one relational database of the cloud: registry, ledger, events, alerts, work orders.
+
+Each module declares its own tables on `metadata` and hands `Database` a plain function that does its work in one
+transaction:
+
+    def store(connection: Connection) -> int:
+        return insert_new(connection, ledger_rows, [{...}])
+
+    added = await database.write(store)
+
+The engine is synchronous and is called on threads of its own, never on the default executor, so that a store which
+hangs in other threads cannot hold up an event. What SQLite needs (WAL, BEGIN IMMEDIATE, "on conflict do nothing") is
+known here and nowhere else.
+
+    Exception
+    └── DatabaseError        the database cannot be reached, is locked or is full: retry later
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from sqlite3 import Connection as SqliteConnection
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from sqlalchemy import BigInteger, Connection, Engine, Integer, MetaData, Table, create_engine, event
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import InterfaceError, OperationalError
+
+T = TypeVar("T")
+
+BUSY_TIMEOUT_MS = 10_000
+READERS = 4
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+RowId = BigInteger().with_variant(Integer, "sqlite")
+"""Type of a generated row number: SQLite generates numbers only for INTEGER."""
+
+
+class DatabaseError(Exception):
+    """The database cannot be reached, is locked or is full; the same call may succeed later."""
+
+
+class Database:
+    """A pool of connections to one database, used from the event loop.
+
+    `url` is an SQLAlchemy URL, such as `sqlite:////var/lib/anlan/cloud.db`. No connection is made before first use.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url: URL = make_url(url)
+        self.engine: Engine = create_engine(self.url)
+        one_writer = self.engine.dialect.name == "sqlite"
+        if one_writer:
+            event.listen(self.engine, "connect", _configure_sqlite)
+            event.listen(self.engine, "begin", _begin_sqlite)
+        self._writers = ThreadPoolExecutor(1 if one_writer else READERS, thread_name_prefix="database-write")
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="database-read")
+
+    @classmethod
+    def at(cls, path: Path) -> Self:
+        """The SQLite database in the file `path`."""
+        return cls(f"sqlite:///{path}")
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` in one transaction that may write; commit when it returns, roll back when it raises.
+
+        Cancelling the caller does not stop work that has begun: it still commits or rolls back as a whole.
+        Raises DatabaseError.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._writers, self.write_now, work)
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` on one consistent view of the database; it must not write. Raises DatabaseError."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self.read_now, work)
+
+    def write_now(self, work: Callable[[Connection], T]) -> T:
+        """`write` for code that runs without an event loop, such as the command line."""
+        try:
+            with self.engine.begin() as connection:
+                return work(connection)
+        except (OperationalError, InterfaceError) as error:
+            raise self._unusable(error) from error
+
+    def read_now(self, work: Callable[[Connection], T]) -> T:
+        """`read` for code that runs without an event loop."""
+        try:
+            with self.engine.connect().execution_options(reads_only=True) as connection:
+                return work(connection)
+        except (OperationalError, InterfaceError) as error:
+            raise self._unusable(error) from error
+
+    def close(self) -> None:
+        """Wait for work that has begun, then close every connection."""
+        self._writers.shutdown()
+        self._readers.shutdown()
+        self.engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _unusable(self, error: OperationalError | InterfaceError) -> DatabaseError:
+        return DatabaseError(f"database {self.url.render_as_string(hide_password=True)}: {error.orig}")
+
+
+def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
+    """Insert the rows whose key is not there yet; return how many were new ("on conflict do nothing")."""
+    if not rows:
+        return 0
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    return connection.execute(dialect.insert(table).on_conflict_do_nothing(), list(rows)).rowcount
+
+
+def _configure_sqlite(connection: SqliteConnection, _record: object) -> None:
+    connection.isolation_level = None  # the driver must not begin transactions of its own: _begin_sqlite does
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")  # a receipt makes the gateway forget: what it says must be on disk
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A deferred transaction that reads, then writes, fails under contention whatever the busy timeout says.
+    reads_only = connection.get_execution_options().get("reads_only", False)
+    connection.exec_driver_sql("BEGIN DEFERRED" if reads_only else "BEGIN IMMEDIATE")

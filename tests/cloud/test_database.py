@@ -1,0 +1,77 @@
+"""The database: one transaction per piece of work, safe between threads and processes."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Column, Connection, ForeignKey, Integer, MetaData, String, Table, func, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from cloud.database import Database, DatabaseError, insert_new
+
+tables = MetaData()
+parents = Table("parents", tables, Column("name", String, primary_key=True), Column("number", Integer, nullable=False))
+children = Table("children", tables, Column("parent", ForeignKey(parents.c.name), primary_key=True))
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    with Database.at(tmp_path / "test.db") as database:
+        database.write_now(tables.create_all)
+        yield database
+
+
+def count_parents(connection: Connection) -> int:
+    return connection.scalar(select(func.count()).select_from(parents)) or 0
+
+
+async def test_work_that_raises_leaves_nothing_behind(database: Database) -> None:
+    """A transaction is all or nothing."""
+
+    def fail(connection: Connection) -> None:
+        connection.execute(insert(parents).values(name="a", number=1))
+        raise LookupError("half way")
+
+    with pytest.raises(LookupError):
+        await database.write(fail)
+    assert await database.read(count_parents) == 0
+
+
+async def test_insert_new_ignores_what_is_there(database: Database) -> None:
+    """A row that is there is neither changed nor counted."""
+    await database.write(lambda c: insert_new(c, parents, [{"name": "a", "number": 1}]))
+    rows = [{"name": "a", "number": 2}, {"name": "b", "number": 3}]
+    assert await database.write(lambda c: insert_new(c, parents, rows)) == 1
+    found = await database.read(lambda c: c.execute(select(parents).order_by(parents.c.name)).all())
+    assert [tuple(row) for row in found] == [("a", 1), ("b", 3)]
+    assert await database.write(lambda c: insert_new(c, parents, [])) == 0
+
+
+async def test_foreign_keys_are_checked(database: Database) -> None:
+    """A child without its parent is refused."""
+    with pytest.raises(IntegrityError):
+        await database.write(lambda c: c.execute(insert(children).values(parent="nobody")))
+
+
+async def test_read_then_write_from_two_connections_loses_no_update(tmp_path: Path) -> None:
+    """Two processes that read a number and write it back plus one never fail and never overwrite each other."""
+    path = tmp_path / "two.db"
+
+    def add_one(connection: Connection) -> None:
+        number = connection.scalar(select(parents.c.number))
+        assert number is not None
+        connection.execute(parents.update().values(number=number + 1))
+
+    with Database.at(path) as one, Database.at(path) as other:
+        one.write_now(tables.create_all)
+        await one.write(lambda c: c.execute(insert(parents).values(name="a", number=0)))
+        await asyncio.gather(*(database.write(add_one) for _ in range(20) for database in (one, other)))
+        assert await one.read(lambda c: c.scalar(select(parents.c.number))) == 40
+
+
+async def test_unusable_file_is_named(tmp_path: Path) -> None:
+    """A database that cannot be opened is named in the error."""
+    unable = pytest.raises(DatabaseError, match=r"absent/x\.db: unable to open database file")
+    with Database.at(tmp_path / "absent" / "x.db") as database, unable:
+        await database.read(count_parents)
