@@ -1,0 +1,1 @@
+"""One module per device protocol, each behind the same small seam."""

@@ -1,0 +1,1 @@
+"""Data only: device profiles, quantities, event classes, gateway examples."""

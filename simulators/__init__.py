@@ -1,0 +1,1 @@
+"""Simulated devices, scenarios, replays and the demo."""
