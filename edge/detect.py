@@ -1,0 +1,192 @@
+"""Pure: one detector per device and rule turns readings into revisions of events.
+
+A sample is a reading flagged 1, 2 or 3. Missing (9) and failed (4) readings neither confirm, clear nor withdraw.
+
+========== ==================================================================================================
+revision   made when
+========== ==================================================================================================
+suspect    the first sample over the threshold
+confirmed  the run of samples over the threshold reached the rule's ``samples`` and lasted its ``hold``. Revision 1
+           where one sample is enough
+withdrawn  a suspect's next sample is not over the threshold; the next crossing is a new event
+updated    the peak moved by a tenth since the last revision, at most once a minute
+ended      a sample at least ``clear_hold`` after the first one of an unbroken run of clear samples. A sample that is
+           not clear breaks the run: crossings within the hold are one event
+========== ==================================================================================================
+
+A reading flagged 3 (suspect) never blocks an alarm and never raises one alone: a run of nothing but 3s needs one
+sample more. All times are those of the samples, so a replay gives the same events.
+
+*Over* and *clear* by comparison: ``at_least``: value >= threshold, value < clear; ``below``: value < threshold,
+value >= clear; ``equals``: value == threshold, value != threshold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from edge.contract.messages import MAX_EVENT_READINGS, Event, EventState, Severity
+from edge.contract.readings import Flag, Reading
+
+UPDATE_STEP = 0.1  # of the last peak sent
+UPDATE_EVERY_MS = 60_000
+FIRST_READINGS = 16  # kept from the beginning of an event; the rest of the 64 are its latest
+
+
+class Rule(Struct, frozen=True, kw_only=True):
+    """A threshold on one point of one device, with its persistence and its hysteresis."""
+
+    name: str
+    version: int
+    class_code: str
+    severity: Severity
+    point: str
+    unit: str
+    comparison: Literal["at_least", "below", "equals"]
+    threshold: float
+    clear: float  # equal to the threshold: no hysteresis
+    samples: int = 1
+    hold_ms: int = 0
+    clear_hold_ms: int = 0
+
+    def is_over(self, value: float) -> bool:
+        """Say whether the value meets the rule's condition."""
+        if self.comparison == "at_least":
+            return value >= self.threshold
+        if self.comparison == "below":
+            return value < self.threshold
+        return value == self.threshold
+
+    def is_clear(self, value: float) -> bool:
+        """Say whether the value is on the safe side of the hysteresis."""
+        if self.comparison == "at_least":
+            return value < self.clear
+        if self.comparison == "below":
+            return value >= self.clear
+        return value != self.threshold
+
+
+class OpenEvent(Struct, kw_only=True):
+    """All a detector remembers; nothing of it exists while no event is open."""
+
+    event: Event  # the last revision made
+    readings: list[Reading]  # those that made the event, the first and the latest
+    peak: float | int
+    run: int  # samples over the threshold in a row, counted until the event is confirmed
+    trusted: bool  # at least one of them was not flagged 3
+    clear_since: int | None = None  # first of the present run of clear samples
+
+
+class Detector:
+    """Feeds on the readings of one point of one device, in the order in which they were taken."""
+
+    def __init__(self, rule: Rule, *, gateway: str, device: str, new_id: Callable[[], str]) -> None:
+        """Start with no event open; ``new_id`` gives 32 hexadecimal digits, new each time."""
+        self.rule = rule
+        self.gateway = gateway
+        self.device = device
+        self._new_id = new_id
+        self.open: OpenEvent | None = None
+
+    @property
+    def key(self) -> str:
+        """Name of this detector's state, unique within the gateway."""
+        return f"{self.device}/{self.rule.name}"
+
+    def state(self) -> dict[str, Any] | None:
+        """Return the open event as plain values that JSON can carry, None when none is open."""
+        return None if self.open is None else msgspec.to_builtins(self.open)
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on with an open event; raises msgspec.ValidationError for a state that is not ours."""
+        self.open = msgspec.convert(state, OpenEvent)
+
+    def feed(self, reading: Reading) -> Event | None:
+        """Take the next reading; return the revision it made, if any."""
+        if reading.value is None or reading.flag == Flag.FAIL:
+            return None
+        over = self.rule.is_over(reading.value)
+        if self.open is None:
+            return self._begin(reading, reading.value) if over else None
+        self._remember(self.open, reading, reading.value)
+        if self.open.event.state is EventState.SUSPECT:
+            return self._judge(self.open, reading) if over else self._finish(self.open, reading, EventState.WITHDRAWN)
+        return self._follow(self.open, reading, reading.value)
+
+    def _begin(self, reading: Reading, value: float | int) -> Event:
+        event = Event(
+            gateway=self.gateway,
+            id=self._new_id(),
+            revision=0,
+            state=EventState.SUSPECT,
+            class_code=self.rule.class_code,
+            device=self.device,
+            point=self.rule.point,
+            severity=self.rule.severity,
+            began_at=reading.taken_at,
+            updated_at=reading.taken_at,
+            unit=self.rule.unit,
+            threshold=self.rule.threshold,
+            rule=self.rule.name,
+            rule_version=self.rule.version,
+        )
+        self.open = OpenEvent(event=event, readings=[reading], peak=value, run=0, trusted=False)
+        return self._judge(self.open, reading) or self._revise(self.open, reading, EventState.SUSPECT)
+
+    def _judge(self, open_event: OpenEvent, reading: Reading) -> Event | None:
+        """Count one more sample over the threshold; confirm when there are enough."""
+        open_event.run += 1
+        open_event.trusted |= reading.flag != Flag.SUSPECT
+        enough = open_event.run >= self.rule.samples + (not open_event.trusted)
+        if enough and reading.taken_at - open_event.event.began_at >= self.rule.hold_ms:
+            return self._revise(open_event, reading, EventState.CONFIRMED)
+        return None
+
+    def _follow(self, open_event: OpenEvent, reading: Reading, value: float | int) -> Event | None:
+        """Watch a confirmed event for its end, or for a change worth telling."""
+        if not self.rule.is_clear(value):
+            open_event.clear_since = None
+        elif open_event.clear_since is None or reading.taken_at < open_event.clear_since:
+            open_event.clear_since = reading.taken_at  # also where the gateway's clock was set back
+        if open_event.clear_since is not None:
+            if reading.taken_at - open_event.clear_since >= self.rule.clear_hold_ms:
+                return self._finish(open_event, reading, EventState.ENDED)
+            return None
+        if self._is_notable(open_event, reading.taken_at):
+            return self._revise(open_event, reading, EventState.UPDATED)
+        return None
+
+    def _is_notable(self, open_event: OpenEvent, now: int) -> bool:
+        last = open_event.event
+        if last.value is None or now - last.updated_at < UPDATE_EVERY_MS:
+            return False
+        moved = abs(open_event.peak - last.value)
+        return moved > 0 and moved >= UPDATE_STEP * abs(last.value)
+
+    def _remember(self, open_event: OpenEvent, reading: Reading, value: float | int) -> None:
+        if len(open_event.readings) == MAX_EVENT_READINGS:
+            del open_event.readings[FIRST_READINGS]
+        open_event.readings.append(reading)
+        worst = min if self.rule.comparison == "below" else max
+        open_event.peak = worst(open_event.peak, value)
+
+    def _revise(self, open_event: OpenEvent, reading: Reading, state: EventState) -> Event:
+        ended = state in (EventState.ENDED, EventState.WITHDRAWN)
+        open_event.event = msgspec.structs.replace(
+            open_event.event,
+            revision=open_event.event.revision + 1,
+            state=state,
+            updated_at=reading.taken_at,
+            ended_at=reading.taken_at if ended else None,
+            value=open_event.peak,
+            readings=list(open_event.readings),
+        )
+        return open_event.event
+
+    def _finish(self, open_event: OpenEvent, reading: Reading, state: EventState) -> Event:
+        self.open = None
+        return self._revise(open_event, reading, state)
