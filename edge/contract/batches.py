@@ -1,0 +1,412 @@
+"""A batch: the readings of one gateway over a short time, as one table per device.
+
+A table has a row for each time and a column for each point, and travels column by column, because the values of one
+point resemble each other. Its body is MessagePack; inside, numbers are *planes*: first all lowest bytes, then all
+second bytes, and so on, so that the slow high bytes lie together and compress to almost nothing. ``docs/contract.md``
+describes every field.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from array import array
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from enum import StrEnum
+from itertools import accumulate, islice, pairwise
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from edge.contract.envelope import (
+    MAX_READINGS,
+    Body,
+    Header,
+    check_gateway,
+    from_msgpack,
+    open_body,
+    pack_body,
+)
+from edge.contract.readings import EARLIEST, LATEST, ContractError, Flag, Id, Reading, check_value
+
+MAX_TABLES = 1024
+MAX_POINTS = 512
+MAX_CELLS = 4 * MAX_READINGS  # rows x points over all tables, where report by exception leaves most of them empty
+
+
+class ClockState(StrEnum):
+    """How far the gateway's clock can be trusted."""
+
+    SYNCHRONISED = "synchronised"
+    FREE_RUNNING = "free-running"
+    UNKNOWN = "unknown"
+
+
+class Column(Struct, frozen=True):
+    """One point of a table.
+
+    ``flags`` holds one byte a row, 0 where the row has no reading of this point; empty where the whole table passes.
+    ``values`` holds, in row order, one number for each row flagged 1 to 4; ``tests`` one mask for each row flagged
+    other than 0 and 1.
+    """
+
+    point: str
+    values: list[float] | list[int]
+    flags: bytes = b""
+    tests: list[int] = []
+
+
+class Table(Struct, frozen=True):
+    """The readings of one device: one row a time, strictly ascending, one column a point."""
+
+    device: str
+    kind: str
+    times: list[int]
+    columns: list[Column]
+
+    def rows(self) -> Iterator[tuple[int, list[Reading]]]:
+        """Give each row as its time and the readings taken then."""
+        cells = [_cells(self.device, column, self.times) for column in self.columns]
+        for taken_at, row in zip(self.times, zip(*cells, strict=True), strict=True):
+            yield taken_at, [reading for reading in row if reading is not None]
+
+
+class Batch(Struct, frozen=True, kw_only=True):
+    """What a gateway took over a short time, under one configuration and one state of its clock."""
+
+    gateway: str
+    config_hash: str
+    clock: ClockState
+    clock_since: int | None = None
+    tables: list[Table]
+
+    @classmethod
+    def of(
+        cls,
+        readings: Iterable[Reading],
+        *,
+        gateway: str,
+        config_hash: str,
+        clock: ClockState,
+        kinds: Mapping[str, str],
+        clock_since: int | None = None,
+    ) -> Batch:
+        """Arrange readings, in any order, as tables; ``kinds`` gives the kind of each device.
+
+        Raises ContractError when two readings claim the same device, point and time.
+        """
+        by_device: defaultdict[str, dict[str, dict[int, Reading]]] = defaultdict(dict)
+        for reading in readings:
+            column = by_device[reading.device].setdefault(reading.point, {})
+            if column.setdefault(reading.taken_at, reading) is not reading:
+                raise ContractError(f"{reading.device}: {reading.point} read twice at {reading.taken_at}")
+        tables = [_table(device, kinds[device], columns) for device, columns in by_device.items()]
+        return cls(gateway=gateway, config_hash=config_hash, clock=clock, clock_since=clock_since, tables=tables)
+
+    def readings(self) -> Iterator[Reading]:
+        """Give every reading, table by table and row by row."""
+        return (reading for table in self.tables for _, row in table.rows() for reading in row)
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """The kind of each device."""
+        return {table.device: table.kind for table in self.tables}
+
+
+def _table(device: str, kind: str, columns: Mapping[str, Mapping[int, Reading]]) -> Table:
+    times = sorted({taken_at for column in columns.values() for taken_at in column})
+    made = [_column(point, column, times) for point, column in sorted(columns.items())]
+    if all(column.flags.count(Flag.PASS) == len(times) for column in made):
+        made = [Column(column.point, column.values) for column in made]
+    return Table(device, kind, times, made)
+
+
+def _column(point: str, readings: Mapping[int, Reading], times: list[int]) -> Column:
+    cells = [readings.get(taken_at) for taken_at in times]
+    return Column(
+        point,
+        [cell.value for cell in cells if cell is not None and cell.value is not None],
+        bytes(0 if cell is None else cell.flag for cell in cells),
+        [cell.tests for cell in cells if cell is not None and cell.flag != Flag.PASS],
+    )
+
+
+def _cells(device: str, column: Column, times: list[int]) -> Iterator[Reading | None]:
+    point = column.point
+    if not column.flags:
+        return (Reading(device, point, at, value) for at, value in zip(times, column.values, strict=True))
+    return _flagged_cells(device, column, times)
+
+
+_FLAGS = {int(flag): flag for flag in Flag}
+
+
+def _flagged_cells(device: str, column: Column, times: list[int]) -> Iterator[Reading | None]:
+    values, tests = iter(column.values), iter(column.tests)
+    for taken_at, flag in zip(times, column.flags, strict=True):
+        if flag == 0:
+            yield None
+        else:
+            value = None if flag == Flag.MISSING else next(values)
+            mask = 0 if flag == Flag.PASS else next(tests)
+            yield Reading(device, column.point, taken_at, value, _FLAGS[flag], mask)
+
+
+# --- numbers as planes ------------------------------------------------------------------------------------------------
+
+_WIDTHS = {1: "b", 2: "h", 4: "i", 8: "q"}
+_RAW = 0  # in place of a width: 64-bit integers as they are, for steps that themselves need more than 64 bits
+_INTEGERS, _DECIMALS, _SINGLE, _DOUBLE = 0, range(1, 8), 16, 17  # how a column is written; 1 + n: n decimals
+
+
+class _Integers(Struct, array_like=True, frozen=True):
+    width: int  # bytes of a step, or _RAW
+    first: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+    planes: bytes
+
+
+class _WireTable(Struct, array_like=True, frozen=True):
+    device: Id
+    kind: Id
+    times: _Integers
+    points: Annotated[list[Id], Meta(min_length=1, max_length=MAX_POINTS)]
+    written: bytes  # one byte a column: _INTEGERS, 1 + decimals, _SINGLE, _DOUBLE
+    flags: bytes  # column by column, empty when every reading passes
+    tests: Annotated[list[Annotated[int, Meta(ge=0, lt=2**31)]], Meta(max_length=MAX_READINGS)]
+    integers: _Integers
+    singles: bytes
+    doubles: bytes
+
+
+class _WireBatch(Struct, array_like=True, frozen=True):
+    gateway: Id
+    config_hash: Annotated[str, Meta(pattern=r"\A[0-9a-f]{1,64}\Z")]
+    clock: ClockState
+    clock_since: Annotated[int, Meta(ge=EARLIEST, le=LATEST)] | None
+    tables: Annotated[list[_WireTable], Meta(min_length=1, max_length=MAX_TABLES)]
+
+
+def _planes(numbers: array[int] | array[float]) -> bytes:
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    data = numbers.tobytes()
+    return b"".join(data[place :: numbers.itemsize] for place in range(numbers.itemsize))
+
+
+def _from_planes(planes: bytes, typecode: str, what: str) -> list[int] | list[float]:
+    numbers = array(typecode)
+    count, rest = divmod(len(planes), numbers.itemsize)
+    if rest:
+        raise ContractError(f"{what}: {len(planes)} bytes are no whole number of {numbers.itemsize}-byte values")
+    data = bytearray(len(planes))
+    for place in range(numbers.itemsize):
+        data[place :: numbers.itemsize] = planes[place * count : (place + 1) * count]
+    numbers.frombytes(data)
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers.tolist()
+
+
+def _pack_integers(values: Sequence[int]) -> _Integers:
+    if not values:
+        return _Integers(1, 0, b"")
+    steps = [after - before for before, after in pairwise(values)]
+    reach = max((step if step >= 0 else ~step for step in steps), default=0)
+    for width, typecode in _WIDTHS.items():
+        if reach < 1 << (8 * width - 1):
+            # The first value is a field of its own; a leading step of zero keeps one step a value.
+            return _Integers(width, values[0], _planes(array(typecode, [0, *steps])))
+    return _Integers(_RAW, 0, _planes(array("q", values)))
+
+
+def _unpack_integers(packed: _Integers, what: str) -> list[int]:
+    if packed.width == _RAW:
+        return _from_planes(packed.planes, "q", what)  # type: ignore[return-value]
+    if packed.width not in _WIDTHS:
+        raise ContractError(f"{what}: unknown width {packed.width}")
+    steps: list[int] = _from_planes(packed.planes, _WIDTHS[packed.width], what)  # type: ignore[assignment]
+    if not steps:
+        return []
+    steps[0] += packed.first
+    values = list(accumulate(steps))
+    if max(values) >= 2**63 or min(values) < -(2**63):
+        raise ContractError(f"{what}: an integer does not fit 64 bits")
+    return values
+
+
+# --- a batch and its bytes --------------------------------------------------------------------------------------------
+
+
+def encode_batch(batch: Batch) -> Body:
+    """Encode a batch; raises ContractError for what the contract cannot carry (sizes, NaN, bad names)."""
+    wire = _WireBatch(
+        batch.gateway, batch.config_hash, batch.clock, batch.clock_since, [_pack_table(t) for t in batch.tables]
+    )
+    data = msgspec.msgpack.encode(wire)
+    readings = _unpack(from_msgpack(data, _WireBatch, "batch"))[1]  # what we cannot read must never enter the outbox
+    return pack_body(data, readings)
+
+
+def decode_batch(payload: bytes, gateway: str) -> tuple[Header, Batch]:
+    """Read a batch that arrived under the gateway's topic, checking every field; raises ContractError."""
+    header, data = open_body(payload, "batch")
+    wire = from_msgpack(data, _WireBatch, "batch")
+    check_gateway(wire.gateway, gateway, "batch")
+    batch, readings = _unpack(wire)
+    if readings != header.readings:
+        raise ContractError(f"batch: {readings} readings, its header says {header.readings}")
+    return header, batch
+
+
+def _pack_table(table: Table) -> _WireTable:
+    integers: list[int] = []
+    singles, doubles, written = array("f"), array("d"), bytearray()
+    for column in table.columns:
+        for value in column.values:
+            check_value(value, f"{table.device}: {column.point}")
+        kind = _how_to_write(column.values, f"{table.device}: {column.point}")
+        written.append(kind)
+        if kind == _SINGLE:
+            singles.extend(column.values)
+        elif kind == _DOUBLE:
+            doubles.extend(column.values)
+        else:
+            scale = 10 ** (kind - 1) if kind else 1
+            integers.extend(column.values if kind == _INTEGERS else (round(v * scale) for v in column.values))  # type: ignore[arg-type]
+    return _WireTable(
+        table.device,
+        table.kind,
+        _pack_integers(table.times),
+        [column.point for column in table.columns],
+        bytes(written),
+        b"".join(column.flags for column in table.columns),
+        [mask for column in table.columns for mask in column.tests],
+        _pack_integers(integers),
+        _planes(singles),
+        _planes(doubles),
+    )
+
+
+def _how_to_write(values: Sequence[float], what: str) -> int:
+    """Choose the smallest writing that gives every value back bit for bit."""
+    kinds = {type(value) for value in values}
+    if kinds == {int}:
+        return _INTEGERS
+    if kinds - {float}:
+        raise ContractError(f"{what}: values of one point are all floats or all integers")
+    for kind in _DECIMALS:
+        scale = 10 ** (kind - 1)
+        if all(_is_decimal(value, scale) for value in values):
+            return kind
+    if all(abs(v) < 3.4e38 and array("f", [v])[0] == v for v in values):
+        return _SINGLE
+    return _DOUBLE
+
+
+def _is_decimal(value: float, scale: int) -> bool:
+    if value == 0:
+        return math.copysign(1, value) > 0  # an integer cannot say -0.0
+    scaled = round(value * scale) if abs(value) < 2**52 else 0
+    return abs(scaled) < 2**53 and scaled / scale == value
+
+
+def _unpack(wire: _WireBatch) -> tuple[Batch, int]:
+    names = [table.device for table in wire.tables]
+    if len(set(names)) != len(names):
+        raise ContractError("batch: a device has two tables")
+    room, readings, tables = MAX_CELLS, 0, []
+    for packed in wire.tables:
+        rows = len(packed.times.planes) // max(packed.times.width, 1)
+        room -= rows * len(packed.points)
+        if room < 0:
+            raise ContractError(f"batch: more than {MAX_CELLS} cells")
+        table, count = _unpack_table(packed)
+        readings += count
+        tables.append(table)
+    if readings > MAX_READINGS:
+        raise ContractError(f"batch: {readings} readings, at most {MAX_READINGS} are allowed")
+    batch = Batch(
+        gateway=wire.gateway,
+        config_hash=wire.config_hash,
+        clock=wire.clock,
+        clock_since=wire.clock_since,
+        tables=tables,
+    )
+    return batch, readings
+
+
+def _unpack_table(packed: _WireTable) -> tuple[Table, int]:
+    device = packed.device
+    times = _unpack_times(packed)
+    if len(set(packed.points)) != len(packed.points) or len(packed.written) != len(packed.points):
+        raise ContractError(f"{device}: each point needs one column and one writing")
+    if not packed.flags:
+        values = _unpack_values(packed, [len(times)] * len(packed.points))
+        if packed.tests:
+            raise ContractError(f"{device}: test masks, but every reading passes")
+        columns = list(map(Column, packed.points, values))
+        return Table(device, packed.kind, times, columns), len(times) * len(columns)
+    flags = _unpack_flags(packed, len(times))
+    marks = [len(column) - column.count(0) - column.count(Flag.PASS) for column in flags]
+    if sum(marks) != len(packed.tests):
+        raise ContractError(f"{device}: {len(packed.tests)} test masks for {sum(marks)} flagged readings")
+    counts = [len(column) - column.count(0) - column.count(Flag.MISSING) for column in flags]
+    tests = iter(packed.tests)
+    columns = [
+        Column(point, values, column_flags, list(islice(tests, mark)))
+        for point, values, column_flags, mark in zip(
+            packed.points, _unpack_values(packed, counts), flags, marks, strict=True
+        )
+    ]
+    return Table(device, packed.kind, times, columns), sum(len(column) - column.count(0) for column in flags)
+
+
+def _unpack_times(packed: _WireTable) -> list[int]:
+    times = _unpack_integers(packed.times, f"{packed.device}: times")
+    if not times:
+        raise ContractError(f"{packed.device}: a table without rows")
+    if times[0] < EARLIEST or times[-1] > LATEST or any(later <= earlier for earlier, later in pairwise(times)):
+        raise ContractError(f"{packed.device}: times do not ascend between the years 2000 and 2100")
+    return times
+
+
+_KNOWN_FLAGS = bytes([0, *Flag])
+
+
+def _unpack_flags(packed: _WireTable, rows: int) -> list[bytes]:
+    if len(packed.flags) != rows * len(packed.points):
+        raise ContractError(f"{packed.device}: {len(packed.flags)} flags for {rows} x {len(packed.points)} cells")
+    if packed.flags.translate(None, _KNOWN_FLAGS):
+        raise ContractError(f"{packed.device}: a flag that is none of 1, 2, 3, 4, 9")
+    return [packed.flags[at : at + rows] for at in range(0, len(packed.flags), rows)]
+
+
+def _unpack_values(packed: _WireTable, counts: list[int]) -> list[list[float] | list[int]]:
+    """Cut the three streams into columns; each stream must end exactly where its last column does."""
+    device = packed.device
+    streams: list[list[int] | list[float]] = [
+        _unpack_integers(packed.integers, f"{device}: integers"),
+        _from_planes(packed.singles, "f", f"{device}: singles"),
+        _from_planes(packed.doubles, "d", f"{device}: doubles"),
+    ]
+    if not (all(map(math.isfinite, streams[1])) and all(map(math.isfinite, streams[2]))):
+        raise ContractError(f"{device}: NaN or infinity, which is said as missing instead")
+    taken, columns = [0, 0, 0], []
+    for kind, count in zip(packed.written, counts, strict=True):
+        if kind not in _KNOWN_WRITINGS:
+            raise ContractError(f"{device}: unknown writing {kind}")
+        stream = max(kind - _SINGLE + 1, 0)
+        values = streams[stream][taken[stream] : taken[stream] + count]
+        taken[stream] += count
+        if kind in _DECIMALS:
+            scale = 10 ** (kind - 1)
+            values = [value / scale for value in values]
+        columns.append(values)
+    if taken != [len(stream) for stream in streams]:
+        raise ContractError(f"{device}: values do not match the cells that should hold one")
+    return columns
+
+
+_KNOWN_WRITINGS = frozenset({_INTEGERS, *_DECIMALS, _SINGLE, _DOUBLE})

@@ -1,0 +1,68 @@
+"""A reading: one value of one point at one time, with the flag that says whether to trust it.
+
+Times are milliseconds since 1970-01-01 UTC, everywhere.
+"""
+
+from __future__ import annotations
+
+import math
+from enum import IntEnum, IntFlag
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+ID_PATTERN = r"\A[a-z0-9][a-z0-9_-]{0,63}\Z"
+EARLIEST = 946_684_800_000  # 2000-01-01: no reading of ours is older
+LATEST = 4_102_444_800_000  # 2100-01-01
+
+Id = Annotated[str, Meta(pattern=ID_PATTERN, max_length=64)]
+TimeMs = Annotated[int, Meta(ge=EARLIEST, le=LATEST)]
+Value = float | int | None
+
+
+class ContractError(ValueError):
+    """Bytes or values that do not fit the contract; the text is one sentence for a person."""
+
+
+class Flag(IntEnum):
+    """QARTOD's summary flag of one reading."""
+
+    PASS = 1
+    NOT_EVALUATED = 2
+    SUSPECT = 3
+    FAIL = 4
+    MISSING = 9
+
+
+class Test(IntFlag):
+    """Which quality tests set the flag: a bit mask that travels with the reading."""
+
+    __test__ = False  # pytest: not a test class
+
+    NONE = 0
+    NO_ANSWER = 1  # the device did not answer in time
+    SENTINEL = 2  # the register held the profile's "no value", NaN or infinity
+    REFUSED = 4  # the device answered with an exception
+    SPAN = 8  # outside what the sensor can physically measure
+
+
+class Reading(Struct, frozen=True, gc=False):
+    """One value of one point at one time, with the flag that says whether to trust it.
+
+    ``value`` is None exactly when ``flag`` is 9 (missing); floats are finite, integers fit 64 bits.
+    """
+
+    device: Id
+    point: Id
+    taken_at: TimeMs
+    value: Value
+    flag: Flag = Flag.PASS
+    tests: Annotated[int, Meta(ge=0, lt=2**31)] = 0
+
+
+def check_value(value: Value, what: str) -> None:
+    """Refuse NaN, infinities and integers over 64 bits."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ContractError(f"{what}: {value} is not a number that can be stored")
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ContractError(f"{what}: {value} does not fit 64 bits")
