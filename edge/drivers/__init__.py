@@ -1,1 +1,84 @@
-"""One module per device protocol, each behind the same small seam."""
+"""The seam between a protocol and the agent: whoever can ``read()`` a snapshot of a device is a driver.
+
+A device that does not answer is no error here: its points are :class:`Missing`, each with the reason, because "it did
+not answer" is something the cloud must hear. Errors are sorted by what the caller must do::
+
+    DriverError
+    ├── NoAnswerError       nothing that can be trusted came back: try again
+    ├── RefusedError        the device said no in its protocol's own words: trying again changes nothing
+    ├── NotStoredError      what was received could not be committed: whoever sent it must send it again
+    └── ConfigurationError  wrong port, unreadable password file ...: a person must change the configuration
+
+The first two stay inside a driver, which turns them into :class:`Missing`.
+
+A camera is not read, it reports: :mod:`edge.drivers.camera` stands beside this seam and calls the agent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
+
+from edge.contract.clock import Clock
+from edge.contract.messages import Test
+
+
+class DriverError(Exception):
+    """Base of what goes wrong between the gateway and a device; the text says the thing, the place, what to do."""
+
+
+class NoAnswerError(DriverError):
+    """Nothing that can be trusted came back in time."""
+
+
+class RefusedError(DriverError):
+    """The device answered with an exception."""
+
+
+class NotStoredError(DriverError):
+    """What a device sent could not be committed."""
+
+
+class ConfigurationError(DriverError):
+    """Only a change of the configuration helps."""
+
+
+class Missing(NamedTuple):
+    """Why a point has no value in this snapshot: the test that says so, and the reason in plain words."""
+
+    test: Test
+    reason: str
+
+
+Words = tuple[int, ...]
+"""Raw 16-bit registers in the order of their addresses, or one 0 or 1 of a coil or discrete input."""
+
+Answer = Words | float | int | Missing
+"""Raw words (for ``edge.contract.registers`` to decode), a value in the point's own unit, or why there is neither."""
+
+
+class Snapshot(NamedTuple):
+    """One poll of one device: a single time for all its points, and an answer for each of them."""
+
+    taken_at: int
+    answers: Mapping[str, Answer]
+
+
+class Driver(Protocol):
+    """Reads one device."""
+
+    async def read(self) -> Snapshot:
+        """Poll the device once. Every point of its profile is answered; raises nothing for a silent device."""
+
+
+class Stamps:
+    """The times of one device's snapshots: now, or a millisecond later than the last where now is not later."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._last = 0
+
+    def take(self) -> int:
+        """Return the time of a value that was read this moment, in milliseconds UTC."""
+        self._last = max(self._clock.now_ms(), self._last + 1)
+        return self._last
