@@ -1,0 +1,340 @@
+"""Reading YAML files into pydantic models, with errors that a person can act on.
+
+Every problem says file, line, dotted key, reason and, where there is one, the nearest valid word:
+
+    gateway.yaml:7: devices.1.profil: unknown key (did you mean "profile"?)
+
+Errors: `ConfigError` (a `ValueError`): the person must change the file. It lists all problems found, by line.
+
+A file is read in three steps: text -> YAML nodes (they know their lines) -> plain values -> model. Model validators
+report a problem below themselves by raising `Misfit`; checks that need other files use `Document.refuse`.
+"""
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
+
+MAX_BYTES = 1024 * 1024
+MAX_DEPTH = 32
+MAX_NODES = 200_000  # after expanding aliases: a small file cannot grow without bound
+
+Key = tuple[str | int, ...]
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+class ConfigModel(BaseModel):
+    """Base of everything read from a configuration file: frozen, strict types, unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Problem(NamedTuple):
+    """One thing wrong in one file; `line` counts from 1, 0 means the file as a whole; `key` is dotted."""
+
+    path: str
+    line: int
+    key: str
+    reason: str
+
+    def __str__(self) -> str:
+        place = f"{self.path}:{self.line}" if self.line else self.path
+        return f"{place}: {self.key}: {self.reason}" if self.key else f"{place}: {self.reason}"
+
+
+class ConfigError(ValueError):
+    """A file cannot be used as it is; prints all its problems, one a line."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = sorted(set(problems))
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+class Misfit(ValueError):  # noqa: N818 -- never leaves this module: it becomes a ConfigError
+    """Raised by model validators: problems at keys relative to the model that is being checked."""
+
+    def __init__(self, problems: Sequence[tuple[Key, str]]) -> None:
+        self.problems = problems
+        super().__init__("; ".join(f"{dotted(key)}: {reason}" for key, reason in problems))
+
+
+def dotted(key: Key) -> str:
+    """`("devices", 1, "profile")` -> `devices.1.profile`."""
+    return ".".join(map(str, key))
+
+
+def nearest(word: str, choices: Iterable[str]) -> str:
+    """` (did you mean "profile"?)` when some choice is near to `word`, else an empty string."""
+    found = difflib.get_close_matches(word, list(choices), n=1)
+    return f' (did you mean "{found[0]}"?)' if found else ""
+
+
+@dataclass
+class Document:
+    """The plain values of one YAML file and where in the file each of them stands."""
+
+    path: Path
+    value: dict[str, Any]
+    lines: dict[Key, int]
+    texts: dict[Key, str] = field(default_factory=dict)  # scalars as written, by key
+
+    def validate(self, model: type[ModelT]) -> ModelT:
+        """The file as a `model`. Raises ConfigError with every problem."""
+        try:
+            return model.model_validate_json(json.dumps(self.value))
+        except ValidationError as error:
+            details = error.errors(include_url=False)
+            raise ConfigError([p for detail in details for p in _problems_of(self, model, detail)]) from None
+
+    def refuse(self, problems: Sequence[tuple[Key, str]]) -> None:
+        """Raise ConfigError when there are problems; each is (key, reason)."""
+        if problems:
+            raise ConfigError(self.problem(key, reason) for key, reason in problems)
+
+    def problem(self, key: Key, reason: str) -> Problem:
+        """A problem at `key`, on its line or, when the file does not have that key, on its parent's."""
+        known = key
+        while known and known not in self.lines:
+            known = known[:-1]
+        return Problem(str(self.path), self.lines.get(known, 1), dotted(key), reason)
+
+
+def load_yaml(path: Path, model: type[ModelT]) -> ModelT:
+    """Read and check one file. Raises ConfigError with every problem found."""
+    return read_document(path).validate(model)
+
+
+def read_document(path: Path) -> Document:
+    """Read one YAML file without a model: a mapping of plain values. Raises ConfigError."""
+    text = _read_text(path)
+    try:
+        node = yaml.compose(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise ConfigError([Problem(str(path), mark.line + 1 if mark else 0, "", _yaml_reason(error))]) from None
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        reason = f"character U+{error.character:04X} is not allowed"
+        raise ConfigError([Problem(str(path), line, "", reason)]) from None
+    if node is None:
+        raise ConfigError([Problem(str(path), 0, "", "the file is empty")])
+    if not isinstance(node, yaml.MappingNode):
+        raise ConfigError([Problem(str(path), node.start_mark.line + 1, "", "expected keys and values at the top")])
+    return _Reader(path).read(node)
+
+
+def _read_text(path: Path) -> str:
+    def refusal(reason: str, line: int = 0) -> ConfigError:
+        return ConfigError([Problem(str(path), line, "", reason)])
+
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise refusal(f"larger than {MAX_BYTES // 1024} KiB: not a configuration file")
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise refusal("no such file") from None
+    except IsADirectoryError:
+        raise refusal("is a directory, expected a YAML file") from None
+    except OSError as error:
+        raise refusal(f"cannot be read: {error.strerror}") from None
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise refusal("not UTF-8 text: save the file as UTF-8", line) from None
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader that stops at a depth which no configuration needs, before Python's own stack ends."""
+
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            mark = self.get_mark()
+            raise yaml.composer.ComposerError(None, None, f"nested deeper than {MAX_DEPTH} levels", mark)
+        node: yaml.Node | None = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+
+def _yaml_reason(error: yaml.MarkedYAMLError) -> str:
+    problem = error.problem or "not valid YAML"
+    if "'\\t'" in problem:
+        return "a tab: YAML indents with spaces only"
+    context = f" ({error.context})" if error.context else ""
+    return f"not valid YAML: {problem}{context}"
+
+
+_PLAIN_TAGS = {"str", "int", "float", "bool", "null"}
+_AMBIGUOUS_INT = re.compile(r"[-+]?0[0-9_]+|[-+]?[0-9_]+(:[0-9_.]+)+|0b[01_]+|[-+]?[0-9]+_[0-9_]*")
+
+
+class _Reader:
+    """Turns composed nodes into plain values, collecting places and problems on the way."""
+
+    def __init__(self, path: Path) -> None:
+        self.document = Document(path, {}, {})
+        self.problems: list[Problem] = []
+        self.constructor = yaml.constructor.SafeConstructor()
+        self.nodes = 0
+
+    def read(self, node: yaml.MappingNode) -> Document:
+        self.document.value = self._mapping(node, ())
+        if self.problems:
+            raise ConfigError(self.problems)
+        return self.document
+
+    def _value(self, node: yaml.Node, key: Key) -> Any:
+        self.document.lines.setdefault(key, node.start_mark.line + 1)
+        self.nodes += 1
+        if self.nodes > MAX_NODES or len(key) > MAX_DEPTH:
+            raise ConfigError([self.document.problem(key, "aliases make the file too large")])
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, key)
+        if isinstance(node, yaml.SequenceNode):
+            return [self._value(item, (*key, index)) for index, item in enumerate(node.value)]
+        return self._scalar(node, key)
+
+    def _mapping(self, node: yaml.MappingNode, key: Key) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for name_node, value_node in node.value:
+            line = name_node.start_mark.line + 1
+            if not isinstance(name_node, yaml.ScalarNode):
+                self._refuse(key, line, "a key must be one word")
+                continue
+            name = str(name_node.value)
+            place = (*key, name)
+            if name == "<<":
+                self._refuse(place, line, "merge keys are not supported: write the keys out")
+            elif name in result:
+                self._refuse(place, line, f"duplicate key, first given in line {self.document.lines[place]}")
+            else:
+                self.document.lines[place] = line
+                result[name] = self._value(value_node, place)
+        return result
+
+    def _scalar(self, node: yaml.Node, key: Key) -> Any:
+        line = node.start_mark.line + 1
+        tag = node.tag.rpartition(":")[2]
+        if node.tag == f"tag:yaml.org,2002:{tag}" and tag == "timestamp":
+            return str(node.value)  # no setting is a date; text such as 2026-11-22 stays text
+        if node.tag != f"tag:yaml.org,2002:{tag}" or tag not in _PLAIN_TAGS:
+            self._refuse(key, line, f"tag {node.tag} is not allowed")
+            return None
+        if tag in ("int", "float") and _AMBIGUOUS_INT.fullmatch(node.value):
+            self._refuse(key, line, f'{node.value} is ambiguous: write a plain decimal or 0x number, or "{node.value}"')
+            return None
+        self.document.texts[key] = str(node.value)
+        construct = self.constructor.yaml_constructors[node.tag]
+        try:
+            return construct(self.constructor, node)
+        except ValueError:
+            self._refuse(key, line, f"{node.value} is not a number")
+            return None
+
+    def _refuse(self, key: Key, line: int, reason: str) -> None:
+        self.problems.append(Problem(str(self.document.path), line, dotted(key), reason))
+
+
+_EXPECTED = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "float_type": "a number",
+    "decimal_type": "a number",
+    "decimal_parsing": "a number",
+    "string_type": "text",
+    "bool_type": "true or false",
+    "tuple_type": "a list",
+    "list_type": "a list",
+    "dict_type": "keys and values",
+    "model_type": "keys and values",
+    "finite_number": "a finite number",
+}
+
+
+def _problems_of(document: Document, model: type[BaseModel], detail: ErrorDetails) -> list[Problem]:
+    """What one pydantic error means to the person who wrote the file."""
+    key, kind, found = detail["loc"], detail["type"], detail["input"]
+    context = detail.get("ctx", {})
+    cause = context.get("error")
+    if isinstance(cause, Misfit):
+        return [document.problem((*key, *below), reason) for below, reason in cause.problems]
+    if kind == "extra_forbidden":
+        reason = "unknown key" + nearest(str(key[-1]), _field_names(model, key[:-1]))
+    elif kind == "missing":
+        reason = "missing"
+    elif kind in ("enum", "literal_error"):
+        choices = _choices(model, key)
+        reason = f"{json.dumps(found)} is not one of {', '.join(choices)}" + nearest(str(found), choices)
+    elif kind in _EXPECTED:
+        reason = f"expected {_EXPECTED[kind]}, found {_shown(document, key, found)}"
+    elif kind == "value_error":
+        reason = str(cause)
+    else:
+        reason = f"{detail['msg'].removeprefix('Input ').removeprefix('Value ')}, found {_shown(document, key, found)}"
+    return [document.problem(key, reason)]
+
+
+def _shown(document: Document, key: Key, found: Any) -> str:
+    """The offending value as the person wrote it; says so where YAML reads a word as true or false."""
+    text = document.texts.get(key, "")
+    if isinstance(found, bool) and text.lower() not in ("true", "false"):
+        return f'{text}, which YAML reads as {str(found).lower()}: write "{text}" in quotes'
+    if isinstance(found, dict):
+        return "keys and values"
+    if isinstance(found, list):
+        return "a list"
+    if found is None:
+        return "nothing"
+    return json.dumps(found, ensure_ascii=False)
+
+
+def _field_names(model: type[BaseModel], key: Key) -> list[str]:
+    found = _annotation_at(model, key)
+    return [field.alias or name for name, field in found.model_fields.items()] if _is_model(found) else []
+
+
+def _choices(model: type[BaseModel], key: Key) -> list[str]:
+    annotation = _annotation_at(model, key)
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return [str(member.value) for member in annotation]
+    return [str(choice) for choice in get_args(annotation)] if get_origin(annotation) is Literal else []
+
+
+def _annotation_at(annotation: Any, key: Key) -> Any:
+    """The type that stands at `key` below a model: through optionals, lists and string-keyed dicts."""
+    annotation = _bare(annotation)
+    for part in key:
+        if _is_model(annotation):
+            fields = {field.alias or name: field.annotation for name, field in annotation.model_fields.items()}
+            annotation = _bare(fields.get(str(part)))
+        else:
+            arguments = get_args(annotation)
+            position = part if isinstance(part, int) and part < len(arguments) and Ellipsis not in arguments else 0
+            annotation = _bare(arguments[-1 if get_origin(annotation) is dict else position]) if arguments else None
+    return annotation
+
+
+def _bare(annotation: Any) -> Any:
+    while get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    if get_origin(annotation) in (Union, UnionType):
+        annotation = next(part for part in get_args(annotation) if part is not type(None))
+        return _bare(annotation)
+    return annotation
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
