@@ -1,0 +1,73 @@
+"""How far the gateway's own clock can be trusted, asked from the Linux kernel without any privilege.
+
+Whoever disciplines the clock (systemd-timesyncd, ntpd, chrony with ``rtcsync``, ptp) tells the kernel so; ``adjtimex``
+with no modes reads it back. The state is one of
+
+- synchronised: the kernel says so now;
+- free-running since T: it was synchronised once since boot, last at T;
+- unknown: it never was, as far as we can see: a clock from an unchecked battery, or none.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from pathlib import Path
+from typing import NamedTuple
+
+from edge.contract.messages import ClockState
+
+# systemd-timesyncd touches it at each synchronisation; it lives in /run and so is forgotten at boot.
+TIMESYNC_MARK = Path("/run/systemd/timesync/synchronized")
+_STA_UNSYNC, _STA_NANO = 0x0040, 0x2000
+_TIME_ERROR = 5
+
+
+class _Timex(ctypes.Structure):
+    """``struct timex`` of <sys/timex.h> up to what we read, with room for the rest."""
+
+    _fields_ = (
+        ("modes", ctypes.c_uint),
+        ("offset", ctypes.c_long),
+        ("freq", ctypes.c_long),
+        ("maxerror", ctypes.c_long),
+        ("esterror", ctypes.c_long),
+        ("status", ctypes.c_int),
+        ("rest", ctypes.c_byte * 256),
+    )
+
+
+class KernelClock(NamedTuple):
+    """What the kernel knows of its clock; ``offset_ms`` is what is still to be slewed."""
+
+    is_synchronised: bool
+    offset_ms: float
+
+
+def read_kernel_clock() -> KernelClock:
+    """Ask the kernel; where it will not answer (a strict sandbox) the clock counts as not synchronised."""
+    timex = _Timex()
+    outcome = ctypes.CDLL(None).adjtimex(ctypes.byref(timex))
+    if outcome < 0:
+        return KernelClock(is_synchronised=False, offset_ms=0.0)
+    per_ms = 1_000_000 if timex.status & _STA_NANO else 1_000
+    is_synchronised = outcome != _TIME_ERROR and not timex.status & _STA_UNSYNC
+    return KernelClock(is_synchronised=is_synchronised, offset_ms=timex.offset / per_ms)
+
+
+class ClockWatch:
+    """Remembers when the clock was last seen synchronised."""
+
+    def __init__(self, mark: Path = TIMESYNC_MARK) -> None:
+        self._mark = mark
+        self._last_ms: int | None = None
+
+    def state(self, now_ms: int) -> tuple[ClockState, int | None]:
+        """Return the state and, while free-running, since when (milliseconds UTC)."""
+        if read_kernel_clock().is_synchronised:
+            self._last_ms = now_ms
+            return ClockState.SYNCHRONISED, None
+        if self._last_ms is None and self._mark.exists():
+            self._last_ms = self._mark.stat().st_mtime_ns // 1_000_000
+        if self._last_ms is None:
+            return ClockState.UNKNOWN, None
+        return ClockState.FREE_RUNNING, self._last_ms
