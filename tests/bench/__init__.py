@@ -1,0 +1,1 @@
+"""Benchmarks, run by `./anlan bench NAME`; each ends with one JSON line."""

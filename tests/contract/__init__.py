@@ -1,0 +1,1 @@
+"""Tests of what gateway and cloud agree on."""
