@@ -1,0 +1,111 @@
+"""One simulated device: its points are set by name, its registers hold what the profile's codec makes of them."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import NamedTuple
+
+from edge.contract.clock import Clock, SystemClock
+from edge.contract.profile import BIT_TABLES, ModbusProfile, RegisterPoint, Table, load_profile
+from edge.contract.readings import Value
+from edge.contract.registers import decode, encode
+
+
+class NotModbusError(ValueError):
+    """The profile describes something that has no registers."""
+
+
+class Served(NamedTuple):
+    """A value as the registers gave it away (rounded to what they hold), and when (ms UTC)."""
+
+    at_ms: int
+    point: str
+    value: Value
+
+
+def load_modbus_profile(name: str) -> ModbusProfile:
+    """The profile of that name or path; raises ConfigError, or NotModbusError for one without registers."""
+    profile = load_profile(name)
+    if not isinstance(profile, ModbusProfile):
+        raise NotModbusError(
+            f"{name}: only devices read by Modbus can be served, this one is read by {profile.protocol}"
+        )
+    return profile
+
+
+class SimulatedDevice:
+    """A device made from its profile; every point starts at 0.
+
+    ``silent``: answers nothing. ``refuses_with``: answers every request with this Modbus exception code. ``served``:
+    what was read from it, kept only when ``keep_served`` because it grows without end.
+    """
+
+    def __init__(self, profile: ModbusProfile, *, clock: Clock | None = None, keep_served: bool = False) -> None:
+        self.profile = profile
+        self.silent = False
+        self.refuses_with: int | None = None
+        self.served: list[Served] = []
+        self._keep_served = keep_served
+        self._clock = clock or SystemClock()
+        self._points = {point.name: point for point in profile.points}
+        self._words: dict[Table, dict[int, int]] = {}
+        for point in profile.points:
+            self._words.setdefault(point.table, {}).update(dict.fromkeys(point.registers, 0))
+        for words in self._words.values():
+            words.update(dict.fromkeys(_readable_gaps(words, profile.reads.max_gap), 0))
+        for taboo in profile.reads.illegal:
+            for address in range(taboo.first, taboo.last + 1):
+                self._words.get(taboo.table, {}).pop(address, None)
+        for point in profile.points:
+            self.set(point.name, 0)
+
+    def set(self, name: str, value: Value) -> None:
+        """Give a point a value in the unit of its quantity; None is the profile's "no value".
+
+        Raises KeyError for an unknown point and ValueError for a value that its registers cannot hold.
+        """
+        point = self._points[name]
+        words = self._words[point.table]
+        for address, word in zip(point.registers, encode(point, value), strict=True):
+            words[address] = _keep_other_bits(point, words[address], word)
+
+    def get(self, name: str) -> Value:
+        """The value that the point's registers hold now."""
+        point = self._points[name]
+        words = self._words[point.table]
+        return decode(point, [words[address] for address in point.registers])
+
+    def read(self, table: Table, address: int, count: int) -> list[int] | None:
+        """The words (or bits) at these addresses, None where the device refuses to be read."""
+        words = self._words.get(table, {})
+        asked = range(address, address + count)
+        if any(one not in words for one in asked):
+            return None
+        if self._keep_served:
+            self._note_served(table, asked)
+        return [words[one] for one in asked]
+
+    def _note_served(self, table: Table, asked: range) -> None:
+        now_ms = self._clock.now_ms()
+        for point in self.profile.points:
+            if point.table == table and point.registers[0] in asked and point.registers[-1] in asked:
+                self.served.append(Served(now_ms, point.name, self.get(point.name)))
+
+
+def _readable_gaps(words: dict[int, int], max_gap: int) -> list[int]:
+    """Unused addresses that a reader may read across: the profile says how many in a row."""
+    used = sorted(words)
+    return [
+        address
+        for before, after in pairwise(used)
+        if after - before - 1 <= max_gap
+        for address in range(before + 1, after)
+    ]
+
+
+def _keep_other_bits(point: RegisterPoint, old: int, new: int) -> int:
+    """A bit of a register must not disturb the other bits, which are other points."""
+    if point.table in BIT_TABLES or point.bit is None:
+        return new
+    mask = 1 << (point.bit if point.byte_order == "high_first" else (point.bit + 8) % 16)
+    return (old & ~mask) | (new & mask)

@@ -1,0 +1,1 @@
+"""Small worlds that change with time: each says, for every second, what each of its devices would show."""
