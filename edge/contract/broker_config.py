@@ -1,0 +1,63 @@
+"""How a gateway or the cloud reaches its MQTT broker: the ``broker`` section of gateway.yaml and of the cloud's file.
+
+broker: {host: mqtt.example.org, port: 8883, username: gw-7, password_file: /etc/anlan/broker.password, tls: {}}
+broker: {host: 127.0.0.1, port: 1883}          # plaintext or anonymous: on this machine only
+"""
+
+import ipaddress
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from edge.contract.config_file import ConfigModel, Misfit
+
+
+class TlsConfig(ConfigModel):
+    """Whom to trust and, where the broker asks for it, who we are; files are PEM. The broker is always verified."""
+
+    ca_file: Path | None = None  # None: the authorities that this machine trusts
+    certificate_file: Path | None = None
+    key_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _check_pair(self) -> Self:
+        if (self.certificate_file is None) != (self.key_file is None):
+            raise Misfit([((), "certificate_file and key_file belong together: give both or none")])
+        return self
+
+
+class BrokerConfig(ConfigModel):
+    """One MQTT broker. Plaintext or anonymous access is for loopback alone."""
+
+    host: str = Field(pattern=r"^[A-Za-z0-9._:-]{1,253}$")
+    port: int = Field(ge=1, le=65535)
+    username: str | None = Field(default=None, min_length=1, max_length=256)
+    password_file: Path | None = None  # its first line; read at each connect, so that a password can be renewed
+    tls: TlsConfig | None = None
+    keepalive_s: int = Field(default=30, ge=5, le=1200)
+
+    @property
+    def address(self) -> str:
+        """``host:port``, for messages."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the broker is on this machine."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    @model_validator(mode="after")
+    def _check_secrecy(self) -> Self:
+        if (self.username is None) != (self.password_file is None):
+            raise Misfit([((), "username and password_file belong together: give both or none")])
+        if self.is_loopback:
+            return self
+        if self.tls is None:
+            raise Misfit([(("tls",), f"missing: {self.host} is not this machine, so the connection must be encrypted")])
+        if self.username is None and self.tls.certificate_file is None:
+            raise Misfit([(("username",), f"missing: {self.host} is not this machine, so it must know who we are")])
+        return self

@@ -1,0 +1,421 @@
+"""The one way to an MQTT broker: a small async wrapper around paho, with acks that the caller gives.
+
+    async with connect(broker, client_id="anlan-edge-gw7", will=will) as connection:
+        await connection.subscribe("anlan/v1/gw7/receipt")
+        await connection.publish("anlan/v1/gw7/batch", payload)        # returns at the broker's PUBACK
+        async for message in connection.messages():
+            ...
+            await message.ack()                                        # not before the work is done
+
+Leaving the block normally says goodbye; leaving it by an exception drops the connection, so that the broker publishes
+the last will. Sessions are always clean: what was not acked may be lost by the broker, and its sender sends it again.
+There is no reconnect here; the retry loop stands, visibly, around the block.
+
+Errors, by what the caller must do:
+
+    MqttError
+    ├── RefusedError          fix the configuration: password, permission, certificate, file
+    ├── UnreachableError      try again later: no connection came about (NoAnswerError: it was taken in silence)
+    └── DisconnectedError     try again: the connection was lost
+
+MQTT 5 is spoken where the broker has it, 3.1.1 where not, and nothing depends on 5.
+
+paho runs without a thread of its own, on the event loop's readers and writers; only its blocking connect (name
+lookup, TCP, TLS: at most some 10 s) runs in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import structlog
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from edge.contract.broker_config import BrokerConfig, TlsConfig
+
+QOS = 1
+CONNACK_TIMEOUT_S = 10.0
+PROBE_TIMEOUT_S = 3.0
+GOODBYE_TIMEOUT_S = 0.5
+HOUSEKEEPING_S = 1.0  # how often paho looks whether a ping is due
+OUT_WINDOW = 20  # publishes without PUBACK; a broker with MQTT 5 may ask for fewer
+
+# Everything else that a broker answers to CONNECT is for a person to mend.
+_RETRY_CODES = {
+    128,  # unspecified error
+    131,  # implementation specific error
+    136,  # server unavailable
+    137,  # server busy
+    151,  # quota exceeded
+    159,  # connection rate exceeded
+}
+_CREDENTIAL_CODES = {134, 135, 140}  # bad user name or password, not authorised, bad authentication method
+_UNSUPPORTED_VERSION = 132
+
+_log = structlog.get_logger()
+_versions: dict[str, MQTTProtocolVersion] = {}  # what each broker address was found to speak
+
+
+class MqttError(Exception):
+    """Anything that goes wrong between us and a broker."""
+
+
+class RefusedError(MqttError):
+    """The broker, or we, refuse on principle: a person must change something."""
+
+
+class UnreachableError(MqttError):
+    """No connection came about; it may later."""
+
+
+class NoAnswerError(UnreachableError):
+    """Something accepted the connection and then said nothing that is MQTT."""
+
+
+class DisconnectedError(MqttError):
+    """The connection was lost; nothing is known of what it had not acknowledged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Will:
+    """What the broker publishes, QoS 1, when the connection is lost without a goodbye."""
+
+    topic: str
+    payload: bytes
+    retain: bool = True
+
+
+class Message:
+    """A message that arrived with QoS 1 and waits for its ack."""
+
+    __slots__ = ("_connection", "_mid", "payload", "retained", "topic")
+
+    def __init__(self, connection: Connection, message: MQTTMessage) -> None:
+        self._connection = connection
+        self._mid: int | None = message.mid if message.qos else None
+        self.topic: str = message.topic
+        self.payload: bytes = bytes(message.payload)
+        self.retained: bool = message.retain
+
+    async def ack(self) -> None:
+        """Tell the broker that this message is done; again is harmless. Raises DisconnectedError."""
+        mid, self._mid = self._mid, None
+        if mid is not None:
+            self._connection.acknowledge(mid)
+
+
+class Connection:
+    """An open connection; made by :func:`connect`, used from one event loop."""
+
+    def __init__(self, client: Client, address: str, *, max_inflight: int) -> None:
+        self.address = address
+        self._client = client
+        self._loop = asyncio.get_running_loop()
+        self._max_inflight = max_inflight
+        self._inbox: asyncio.Queue[Message | None] = asyncio.Queue()  # bounded by _on_message; None is the end
+        self._dropped = 0  # in a row
+        self._answers: dict[int, asyncio.Future[list[ReasonCode]]] = {}  # PUBACK or SUBACK, by packet id
+        self._out_window = asyncio.Semaphore(OUT_WINDOW)
+        self._connack: asyncio.Future[ReasonCode] = self._loop.create_future()
+        self._ended: str | None = None  # why, once it is over
+        self._end = asyncio.Event()
+        self._housekeeping: asyncio.TimerHandle | None = None
+
+    async def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
+        """Publish with QoS 1 and return at the broker's PUBACK.
+
+        The broker's word is no promise that anybody will get it. Raises DisconnectedError; RefusedError when an
+        MQTT 5 broker says that we may not.
+        """
+        async with self._out_window:
+            self._check_open()
+            sent = self._client.publish(topic, payload, qos=QOS, retain=retain)
+            code = await self._answer_to(sent.mid)
+        if code.is_failure:
+            raise RefusedError(f"broker {self.address}: publish to {topic} refused: {code.getName()}")
+
+    async def subscribe(self, topic_filter: str) -> None:
+        """Subscribe with QoS 1 and check what was granted. Raises RefusedError, DisconnectedError."""
+        self._check_open()
+        _, mid = self._client.subscribe(topic_filter, qos=QOS)
+        if mid is None:  # paho has just lost the socket
+            raise self._lost("connection lost")
+        code = await self._answer_to(mid)
+        if code.is_failure or code.value != QOS:
+            granted = code.getName().lower()
+            raise RefusedError(f"broker {self.address}: subscription to {topic_filter} refused: {granted}")
+
+    async def messages(self) -> AsyncIterator[Message]:
+        """Yield what arrives, for ever; raises DisconnectedError when the connection ends."""
+        while True:
+            message = await self._inbox.get()
+            if message is None:
+                self._inbox.put_nowait(None)  # for whoever else waits
+                raise self._lost(self._ended or "")
+            yield message
+
+    def acknowledge(self, mid: int) -> None:
+        """Send the PUBACK for a received packet id; what Message.ack does. Raises DisconnectedError."""
+        self._check_open()
+        self._client.ack(mid, QOS)
+
+    async def _answer_to(self, mid: int) -> ReasonCode:
+        answer = self._answers[mid] = self._loop.create_future()
+        try:
+            code: ReasonCode
+            [code] = await answer
+        finally:
+            del self._answers[mid]
+        return code
+
+    def _check_open(self) -> None:
+        if self._ended is not None:
+            raise self._lost(self._ended)
+
+    def _lost(self, reason: str) -> DisconnectedError:
+        return DisconnectedError(f"broker {self.address}: {reason}")
+
+    # --- opening and closing, for connect() ---
+
+    async def open(self, broker: BrokerConfig, *, timeout_s: float) -> ReasonCode:
+        """Connect and return the broker's word. Raises RefusedError (certificate), UnreachableError."""
+        client = self._client
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_message = self._on_message
+        client.on_publish = lambda _client, _data, mid, code, _properties: self._on_answer(mid, [code])
+        client.on_subscribe = lambda _client, _data, mid, codes, _properties: self._on_answer(mid, codes)
+        properties = None
+        if client.protocol == MQTTProtocolVersion.MQTTv5 and self._max_inflight:
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            properties.ReceiveMaximum = self._max_inflight
+        try:
+            await asyncio.to_thread(client.connect, broker.host, broker.port, broker.keepalive_s, properties=properties)
+        except OSError as error:
+            _raise_unconnected(self.address, error)
+        self._attach()
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._connack
+        except TimeoutError:
+            raise NoAnswerError(f"broker {self.address}: no answer within {timeout_s:g} s") from None
+
+    async def close(self) -> None:
+        """Send what waits, the acks among it, say goodbye, and see it off; at most half a second."""
+        if self._ended is None:
+            self._client.disconnect()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(GOODBYE_TIMEOUT_S):
+                    await self._end.wait()
+        self.drop()
+
+    def drop(self) -> None:
+        """Close the socket without a goodbye, so that the broker publishes the last will."""
+        self._finish("connection closed")
+        sock = self._client.socket()
+        if sock is not None:
+            self._detach(sock)
+            self._client.on_socket_close = None
+            sock.close()
+
+    # --- paho on the event loop ---
+
+    def _attach(self) -> None:
+        client, loop = self._client, self._loop
+        sock = client.socket()
+        if sock is None:  # lost within paho's connect()
+            return
+        client.on_socket_close = lambda _client, _data, closing: self._detach(closing)
+        client.on_socket_register_write = lambda _client, _data, full: loop.add_writer(full.fileno(), client.loop_write)
+        client.on_socket_unregister_write = lambda *told: self._stop_writing(told[-1])
+        loop.add_reader(sock.fileno(), self._read)
+        if client.want_write():
+            loop.add_writer(sock.fileno(), client.loop_write)
+        self._keep_house()
+
+    def _detach(self, sock: Any) -> None:
+        self._loop.remove_reader(sock.fileno())
+        self._loop.remove_writer(sock.fileno())
+        if self._housekeeping is not None:
+            self._housekeeping.cancel()
+
+    def _stop_writing(self, sock: Any) -> None:
+        self._loop.remove_writer(sock.fileno())
+
+    def _read(self) -> None:
+        self._client.loop_read()
+        # TLS may hold decrypted bytes for which the socket will never again be readable.
+        while isinstance(sock := self._client.socket(), ssl.SSLSocket) and sock.pending():
+            self._client.loop_read()
+
+    def _keep_house(self) -> None:
+        self._client.loop_misc()
+        if self._ended is None:
+            self._housekeeping = self._loop.call_later(HOUSEKEEPING_S, self._keep_house)
+
+    def _on_connect(
+        self, _client: Client, _data: Any, _flags: ConnectFlags, code: ReasonCode, properties: Properties | None
+    ) -> None:
+        self._out_window = asyncio.Semaphore(min(OUT_WINDOW, getattr(properties, "ReceiveMaximum", OUT_WINDOW)))
+        if not self._connack.done():
+            self._connack.set_result(code)
+
+    def _on_disconnect(
+        self, _client: Client, _data: Any, flags: DisconnectFlags, code: ReasonCode, _properties: Properties | None
+    ) -> None:
+        said = f" by the broker: {code.getName().lower()}" if flags.is_disconnect_packet_from_server else ""
+        self._finish(f"connection lost{said}")
+
+    def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
+        # An MQTT 5 broker never has more than max_inflight messages with us. With 3.1.1 the broker's own setting rules;
+        # what does not fit is dropped without an ack: its sender, who gets no receipt, sends it again.
+        if self._inbox.qsize() < self._max_inflight:
+            self._dropped = 0
+            self._inbox.put_nowait(Message(self, message))
+            return
+        self._dropped += 1
+        if self._dropped == 1:
+            _log.warning("messages dropped unacked: too many wait", broker=self.address, waiting=self._max_inflight)
+
+    def _on_answer(self, mid: int, codes: list[ReasonCode]) -> None:
+        answer = self._answers.get(mid)
+        if answer is not None and not answer.done():
+            answer.set_result(codes)
+
+    def _finish(self, reason: str) -> None:
+        """Let everyone who waits know that this connection is over; the first reason stays."""
+        if self._ended is not None:
+            return
+        self._ended = reason
+        self._end.set()
+        if not self._connack.done():
+            self._connack.set_exception(NoAnswerError(f"broker {self.address}: closed before it answered"))
+            self._connack.exception()  # nobody may be waiting any more
+        for answer in self._answers.values():
+            if not answer.done():
+                answer.set_exception(self._lost(reason))
+        while not self._inbox.empty():
+            self._inbox.get_nowait()  # can no longer be acked: will come again
+        self._inbox.put_nowait(None)
+
+
+@asynccontextmanager
+async def connect(
+    broker: BrokerConfig, *, client_id: str, will: Will | None = None, max_inflight: int = 100
+) -> AsyncIterator[Connection]:
+    """Open a connection for the time of the block.
+
+    At most ``max_inflight`` received messages wait for ``messages()``; an MQTT 5 broker is told to have no more than
+    that many without ack. Raises RefusedError, UnreachableError; the block's own operations raise DisconnectedError.
+    """
+    version = _versions.get(broker.address) or await _find_version(broker)
+    client = _bare_client(broker, client_id, version)
+    if broker.username is not None and broker.password_file is not None:
+        client.username_pw_set(broker.username, _read_password(broker.address, broker.password_file))
+    if will is not None:
+        client.will_set(will.topic, will.payload, qos=QOS, retain=will.retain)
+    connection = Connection(client, broker.address, max_inflight=max_inflight)
+    try:
+        await _open(connection, broker)
+        _versions[broker.address] = version
+        yield connection
+        await connection.close()
+    finally:
+        connection.drop()
+
+
+async def _open(connection: Connection, broker: BrokerConfig) -> None:
+    try:
+        code = await connection.open(broker, timeout_s=CONNACK_TIMEOUT_S)
+        _check_connack(broker, code)
+    except (RefusedError, NoAnswerError):
+        _versions.pop(broker.address, None)  # it may be another broker by now
+        raise
+
+
+async def _find_version(broker: BrokerConfig) -> MQTTProtocolVersion:
+    """Find out what a broker speaks that we do not know yet: MQTT 5 unless it says "unsupported", or nothing.
+
+    Asked with the barest CONNECT there is: amqtt reads that of MQTT 5 as if it were 3.1.1, and waits for ever when
+    there is a property, a will or a user in it. A refusal for want of a user is an answer too.
+    """
+    client = _bare_client(broker, "", MQTTProtocolVersion.MQTTv5)
+    probe = Connection(client, broker.address, max_inflight=0)
+    try:
+        code = await probe.open(broker, timeout_s=PROBE_TIMEOUT_S)
+        await probe.close()
+    except NoAnswerError:
+        return MQTTProtocolVersion.MQTTv311
+    finally:
+        probe.drop()
+    return MQTTProtocolVersion.MQTTv311 if code.value == _UNSUPPORTED_VERSION else MQTTProtocolVersion.MQTTv5
+
+
+def _check_connack(broker: BrokerConfig, code: ReasonCode) -> None:
+    if not code.is_failure:
+        return
+    reason = f"broker {broker.address}: connection refused: {code.getName().lower()}"
+    if code.value in _RETRY_CODES:
+        raise UnreachableError(reason)
+    if code.value in _CREDENTIAL_CODES:
+        who = f"user {broker.username}" if broker.username else "no username was given"
+        reason += f" ({who}): check username and password_file"
+    raise RefusedError(reason)
+
+
+def _bare_client(broker: BrokerConfig, client_id: str, version: MQTTProtocolVersion) -> Client:
+    client = Client(
+        CallbackAPIVersion.VERSION2,
+        client_id=client_id,
+        clean_session=None if version == MQTTProtocolVersion.MQTTv5 else True,  # MQTT 5: paho's default is clean
+        protocol=version,
+        reconnect_on_failure=False,
+        manual_ack=True,
+    )
+    if broker.tls is not None:
+        client.tls_set_context(_tls_context(broker.address, broker.tls))
+    return client
+
+
+def _read_password(address: str, file: Path) -> str:
+    try:
+        password = file.read_text(encoding="utf-8").partition("\n")[0].rstrip("\r")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RefusedError(f"broker {address}: password_file {file}: {_words(error)}") from error
+    if not password:
+        raise RefusedError(f"broker {address}: password_file {file}: its first line is empty")
+    return password
+
+
+def _tls_context(address: str, tls: TlsConfig) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=tls.ca_file)
+        if tls.certificate_file is not None:
+            context.load_cert_chain(tls.certificate_file, tls.key_file)
+    except OSError as error:  # ssl.SSLError among them
+        files = ", ".join(str(file) for file in (tls.ca_file, tls.certificate_file, tls.key_file) if file is not None)
+        raise RefusedError(f"broker {address}: TLS file {files}: {_words(error)}") from error
+    return context
+
+
+def _raise_unconnected(address: str, error: OSError) -> NoReturn:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        reason = f"broker {address}: its certificate is not trusted: {error.verify_message}: check host and tls.ca_file"
+        raise RefusedError(reason) from error
+    if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
+        raise RefusedError(f"broker {address}: TLS failed: {_words(error)}: is this its TLS port?") from error
+    raise UnreachableError(f"broker {address}: cannot connect: {_words(error)}") from error
+
+
+def _words(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
