@@ -1,0 +1,62 @@
+"""What one poll of a device becomes: readings, revisions of events, and what is worth sending."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from edge.contract.messages import Event, Reading
+from edge.contract.profile import Point, RegisterPoint
+from edge.contract.registers import decode
+from edge.detect import Detector
+from edge.drivers import Answer, Missing, Snapshot
+from edge.quality import flag, flag_unread
+from edge.report import Reporter
+
+
+class Taken(NamedTuple):
+    """One poll, judged: every reading is in ``to_send`` or counted in ``unchanged``."""
+
+    readings: list[Reading]
+    to_send: list[Reading]
+    unchanged: int
+    revisions: list[tuple[Detector, Event]]
+
+
+class Pipeline:
+    """Decode, flag, detect, report: in this order, for one device."""
+
+    def __init__(
+        self, device: str, *, points: Sequence[Point], detectors: Sequence[Detector], reporter: Reporter
+    ) -> None:
+        self.device = device
+        self.detectors = detectors
+        self._points = points
+        self._reporter = reporter
+
+    def take(self, snapshot: Snapshot) -> Taken:
+        """Judge one poll; every point of the device gets a reading."""
+        readings = [
+            judge(self.device, point, snapshot.taken_at, snapshot.answers[point.name]) for point in self._points
+        ]
+        revisions = list(self._detect(readings))
+        to_send, unchanged = self._reporter.select(readings)
+        return Taken(readings, to_send, unchanged, revisions)
+
+    def _detect(self, readings: Sequence[Reading]) -> Iterator[tuple[Detector, Event]]:
+        by_point = {reading.point: reading for reading in readings}
+        for detector in self.detectors:
+            revision = detector.feed(by_point[detector.rule.point])
+            if revision is not None:
+                yield detector, revision
+
+
+def judge(device: str, point: Point, taken_at: int, answer: Answer) -> Reading:
+    """Return the flagged reading of one answer: a value, raw words that are decoded first, or missing and why."""
+    if isinstance(answer, Missing):
+        return flag_unread(device, point.name, taken_at, answer.test)
+    if isinstance(answer, int | float):
+        return flag(device, point.name, taken_at, answer, span=point.span)
+    if not isinstance(point, RegisterPoint):
+        raise TypeError(f"{device}: {point.name} is no register, yet its driver gave raw words")
+    return flag(device, point.name, taken_at, decode(point, answer), span=point.span)

@@ -1,0 +1,83 @@
+"""From one poll of a device to readings, revisions of events, and what is worth sending."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edge.contract.messages import EventState, Flag, Reading, Severity, Test
+from edge.contract.profile import DeviceProfile, load_profile
+from edge.detect import Detector, Rule
+from edge.drivers import Answer, Missing, Snapshot
+from edge.pipeline import Pipeline
+from edge.report import Reporter, ReportRule
+
+AT = 1_790_000_000_000
+PROFILE = """
+profile: probe
+maker: Test
+model: Probe
+kind: waterlogging_sensor
+protocol: modbus
+source: {document: none, origin: none, checked: by hand}
+points:
+  - {name: depth, unit: cm, table: holding, address: 0, type: int16, scale: "0.1", span: [0, 2000], missing: [0x7FFF]}
+  - {name: energy_import_total, unit: kWh, table: holding, address: 4, type: uint32, scale: "0.01", counter: true}
+"""
+
+
+@pytest.fixture
+def profile(tmp_path: Path) -> DeviceProfile:
+    path = tmp_path / "probe.yaml"
+    path.write_text(PROFILE, encoding="utf-8")
+    return load_profile(path)
+
+
+def pipeline(profile: DeviceProfile) -> Pipeline:
+    rule = Rule(
+        name="flood", version=1, class_code="WATERLOG.ROAD.2", severity=Severity.ORANGE, point="depth", unit="mm",
+        comparison="at_least", threshold=150.0, clear=100.0, samples=2,
+    )  # fmt: skip
+    points = {("road", p.name): ReportRule(heartbeat_ms=600_000, interval_ms=5_000) for p in profile.points}
+    one = Detector(rule, gateway="gw", device="road", new_id=lambda: "0" * 32)
+    return Pipeline("road", points=profile.points, detectors=[one], reporter=Reporter(points))
+
+
+def poll(depth: Answer, energy: Answer = (0, 0), second: int = 0) -> Snapshot:
+    return Snapshot(AT + 1000 * second, {"depth": depth, "energy_import_total": energy})
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ((1523,), Reading("road", "depth", AT, 1523.0)),  # 152.3 cm
+        ((0xFFFF,), Reading("road", "depth", AT, -1.0, Flag.FAIL, Test.SPAN)),
+        ((0x7FFF,), Reading("road", "depth", AT, None, Flag.MISSING, Test.SENTINEL)),
+        (Missing(Test.NO_ANSWER, "silent"), Reading("road", "depth", AT, None, Flag.MISSING, Test.NO_ANSWER)),
+        (Missing(Test.REFUSED, "no"), Reading("road", "depth", AT, None, Flag.MISSING, Test.REFUSED)),
+        (12.5, Reading("road", "depth", AT, 12.5)),
+    ],
+)
+def test_an_answer_becomes_one_flagged_reading(profile: DeviceProfile, answer: Answer, expected: Reading) -> None:
+    """Raw words are decoded into the quantity's unit and judged; the time is that of the poll."""
+    assert pipeline(profile).take(poll(answer)).readings[0] == expected
+
+
+def test_a_counter_stays_an_integer(profile: DeviceProfile) -> None:
+    """Hundredths of a kWh become whole watt-hours, every digit of them."""
+    counter = pipeline(profile).take(poll((0,), (0xFFFF, 0xFFFF))).readings[1]
+    assert counter == Reading("road", "energy_import_total", AT, 42_949_672_950)
+    assert isinstance(counter.value, int)
+
+
+def test_detectors_see_every_reading_though_few_are_sent(profile: DeviceProfile) -> None:
+    """Report by exception leaves out the second sample; the event is confirmed by it all the same."""
+    line = pipeline(profile)
+    first, second = line.take(poll((1500,))), line.take(poll((1500,), second=5))
+    assert (len(first.to_send), first.unchanged) == (2, 0)
+    assert (len(second.to_send), second.unchanged) == (0, 2)
+    assert [event.state for _, event in first.revisions + second.revisions] == [
+        EventState.SUSPECT,
+        EventState.CONFIRMED,
+    ]
