@@ -1,0 +1,138 @@
+"""Fixtures that many tests use: real servers, started when first asked for and stopped after.
+
+``mosquitto``, ``influxdb``, ``victoria_metrics`` and ``postgres`` are shared by the whole run: use gateways, databases
+and topics of your own in them and never kill them. A test that kills, restarts or wants a password starts its own with
+``start_mosquitto(users={"gw-1": "secret"})``, ``start_influxdb(admin=("root", "secret"))`` and so on.
+
+A server that is not installed: the test skips and says what to type; with CI=true it fails.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from tests import servers
+from tests.leftovers import nothing_left_behind  # noqa: F401  # an autouse fixture: here it holds for all tests
+from tests.servers import InfluxDB, Mosquitto, Postgres, Server, VictoriaMetrics
+
+S = TypeVar("S", bound=Server)
+
+SERVER_FIXTURES = {
+    f"{prefix}{name}" for prefix in ("", "start_") for name in ("mosquitto", "influxdb", "victoria_metrics", "postgres")
+}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark `servers` what asks for one, before `-m servers` picks."""
+    for item in items:
+        if SERVER_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker("servers")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show the logs of the running servers under a failed test."""
+    report = yield
+    if report.failed:
+        report.sections += [(f"log of {each.name} on port {each.port}", each.log_tail()) for each in servers.running]
+    return report
+
+
+def require(kind: type[Server]) -> None:
+    """Skip the test, or with CI=true fail it, when this server is not installed."""
+    if kind.program() is not None:
+        return
+    reason = f"{kind.name} is not installed; on Debian type: apt-get install {kind.package}"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@contextmanager
+def starter(kind: type[S]) -> Iterator[Callable[..., S]]:
+    """A function that makes and starts a server of this kind with the options given; all are stopped at the end."""
+    # Not pytest's tmp_path: that is closed to the user that PostgreSQL runs as.
+    root = Path(tempfile.mkdtemp(prefix="anlan-servers-"))
+    root.chmod(0o755)
+    made: list[S] = []
+
+    def start(**options: Any) -> S:
+        require(kind)
+        folder = root / str(len(made))
+        folder.mkdir()
+        server = kind(folder, **options)
+        made.append(server)
+        server.start()
+        return server
+
+    try:
+        yield start
+    finally:
+        for server in made:
+            server.stop()
+        shutil.rmtree(root)
+
+
+@pytest.fixture(scope="session")
+def mosquitto() -> Iterator[Mosquitto]:
+    """The run's shared broker, open to anyone."""
+    with starter(Mosquitto) as start:
+        yield start()
+
+
+@pytest.fixture
+def start_mosquitto() -> Iterator[Callable[..., Mosquitto]]:
+    """Starts a Mosquitto of the test's own; takes the keyword arguments of servers.Mosquitto."""
+    with starter(Mosquitto) as start:
+        yield start
+
+
+@pytest.fixture(scope="session")
+def influxdb() -> Iterator[InfluxDB]:
+    """The run's shared InfluxDB 1.x without passwords."""
+    with starter(InfluxDB) as start:
+        yield start()
+
+
+@pytest.fixture
+def start_influxdb() -> Iterator[Callable[..., InfluxDB]]:
+    """Starts a InfluxDB of the test's own; takes the keyword arguments of servers.InfluxDB."""
+    with starter(InfluxDB) as start:
+        yield start
+
+
+@pytest.fixture(scope="session")
+def victoria_metrics() -> Iterator[VictoriaMetrics]:
+    """The run's shared VictoriaMetrics without a password."""
+    with starter(VictoriaMetrics) as start:
+        yield start()
+
+
+@pytest.fixture
+def start_victoria_metrics() -> Iterator[Callable[..., VictoriaMetrics]]:
+    """Starts a VictoriaMetrics of the test's own; takes the keyword arguments of servers.VictoriaMetrics."""
+    with starter(VictoriaMetrics) as start:
+        yield start
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """The run's shared PostgreSQL."""
+    with starter(Postgres) as start:
+        yield start()
+
+
+@pytest.fixture
+def start_postgres() -> Iterator[Callable[..., Postgres]]:
+    """Starts a Postgres of the test's own; takes the keyword arguments of servers.Postgres."""
+    with starter(Postgres) as start:
+        yield start
