@@ -51,6 +51,11 @@ class ModbusLink:
     def __str__(self) -> str:
         return f"{self._host}:{self._port}"
 
+    @property
+    def fault(self) -> str | None:
+        """Why the next read will open a new connection; None while the present one can be used."""
+        return self._wire.fault
+
     async def read(self, unit: int, block: Block, *, timeout_s: float, pause_s: float = 0.0) -> Words:
         """Return the registers or bits of a block; raises NoAnswerError or RefusedError.
 
@@ -67,7 +72,7 @@ class ModbusLink:
         return _words_in(pdu, block)
 
     async def _connected(self, timeout_s: float) -> AsyncModbusTcpClient:
-        if self._client is not None and self._wire.fault is None:
+        if self._client is not None and self.fault is None:
             return self._client
         self.close()
         self._wire = _Wire()
@@ -98,7 +103,7 @@ class ModbusLink:
                 with self._wire.awaiting(limit):
                     return await ask(block.address, count=block.count, device_id=unit)
         except TimeoutError as error:
-            raise NoAnswerError(self._wire.fault or f"connected, but silent for {timeout_s:g} s") from error
+            raise NoAnswerError(self.fault or f"connected, but silent for {timeout_s:g} s") from error
         except ModbusException as error:
             raise NoAnswerError(str(error)) from error
         finally:

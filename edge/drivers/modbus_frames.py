@@ -52,7 +52,7 @@ def is_answer(request: bytes, received: bytes) -> bool:
         raise WrongAnswerError(f"function {function} instead of {asked}")
     _must_begin(received, 4, size.to_bytes(2, "big"), "length")
     if len(received) > _HEADER + size:
-        raise WrongAnswerError(f"{len(received) - _HEADER - size} bytes too many behind the answer")
+        raise WrongAnswerError(f"bytes behind the answer: {len(received) - _HEADER - size}")
     return len(received) == _HEADER + size
 
 
