@@ -1,0 +1,339 @@
+"""The series store on InfluxDB: line protocol to write, InfluxQL to read, which 1.x, 2.x and 3.x all answer.
+
+A row of a batch becomes one line. The measurement is the device's kind, the tags are its identity and nothing else:
+
+    water_level,device=road-3,gateway=gw-1 depth=0.12,rain_failed=9999.0,rain_flag=4i,rain_tests=8i 1795312800000
+
+==============  =======================================================
+field           holds
+==============  =======================================================
+<point>         values flagged 1, 2 and 3, so that a plain mean is right
+<point>_failed  values flagged 4
+<point>_flag    the flag, where it is not 1
+<point>_tests   the tests that set it, where the flag is not 1
+==============  =======================================================
+
+The contract's ids hold nothing that line protocol would need escaped; what reads ask for is quoted, because it comes
+from people. A write is not atomic: when InfluxDB refuses some lines, it keeps the others.
+"""
+
+import asyncio
+import json
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Literal, Protocol, cast
+
+import httpx
+from influxdb_client.client.exceptions import InfluxDBError
+from influxdb_client.client.influxdb_client import InfluxDBClient
+from influxdb_client.client.write_api import SYNCHRONOUS
+from influxdb_client.domain.write_precision import WritePrecision
+from msgspec import Struct
+from urllib3.exceptions import HTTPError
+
+from cloud.series import MisconfiguredError, RefusedError, SeriesError, SeriesId, UnavailableError
+from edge.contract.messages import Batch, Flag, Reading
+
+LINES_PER_REQUEST = 10_000
+MILLISECONDS = cast("WritePrecision", WritePrecision.MS)  # its own annotation says str
+SUFFIXES = ("_failed", "_flag", "_tests")
+FieldTypes = dict[tuple[str, str], type[float] | type[int]]  # by measurement and field
+RESERVED = frozenset({"gateway", "device", "time"})
+
+
+class InfluxSettings(Struct, frozen=True, kw_only=True):
+    """Where the database is and who we are there; `api` is how it is written: v1 for 1.x, v2 for 2.x and later.
+
+    With v1, `username` and `password` sign in where the server asks for it; with v2, `token` does, and `database` names
+    the bucket.
+    """
+
+    url: str
+    database: str
+    api: Literal["v1", "v2"] = "v2"
+    username: str = ""
+    password: str = ""
+    token: str = ""
+    org: str = ""
+    timeout_s: float = 30.0
+
+
+class InfluxStore:
+    """A `SeriesStore` on one database of an InfluxDB server; connects when it is first used."""
+
+    def __init__(self, settings: InfluxSettings) -> None:
+        self._settings = settings
+        self._http = _http_client(settings)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="series-influx")
+        self._writer: _Writer = (
+            _V1Writer(settings, self._http) if settings.api == "v1" else _V2Writer(settings, self._thread)
+        )
+
+    async def write(self, batches: Sequence[Batch]) -> None:
+        """See `SeriesStore.write`."""
+        lines = await asyncio.get_running_loop().run_in_executor(self._thread, _lines_of, batches)
+        for start in range(0, len(lines), LINES_PER_REQUEST):
+            await self._send(lines[start : start + LINES_PER_REQUEST])
+
+    async def read(
+        self, gateway: str, device: str, point: str, *, start_ms: int, end_ms: int, limit: int
+    ) -> list[Reading]:
+        """See `SeriesStore.read`."""
+        when = f"time >= {start_ms:d}ms AND time < {end_ms:d}ms ORDER BY time LIMIT {limit:d}"
+        select = f"{_select(point)} WHERE {_is_device(gateway, device)} AND {when}"
+        field_keys, found = await self._query("SHOW FIELD KEYS", select)
+        readings = _readings(device, point, found, _types(field_keys))
+        return sorted(readings, key=lambda reading: reading.taken_at)[:limit]
+
+    async def latest(self, gateway: str, device: str) -> list[Reading]:
+        """See `SeriesStore.latest`."""
+        where = f"WHERE {_is_device(gateway, device)}"
+        points = sorted({series.point for series in await self._series(where)})
+        selects = [f"{_select(point)} {where} ORDER BY time DESC LIMIT 1" for point in points]
+        field_keys, *founds = await self._query("SHOW FIELD KEYS", *selects)
+        types = _types(field_keys)
+        by_point = (_readings(device, point, found, types) for point, found in zip(points, founds, strict=True))
+        # A device whose kind was corrected has one answer for each kind.
+        return [max(readings, key=lambda reading: reading.taken_at) for readings in by_point if readings]
+
+    async def series(self, gateway: str | None = None) -> list[SeriesId]:
+        """See `SeriesStore.series`."""
+        return await self._series("" if gateway is None else f"WHERE gateway = {_text(gateway)}")
+
+    async def close(self) -> None:
+        """See `SeriesStore.close`."""
+        await self._http.aclose()
+        await asyncio.to_thread(self._thread.shutdown)
+        self._writer.close()
+
+    async def _series(self, where: str) -> list[SeriesId]:
+        (found,) = await self._query(f"SELECT last(*) FROM /.*/ {where} GROUP BY gateway, device")  # noqa: S608
+        ids = {}
+        for series in found:
+            newest = series["values"][0]
+            held = [name for name, value in zip(series["columns"], newest, strict=True) if value is not None]
+            for point in {_point_of(name.removeprefix("last_")) for name in held if name != "time"}:
+                key = (series["tags"]["gateway"], series["tags"]["device"], point)
+                ids[key] = SeriesId(*key, series["name"])
+        return sorted(ids.values())
+
+    async def _send(self, lines: list[str]) -> None:
+        answer = await self._writer.post("\n".join(lines).encode())
+        if answer.status == 413 and len(lines) > 1:
+            middle = len(lines) // 2
+            await self._send(lines[:middle])
+            await self._send(lines[middle:])
+        elif not answer.is_success:
+            raise answer.sorted(self._settings)
+
+    async def _query(self, *statements: str) -> list[list[dict[str, Any]]]:
+        """Return, for each statement, its series as InfluxDB describes them, with every number still a string."""
+        question = {"db": self._settings.database, "epoch": "ms", "q": "; ".join(statements)}
+        answer = await _post(self._http, "/query", self._settings, data=question)
+        if not answer.is_success:
+            raise answer.sorted(self._settings)
+        # Strings, because only the type of the field says what a JSON number was: -0 and 1 may be floats.
+        results = json.loads(answer.text, parse_int=str, parse_float=str)["results"]
+        for result in results:
+            if "error" in result:
+                status = 404 if "not found" in result["error"] else 500
+                raise _Answer(status, result["error"]).sorted(self._settings)
+        return [result.get("series", []) for result in results]
+
+
+# --- what InfluxDB answers --------------------------------------------------------------------------------------------
+
+
+class _Answer(Struct, frozen=True):
+    status: int
+    text: str = ""
+    retry_after: str | None = None
+
+    @property
+    def is_success(self) -> bool:
+        return 200 <= self.status < 300
+
+    def sorted(self, settings: InfluxSettings) -> SeriesError:
+        """Return the error that says what to do about this answer."""
+        place, said = f"InfluxDB {settings.url}", _sentence(self.text)
+        if self.status in {400, 413, 422}:
+            return RefusedError(f"{place}, database {settings.database}: {said}")
+        if self.status in {408, 429} or self.status >= 500:
+            return UnavailableError(f"{place}: answers {self.status}: {said}", _seconds(self.retry_after))
+        if self.status in {401, 403}:
+            who = f"user {settings.username!r}" if settings.api == "v1" else "the token"
+            return MisconfiguredError(f"{place}: does not let {who} in: {said}: correct the user or the secret file")
+        if self.status == 404:
+            return MisconfiguredError(
+                f"{place}: {said}: create the database {settings.database!r} or correct its name in the configuration"
+            )
+        return MisconfiguredError(f"{place}: answers {self.status}: {said}: is this the address of an InfluxDB?")
+
+
+def _sentence(text: str) -> str:
+    """Return the error that a JSON answer names, or the beginning of what else was answered."""
+    try:
+        document = json.loads(text)
+    except ValueError:
+        document = {}
+    named = document.get("error") or document.get("message") if isinstance(document, dict) else None
+    return " ".join(str(named or text or "no reason given").split())[:300]
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    return float(retry_after) if retry_after is not None and retry_after.isdecimal() else None
+
+
+def _no_answer(settings: InfluxSettings, error: Exception) -> UnavailableError:
+    reason = str(error) or type(error).__name__
+    return UnavailableError(f"InfluxDB {settings.url}: no answer ({reason}): is it running there?")
+
+
+# --- two ways to write ------------------------------------------------------------------------------------------------
+
+
+class _Writer(Protocol):
+    async def post(self, lines: bytes) -> _Answer:
+        """Send lines with times in milliseconds; raises UnavailableError when there is no answer."""
+
+    def close(self) -> None:
+        """Release what the writer opened."""
+
+
+class _V1Writer:
+    def __init__(self, settings: InfluxSettings, http: httpx.AsyncClient) -> None:
+        self._settings = settings
+        self._http = http
+
+    async def post(self, lines: bytes) -> _Answer:
+        params = {"db": self._settings.database, "precision": "ms"}
+        return await _post(self._http, "/write", self._settings, params=params, content=lines)
+
+    def close(self) -> None:
+        """Nothing: the connection is the store's."""
+
+
+class _V2Writer:
+    def __init__(self, settings: InfluxSettings, thread: ThreadPoolExecutor) -> None:
+        self._settings = settings
+        self._thread = thread
+        timeout_ms = int(settings.timeout_s * 1000)
+        self._client = InfluxDBClient(settings.url, token=settings.token, org=settings.org, timeout=timeout_ms)
+        self._api = self._client.write_api(write_options=SYNCHRONOUS)
+
+    async def post(self, lines: bytes) -> _Answer:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._post, lines)
+
+    def _post(self, lines: bytes) -> _Answer:
+        try:
+            self._api.write(self._settings.database, record=lines, write_precision=MILLISECONDS)
+        except InfluxDBError as error:
+            if error.response is None:
+                raise _no_answer(self._settings, error) from error
+            return _Answer(error.response.status, str(error.message), error.retry_after)
+        except HTTPError as error:
+            raise _no_answer(self._settings, error) from error
+        return _Answer(204)
+
+    def close(self) -> None:
+        self._client.close()  # type: ignore[no-untyped-call]
+
+
+def _http_client(settings: InfluxSettings) -> httpx.AsyncClient:
+    auth = httpx.BasicAuth(settings.username, settings.password) if settings.username else None
+    headers = {"Authorization": f"Token {settings.token}"} if settings.token else {}
+    return httpx.AsyncClient(
+        base_url=settings.url, auth=auth, headers=headers, timeout=settings.timeout_s, trust_env=False
+    )
+
+
+async def _post(http: httpx.AsyncClient, path: str, settings: InfluxSettings, **request: Any) -> _Answer:
+    try:
+        response = await http.post(path, **request)
+    except httpx.TransportError as error:
+        raise _no_answer(settings, error) from error
+    return _Answer(response.status_code, response.text, response.headers.get("Retry-After"))
+
+
+# --- line protocol ----------------------------------------------------------------------------------------------------
+
+
+def _lines_of(batches: Sequence[Batch]) -> list[str]:
+    return [line for batch in batches for line in _lines_of_batch(batch)]
+
+
+def _lines_of_batch(batch: Batch) -> Iterator[str]:
+    for table in batch.tables:
+        for column in table.columns:
+            if column.point in RESERVED or column.point.endswith(SUFFIXES):
+                raise RefusedError(f"{table.device}: {column.point!r} is reserved and cannot name a point")
+        prefix = f"{table.kind},device={table.device},gateway={batch.gateway}"
+        for taken_at, readings in table.rows():
+            if readings:
+                yield f"{prefix} {','.join(map(_written, readings))} {taken_at}"
+
+
+def _written(reading: Reading) -> str:
+    value = f"{reading.value}i" if type(reading.value) is int else repr(reading.value)
+    if reading.flag == Flag.PASS:
+        return f"{reading.point}={value}"
+    judged = f"{reading.point}_flag={reading.flag:d}i,{reading.point}_tests={reading.tests}i"
+    if reading.flag == Flag.MISSING:
+        return judged
+    return f"{reading.point}{'_failed' if reading.flag == Flag.FAIL else ''}={value},{judged}"
+
+
+# --- InfluxQL and its answers -----------------------------------------------------------------------------------------
+
+
+def _text(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n")
+    return f"'{escaped}'"
+
+
+def _name(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
+
+
+def _select(point: str) -> str:
+    fields = ", ".join(_name(point + suffix) for suffix in ("", *SUFFIXES))
+    return f"SELECT {fields} FROM /.*/"  # noqa: S608  # every name and text from outside is quoted
+
+
+def _is_device(gateway: str, device: str) -> str:
+    return f"gateway = {_text(gateway)} AND device = {_text(device)}"
+
+
+def _point_of(field: str) -> str:
+    return next((field.removesuffix(suffix) for suffix in SUFFIXES if field.endswith(suffix)), field)
+
+
+def _types(field_keys: list[dict[str, Any]]) -> FieldTypes:
+    """Return the type of each (measurement, field); where shards disagree, InfluxQL answers with floats."""
+    types: FieldTypes = {}
+    for series in field_keys:
+        for field, type_name in series["values"]:
+            key = (series["name"], field)
+            types[key] = int if type_name == "integer" and types.get(key) is not float else float
+    return types
+
+
+def _readings(device: str, point: str, found: list[dict[str, Any]], types: FieldTypes) -> list[Reading]:
+    readings = []
+    for series in found:
+        number = types.get((series["name"], point), float)
+        failed_number = types.get((series["name"], f"{point}_failed"), float)
+        for taken_at, value, failed, flag, tests in series["values"]:
+            written, to_number = (value, number) if failed is None else (failed, failed_number)
+            readings.append(
+                Reading(
+                    device,
+                    point,
+                    int(taken_at),
+                    None if written is None else to_number(written),
+                    Flag(int(flag or Flag.PASS)),
+                    int(tests or 0),
+                )
+            )
+    return readings
