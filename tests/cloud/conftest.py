@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import cloud.registry.tables
-import cloud.registry.tokens  # noqa: F401 -- every module's tables must be on the metadata
+import cloud.workorders.tables  # noqa: F401 -- every table must be on the metadata
 from cloud.database import Database, metadata
 from cloud.registry.load import load_registry
 from cloud.registry.registry_file import RegistryFile

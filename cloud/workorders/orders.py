@@ -1,0 +1,271 @@
+"""Work orders: opened by an event, moved on by people and rules, each step written down.
+
+Every function works inside the caller's transaction. Refusals are the `TransitionError`s of `states`, and:
+
+    Exception
+    ├── OrderNotFoundError     no such order, or not one that this person may see (404)
+    └── TransitionError
+        └── StaleError         someone else moved the order on meanwhile: look again (409)
+"""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, and_, false, func, insert, or_, select, true, update
+
+from cloud.database import insert_new
+from cloud.registry.person import RULES, Person, Role
+from cloud.registry.registry import Place, find_person, workers_of
+from cloud.workorders.order_rules import OrderRule
+from cloud.workorders.states import (
+    FINISHED,
+    UNANSWERED,
+    IncompleteError,
+    Need,
+    Standing,
+    State,
+    TransitionError,
+    find_transition,
+)
+from cloud.workorders.tables import evidence, orders, transitions
+from edge.contract.messages import Event, Severity
+
+AUTO_RECOVERED = "自动恢复"
+SEVERITIES = (Severity.BLUE, Severity.YELLOW, Severity.ORANGE, Severity.RED)
+"""Least urgent first."""
+
+
+class OrderNotFoundError(LookupError):
+    """No such order, or not one that this person may see."""
+
+
+class StaleError(TransitionError):
+    """Someone else moved the order on meanwhile."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """What someone wants to do to an order; `version` is that of the order they saw."""
+
+    target: State
+    version: int
+    reason: str = ""
+    closing_standard: str | None = None
+    assignee: str | None = None
+    note: str = ""
+    latitude: float | None = None
+    longitude: float | None = None
+    evidence: Sequence[int] = field(default=())
+
+    @property
+    def said(self) -> frozenset[Need]:
+        """What of the things that a transition may need is there."""
+        given = {
+            Need.REASON: self.reason.strip(),
+            Need.CLOSING_STANDARD: self.closing_standard,
+            Need.ASSIGNEE: self.assignee,
+        }
+        return frozenset(need for need, value in given.items() if value)
+
+
+def code_of(order: int) -> str:
+    """Return what people call an order: WO-000042."""
+    return f"WO-{order:06d}"
+
+
+def id_of(code: str) -> int:
+    """Return the number of an order; raises OrderNotFoundError for what is not a code."""
+    if not re.fullmatch(r"WO-[0-9]{6,12}", code, re.ASCII):
+        raise OrderNotFoundError(f"order {code[:40]}: not found")
+    return int(code.removeprefix("WO-"))
+
+
+def find_order(connection: Connection, code: str, person: Person) -> Row[Any]:
+    """Return an order that `person` may see; raises OrderNotFoundError."""
+    row = connection.execute(select(orders).where(orders.c.id == id_of(code), visible_to(person))).one_or_none()
+    if row is None:
+        raise OrderNotFoundError(f"order {code}: not found")
+    return row
+
+
+def visible_to(person: Person) -> ColumnElement[bool]:
+    """Return the condition under which `person` sees an order: operators all, workers their grids' and their own."""
+    if person.is_operator:
+        return true()
+    if Role.WORKER not in person.roles:
+        return false()
+    return or_(orders.c.grid.in_(person.grids), orders.c.handler == person.login)
+
+
+def standing_of(order: Row[Any]) -> Standing:
+    """Return what the state machine needs to know of an order."""
+    return Standing(
+        state=State(order.state),
+        severity=Severity(order.severity),
+        grid=order.grid,
+        handler=order.handler,
+        times_returned=order.times_returned,
+    )
+
+
+def open_order(connection: Connection, event: Event, *, alert: int, place: Place, rule: OrderRule, now_ms: int) -> int:
+    """Raise an order for an alert, accept and dispatch it as the class says; return its number."""
+    values = {
+        "version": 1,
+        "state": State.RAISED,
+        "alert": alert,
+        "class_code": event.class_code,
+        "severity": event.severity,
+        "highest_severity": event.severity,
+        "exercise": event.exercise,
+        "gateway": event.gateway,
+        "device": event.device,
+        "point": event.point,
+        "event": event.id,
+        "observed_at": event.began_at,
+        "site": place.site,
+        "site_name": place.site_name,
+        "device_name": place.device_name,
+        "grid": place.grid,
+        "address": place.address,
+        "latitude": place.latitude,
+        "longitude": place.longitude,
+        "opened_at": now_ms,
+        "times_returned": 0,
+        "recovered": False,
+        "waits_for": None if rule.accepts else "the duty officer to accept it",
+    }
+    number: int = connection.execute(insert(orders).values(values).returning(orders.c.id)).scalar_one()
+    first = {"version": 1, "target": State.RAISED, "reason": f"{event.class_code} of {event.gateway}/{event.device}"}
+    connection.execute(
+        insert(transitions).values(order=number, at=now_ms, who=RULES.login, evidence=[], note="", **first)
+    )
+    if rule.accepts:
+        act(connection, _order(connection, number), Move(target=State.ACCEPTED, version=1), person=RULES, now_ms=now_ms)
+    return number
+
+
+def act(connection: Connection, order: Row[Any], move: Move, *, person: Person, now_ms: int) -> Row[Any]:
+    """Move an order on and return it as it is then; an accepted order is dispatched by the rules in the same step.
+
+    Acknowledging again what one has acknowledged changes nothing. Raises TransitionError.
+    """
+    if _is_repeated_ack(order, move, person):
+        return order
+    if move.version != order.version:
+        raise StaleError(f"order {code_of(order.id)} is {order.state} since version {order.version}: look again")
+    find_transition(standing_of(order), move.target, person, move.said)
+    _check_what_is_said(connection, order, move)
+    _write(connection, order, move, person=person, now_ms=now_ms)
+    moved = _order(connection, order.id)
+    return _dispatch(connection, moved, now_ms=now_ms) if move.target is State.ACCEPTED else moved
+
+
+def clear_by_sensor(connection: Connection, alert: int, *, cleared_at: int, now_ms: int) -> None:
+    """Write down that the sensor cleared; close the alert's order when no person is on it.
+
+    An order that someone acknowledged or returned is theirs to finish: for it this is evidence, no more.
+    """
+    order = connection.execute(select(orders).where(orders.c.alert == alert).with_for_update()).one_or_none()
+    if order is None or State(order.state) in FINISHED:
+        return
+    text = f"sensor cleared at {datetime.fromtimestamp(cleared_at / 1000, UTC).isoformat(timespec='seconds')}"
+    add_evidence(connection, order.id, kind="sensor", who=RULES.login, now_ms=now_ms, note=text)
+    connection.execute(update(orders).where(orders.c.id == order.id).values(sensor_cleared_at=cleared_at))
+    if State(order.state) in UNANSWERED and order.acknowledged_at is None:
+        reason = f"{AUTO_RECOVERED}: {text}"
+        closing = Move(target=State.CLOSED, version=order.version, reason=reason, closing_standard=AUTO_RECOVERED)
+        act(connection, order, closing, person=RULES, now_ms=now_ms)
+
+
+def add_evidence(
+    connection: Connection, order: int, *, kind: str, who: str, now_ms: int, sha256: str | None = None, note: str = ""
+) -> None:
+    """Add evidence to an order; the same picture again changes nothing."""
+    row = {"order": order, "kind": kind, "sha256": sha256, "added_at": now_ms, "who": who, "note": note}
+    insert_new(connection, evidence, [row])
+
+
+def _is_repeated_ack(order: Row[Any], move: Move, person: Person) -> bool:
+    if move.target is not State.ACKNOWLEDGED or order.handler != person.login or order.acknowledged_at is None:
+        return False
+    return State(order.state) not in UNANSWERED
+
+
+def _check_what_is_said(connection: Connection, order: Row[Any], move: Move) -> None:
+    if move.target is State.DISPATCHED and move.assignee is not None:
+        assignee = find_person(connection, move.assignee)
+        if assignee is None or Role.WORKER not in assignee.roles:
+            raise IncompleteError(f"assignee {move.assignee}: not a worker in the registry")
+    known = connection.scalar(
+        select(func.count()).where(evidence.c.order == order.id, evidence.c.id.in_(move.evidence))
+    )
+    if known != len(set(move.evidence)):
+        raise IncompleteError(f"evidence {sorted(set(move.evidence))}: not all of it belongs to {code_of(order.id)}")
+
+
+def _write(connection: Connection, order: Row[Any], move: Move, *, person: Person, now_ms: int) -> None:
+    """Write the transition and its effect on the order; the version decides between two at the same time."""
+    version = order.version + 1
+    changes = {"version": version, "state": move.target, **_effects(order, move, person=person, now_ms=now_ms)}
+    unchanged = and_(orders.c.id == order.id, orders.c.version == order.version)
+    if connection.execute(update(orders).where(unchanged).values(changes)).rowcount != 1:
+        raise StaleError(f"order {code_of(order.id)} was moved on at the same time: look again")
+    connection.execute(
+        insert(transitions).values(
+            order=order.id,
+            version=version,
+            at=now_ms,
+            who=person.login,
+            source=order.state,
+            target=move.target,
+            reason=move.reason,
+            closing_standard=move.closing_standard,
+            assignee=move.assignee,
+            latitude=move.latitude,
+            longitude=move.longitude,
+            evidence=sorted(set(move.evidence)),
+            note=move.note,
+        )
+    )
+
+
+def _effects(order: Row[Any], move: Move, *, person: Person, now_ms: int) -> dict[str, Any]:
+    """Return the columns that a transition sets besides state and version."""
+    finish = {"closed_by": person.login, "finished_at": now_ms, "waits_for": None}
+    effects: dict[State, dict[str, Any]] = {
+        State.ACCEPTED: {"accepted_by": person.login, "waits_for": None},
+        State.DISPATCHED: {"handler": move.assignee, "waits_for": None},
+        State.RETURNED: {
+            "handler": None,
+            "times_returned": order.times_returned + 1,
+            "waits_for": f"the dispatcher: returned by {person.login}",
+        },
+        State.ACKNOWLEDGED: {"acknowledged_at": order.acknowledged_at or now_ms},
+        State.VERIFIED: {"verified_by": person.login},
+        State.CLOSED: {**finish, "closing_standard": move.closing_standard, "recovered": person == RULES},
+        State.VOID: finish,
+    }
+    return effects.get(move.target, {})
+
+
+def _dispatch(connection: Connection, order: Row[Any], *, now_ms: int) -> Row[Any]:
+    """Dispatch to the grid's worker with the fewest unfinished orders; without one the dispatcher sees the reason."""
+    workers = [person.login for person in workers_of(connection, order.grid)]
+    if not workers:
+        waits = f"the dispatcher: grid {order.grid} has no worker"
+        connection.execute(update(orders).where(orders.c.id == order.id).values(waits_for=waits))
+        return _order(connection, order.id)
+    unfinished = and_(orders.c.handler.in_(workers), orders.c.state.not_in(FINISHED))
+    busy = Counter(connection.scalars(select(orders.c.handler).where(unfinished)))
+    assignee = min(workers, key=lambda login: (busy[login], login))
+    move = Move(target=State.DISPATCHED, version=order.version, assignee=assignee)
+    return act(connection, order, move, person=RULES, now_ms=now_ms)
+
+
+def _order(connection: Connection, number: int) -> Row[Any]:
+    return connection.execute(select(orders).where(orders.c.id == number)).one()
