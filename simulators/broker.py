@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-import signal
 import stat
 import sys
 from dataclasses import dataclass
@@ -21,6 +20,8 @@ from amqtt.broker import Broker, BrokerContext
 from amqtt.errors import BrokerError
 from amqtt.plugins.base import BaseAuthPlugin
 from amqtt.session import Session
+
+from simulators.stopping import run_until_stopped
 
 app = typer.Typer(add_completion=False)
 
@@ -71,15 +72,14 @@ def broker_config(port: int, users: Path) -> dict[str, object]:
 
 
 async def serve(port: int, users: Path) -> None:
-    """Serve until SIGTERM or Ctrl-C."""
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    """Serve until cancelled."""
     read_users(users)  # amqtt would only log what is wrong with it
     broker = Broker(broker_config(port, users))
     await broker.start()
-    await stop.wait()
-    await broker.shutdown()
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await broker.shutdown()
 
 
 @app.command()
@@ -90,7 +90,7 @@ def main(
     """Serve MQTT 3.1.1 on this machine until stopped."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
     try:
-        asyncio.run(serve(port, users))
+        asyncio.run(run_until_stopped(serve(port, users)))
     except (UsersFileError, BrokerError) as error:
         sys.exit(f"broker: {error}")
 

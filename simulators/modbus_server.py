@@ -8,6 +8,7 @@ of cancelling out; and here a device can be silent. Written after the Modbus App
 from __future__ import annotations
 
 import asyncio
+import errno
 import struct
 from collections.abc import Mapping
 from typing import Self
@@ -53,7 +54,11 @@ class ModbusServer:
         try:
             self._server = await asyncio.start_server(self._accept, self.host, self.port)
         except OSError as error:
-            raise PortInUseError(f"{self.host}:{self.port}: {error.strerror}: choose another --port") from error
+            if error.errno != errno.EADDRINUSE:
+                raise
+            raise PortInUseError(
+                f"{self.host}:{self.port}: another program listens there: choose another port"
+            ) from error
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def go_offline(self) -> None:

@@ -6,10 +6,11 @@ import csv
 import gzip
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import IO, NamedTuple, cast
 
-REMOVED = -9999.0  # how archives mark a value that was taken out
+REMOVED = Decimal(-9999)  # how archives mark a value that was taken out
 
 
 class SeriesError(ValueError):
@@ -17,10 +18,10 @@ class SeriesError(ValueError):
 
 
 class Sample(NamedTuple):
-    """A recorded value (in the unit of its column) and when it was recorded (ms UTC)."""
+    """A recorded value, exactly as written and in the unit of its column, and when it was recorded (ms UTC)."""
 
     at_ms: int
-    value: float
+    value: Decimal
 
 
 def read_series(path: Path, column: str, *, time_column: str = "timestamp") -> list[Sample]:
@@ -50,9 +51,11 @@ def _samples(path: Path, rows: csv.DictReader[str], column: str, time_column: st
             continue
         try:
             at = datetime.fromisoformat(row[time_column].strip())
-            value = float(cell)
-        except ValueError as error:
-            raise SeriesError(f"{path}:{rows.line_num}: {error}") from error
+            value = Decimal(cell)
+        except (ValueError, InvalidOperation) as error:
+            raise SeriesError(
+                f"{path}:{rows.line_num}: expected a time and a number: {row[time_column]!r}, {cell!r}"
+            ) from error
         if value != REMOVED:
             utc = at if at.tzinfo else at.replace(tzinfo=UTC)
             yield Sample(round(utc.timestamp() * 1000), value)

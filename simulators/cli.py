@@ -1,0 +1,197 @@
+"""The command line of the simulators: ``python -m simulators``, ``anlan simulate``, ``anlan-simulate``."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from edge.contract.clock import SystemClock
+from edge.contract.config_file import ConfigError, nearest
+from edge.contract.profile import ModbusProfile, RegisterPoint
+from simulators.device import NotModbusError, SimulatedDevice, load_modbus_profile
+from simulators.modbus_server import ModbusServer, PortInUseError
+from simulators.plausible import Plausible
+from simulators.replay import UnitError, factor_to, replay
+from simulators.series import Sample, SeriesError, read_series
+from simulators.stopping import run_until_stopped
+
+MOVE_EVERY_S = 1.0
+
+app = typer.Typer(
+    help="Simulated devices, recorded series and a rainy day, for trying Anlan without hardware.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+
+ProfileName = Annotated[str, typer.Argument(help="Name of a profile, or the path of a profile of your own.")]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="TCP port on 127.0.0.1; 0 takes a free one.")]
+Unit = Annotated[int, typer.Option(min=1, max=247, help="Modbus unit.")]
+
+
+@app.command(
+    epilog="Example: anlan simulate device eastron_sdm630 --port 5020 --set voltage_l1=251.5",
+)
+def device(
+    profile: ProfileName,
+    port: Port = 5020,
+    unit: Unit = 1,
+    fixed: Annotated[
+        list[str] | None, typer.Option("--set", metavar="POINT=VALUE", help="Hold a point at this value; repeatable.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Another seed, another device.")] = 1,
+) -> None:
+    """Serve one device over Modbus TCP, with values that move as real ones do."""
+    _run(_serve_device(profile, port=port, unit=unit, fixed=fixed or [], seed=seed))
+
+
+async def _serve_device(profile_name: str, *, port: int, unit: int, fixed: list[str], seed: int) -> None:
+    profile = load_modbus_profile(profile_name)
+    served = SimulatedDevice(profile)
+    held = dict(_hold(served, text) for text in fixed)
+    plausible = Plausible(profile, str(seed))
+    async with ModbusServer({unit: served}, port=port) as server:
+        typer.echo(how_to_read(profile, server.port, unit))
+        while True:
+            moving = plausible.at(_second_of_day())
+            for name, value in (moving | held).items():
+                served.set(name, value)
+            await asyncio.sleep(MOVE_EVERY_S)
+
+
+@app.command(
+    name="replay",
+    epilog="Example: anlan simulate replay stage.csv.gz --profile PROFILE --point water_level --column stage_cm "
+    "--unit cm --speed 900",
+)
+def replay_file(
+    file: Annotated[Path, typer.Argument(help="CSV file, plain or .gz, with a header row.")],
+    *,
+    profile: Annotated[str, typer.Option(help="Profile of the device that shows the values.")],
+    point: Annotated[str, typer.Option(help="The point that shows them.")],
+    column: Annotated[str, typer.Option(help="Column of the values.")],
+    unit_of_column: Annotated[str, typer.Option("--unit", help="Unit of the column.")],
+    time_column: Annotated[str, typer.Option(help="Column of the times, ISO 8601.")] = "timestamp",
+    speed: Annotated[float, typer.Option(min=0.001, help="How much faster than recorded.")] = 1.0,
+    port: Port = 5020,
+    modbus_unit: Annotated[int, typer.Option(min=1, max=247, help="Modbus unit.")] = 1,
+) -> None:
+    """Play a recorded series into a device, each value at its recorded time from the first."""
+    _run(
+        _serve_replay(
+            _read_series(file, column, time_column),
+            profile,
+            point=point,
+            unit_of_column=unit_of_column,
+            speed=speed,
+            port=port,
+            modbus_unit=modbus_unit,
+        )
+    )
+
+
+async def _serve_replay(
+    samples: list[Sample],
+    profile_name: str,
+    *,
+    point: str,
+    unit_of_column: str,
+    speed: float,
+    port: int,
+    modbus_unit: int,
+) -> None:
+    profile = load_modbus_profile(profile_name)
+    shown = _find_point(profile, point)
+    factor_to(shown, unit_of_column)  # a wrong unit is said before the port is opened
+    served = SimulatedDevice(profile)
+    async with ModbusServer({modbus_unit: served}, port=port) as server:
+        lasts_s = (samples[-1].at_ms - samples[0].at_ms) / 1000 / speed
+        typer.echo(how_to_read(profile, server.port, modbus_unit))
+        typer.echo(f"{len(samples)} values, {lasts_s:.0f} s; afterwards the last one stays until Ctrl-C")
+        await replay(samples, served, shown, unit=unit_of_column, clock=SystemClock(), speed=speed)
+        await asyncio.Event().wait()
+
+
+def how_to_read(profile: ModbusProfile, port: int, unit: int) -> str:
+    """Lines that say where the device is and how to read it from another terminal."""
+    return "\n".join(
+        [
+            f"{profile.maker} {profile.model} at 127.0.0.1:{port}, unit {unit}; Ctrl-C stops it. To read it:",
+            f"  {_mbpoll_line(profile.points[0], port, unit)}   # {profile.points[0].name}",
+            "  anlan edge read DEVICE --config gateway.yaml   # where gateway.yaml has",
+            f"    - {{id: DEVICE, profile: {profile.profile}, host: 127.0.0.1, port: {port}, unit: {unit}}}",
+        ]
+    )
+
+
+def _mbpoll_line(point: RegisterPoint, port: int, unit: int) -> str:
+    """The line for mbpoll, which counts registers from 1 and knows 16-bit, 32-bit and float32 registers."""
+    number = {"coil": "0", "discrete": "1", "input": "3", "holding": "4"}[point.table]
+    kind = {"float32": ":float", "int32": ":int", "uint32": ":int"}.get(point.type, "")
+    words = "" if kind and point.word_order == "low_first" else " -B" if kind else ""
+    count = 1 if kind else len(point.registers)
+    return f"mbpoll -m tcp -p {port} -a {unit} -t {number}{kind}{words} -r {point.address + 1} -c {count} -1 127.0.0.1"
+
+
+def _hold(served: SimulatedDevice, text: str) -> tuple[str, float]:
+    """Set the point of ``POINT=NUMBER``; raises SettingError."""
+    name, _, number = text.partition("=")
+    _find_point(served.profile, name)
+    try:
+        value = float(number)
+    except ValueError:
+        raise SettingError(f"--set {text}: expected POINT=NUMBER, such as {name}=230.1") from None
+    try:
+        served.set(name, value)
+    except ValueError as error:
+        raise SettingError(f"--set {text}: {error}") from error
+    return name, value
+
+
+class SettingError(ValueError):
+    """An option's value that cannot be used."""
+
+
+def _find_point(profile: ModbusProfile, name: str) -> RegisterPoint:
+    points = {point.name: point for point in profile.points}
+    if name not in points:
+        raise SettingError(
+            f'{profile.profile} has no point "{name}"{nearest(name, points)}; it has {", ".join(points)}'
+        )
+    return points[name]
+
+
+def _read_series(file: Path, column: str, time_column: str) -> list[Sample]:
+    """Read the series before any port is opened."""
+    try:
+        return read_series(file, column, time_column=time_column)
+    except SeriesError as error:
+        _fail(error)
+
+
+def _second_of_day() -> float:
+    now = time.localtime()
+    return now.tm_hour * 3600 + now.tm_min * 60 + now.tm_sec
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    try:
+        asyncio.run(run_until_stopped(work))
+    except (ConfigError, NotModbusError, PortInUseError, SettingError, UnitError) as error:
+        _fail(error)
+
+
+def _fail(error: Exception) -> NoReturn:
+    typer.echo(str(error), err=True)
+    sys.exit(1)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

@@ -1,0 +1,114 @@
+"""The command line, run as a person runs it: in a process of its own, stopped by a signal."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from edge.contract.clock import SystemClock
+from edge.contract.registers import decode
+from edge.drivers import Missing
+from edge.drivers.modbus import ModbusDevice, ModbusLinks
+from edge.read_plan import plan
+from simulators.device import load_modbus_profile
+
+EVERY_TYPE = str(Path(__file__).parent / "every_type.yaml")
+
+
+@asynccontextmanager
+async def simulate(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-um", "simulators", *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def first_line(process: asyncio.subprocess.Process) -> str:
+    assert process.stdout is not None
+    return (await process.stdout.readline()).decode()
+
+
+async def read_point(port: int, unit: int, name: str) -> object:
+    profile = load_modbus_profile(EVERY_TYPE)
+    async with ModbusLinks() as links:
+        reader = ModbusDevice(
+            "d",
+            link=links.link("127.0.0.1", port),
+            unit=unit,
+            plan=plan(profile),
+            clock=SystemClock(),
+            timeout_s=5,
+            tries=1,
+        )
+        answer = (await reader.read()).answers[name]
+    assert not isinstance(answer, Missing | float | int)
+    return decode(profile.points[[point.name for point in profile.points].index(name)], answer)
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+async def test_a_device_is_served_until_stopped(stop: signal.Signals) -> None:
+    """It says where it is, holds what it was told to hold, and ends with 0 and without a word on a signal."""
+    async with simulate("device", EVERY_TYPE, "--port", "0", "--unit", "7", "--set", "depth=153") as process:
+        told = re.search(r"127\.0\.0\.1:(\d+), unit 7", await first_line(process))
+        assert told is not None
+        assert await read_point(int(told[1]), 7, "depth") == 153.0
+        process.send_signal(stop)
+        _, errors = await process.communicate()
+        assert (process.returncode, errors) == (0, b"")
+
+
+async def test_a_file_is_replayed(tmp_path: Path) -> None:
+    """The first value of a file is there as soon as the device is."""
+    file = tmp_path / "depth.csv"
+    file.write_text("timestamp,depth_cm\n2026-03-01T00:00:00,12.3\n2026-03-01T01:00:00,30\n")
+    options = ("--profile", EVERY_TYPE, "--point", "depth", "--column", "depth_cm", "--unit", "cm", "--port", "0")
+    async with simulate("replay", str(file), *options) as process:
+        told = re.search(r"127\.0\.0\.1:(\d+), unit 1", await first_line(process))
+        assert told is not None
+        assert process.stdout is not None
+        while b"2 values, 3600 s" not in await process.stdout.readline():
+            pass
+        assert await read_point(int(told[1]), 1, "depth") == 123.0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["device", "eastron_sdm30"], 'unknown profile "eastron_sdm30" (did you mean "eastron_sdm630"?)'),
+        (["device", EVERY_TYPE, "--set", "dept=3"], 'no point "dept" (did you mean "depth"?)'),
+        (["device", EVERY_TYPE, "--set", "depth=deep"], "--set depth=deep: expected POINT=NUMBER"),
+        (["device", EVERY_TYPE, "--set", "depth=99999"], "depth: 99999.0 mm does not fit into uint16"),
+        (["device", "gateway"], "only devices read by Modbus can be served"),
+        (["replay", "none.csv", "--profile", "x", "--point", "p", "--column", "c", "--unit", "u"], "none.csv: No such"),
+    ],
+)
+async def test_what_is_wrong_is_said_in_one_line(arguments: list[str], said: str) -> None:
+    """A mistake ends the command with 1 and one line on standard error."""
+    async with simulate(*arguments) as process:
+        output, errors = await process.communicate()
+    assert said in errors.decode()
+    assert errors.count(b"\n") == 1
+    assert (process.returncode, output) == (1, b"")
+
+
+async def test_a_port_in_use_is_named() -> None:
+    """The second of two on one port says so."""
+    async with simulate("device", EVERY_TYPE, "--port", "0") as first:
+        told = re.search(r"127\.0\.0\.1:(\d+)", await first_line(first))
+        assert told is not None
+        async with simulate("device", EVERY_TYPE, "--port", told[1]) as second:
+            _, errors = await second.communicate()
+    assert errors.decode() == f"127.0.0.1:{told[1]}: another program listens there: choose another port\n"
+    assert second.returncode == 1
