@@ -1,0 +1,185 @@
+"""The SQLite file under the outbox: its tables, its lock, its transactions, and what happens when it is broken.
+
+Errors, by what the caller must do:
+
+    OutboxError
+    ├── OutboxFullError       keep the readings in memory and try again; somebody must free disk space
+    ├── OutboxLockedError     another process has it: stop
+    └── OutboxBrokenError     the disk or the file fails: stop; the next start sets a corrupt file aside
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import structlog
+
+_FORMAT = 1  # PRAGMA user_version
+
+_SCHEMA = f"""
+BEGIN IMMEDIATE;
+CREATE TABLE epochs (
+    id INTEGER PRIMARY KEY, epoch TEXT NOT NULL UNIQUE, clean INTEGER NOT NULL DEFAULT 0,
+    taken INTEGER NOT NULL DEFAULT 0, unchanged INTEGER NOT NULL DEFAULT 0,
+    given_up INTEGER NOT NULL DEFAULT 0, refused INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE lanes (
+    epoch TEXT NOT NULL REFERENCES epochs (epoch) ON DELETE CASCADE, lane INTEGER NOT NULL,
+    next_seq INTEGER NOT NULL DEFAULT 1, PRIMARY KEY (epoch, lane)
+) WITHOUT ROWID;
+CREATE TABLE messages (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, lane INTEGER NOT NULL, epoch TEXT NOT NULL REFERENCES epochs (epoch),
+    seq INTEGER NOT NULL, readings INTEGER NOT NULL, committed_at INTEGER NOT NULL, size INTEGER NOT NULL,
+    payload BLOB NOT NULL, UNIQUE (epoch, lane, seq)
+);
+CREATE INDEX messages_in_order ON messages (lane, id, size);
+CREATE TABLE refused (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, lane INTEGER NOT NULL, epoch TEXT NOT NULL, seq INTEGER NOT NULL,
+    reason TEXT NOT NULL, refused_at INTEGER NOT NULL, payload BLOB NOT NULL
+);
+CREATE TABLE open_events (key TEXT PRIMARY KEY, state TEXT NOT NULL) WITHOUT ROWID;
+PRAGMA user_version = {_FORMAT};
+COMMIT;
+"""
+
+_log = structlog.get_logger()
+
+
+class OutboxError(Exception):
+    """The outbox cannot do what it was asked."""
+
+
+class OutboxFullError(OutboxError):
+    """The disk is full; nothing of the call was stored."""
+
+
+class OutboxLockedError(OutboxError):
+    """Another process has this outbox open."""
+
+
+class OutboxBrokenError(OutboxError):
+    """The disk or the file fails."""
+
+
+class OutboxFile:
+    """One open file; not thread-safe, its user takes turns."""
+
+    def __init__(self, path: Path, db: sqlite3.Connection, lock: int) -> None:
+        self.path = path
+        self._db = db
+        self._lock = lock
+
+    @classmethod
+    def open(cls, path: Path, *, now_ms: int) -> OutboxFile:
+        """Open or make the file; a corrupt one is renamed aside and said. Raises OutboxError."""
+        lock = _take_lock(path)
+        try:
+            with translated(path):
+                db = _connect_or_set_aside(path, now_ms)
+        except BaseException:
+            os.close(lock)
+            raise
+        return cls(path, db, lock)
+
+    @contextmanager
+    def transaction(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
+        """All or nothing; on disk when the block ends, unless ``durable`` is false. Raises OutboxError."""
+        db = self._db
+        with translated(self.path):
+            db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                yield db
+                db.execute("COMMIT")
+            finally:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+
+    def close(self) -> None:
+        """Close the file and let others have it."""
+        try:
+            self._db.close()
+        finally:
+            os.close(self._lock)
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors into ours."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+            raise OutboxFullError(f"{path}: the disk is full: free space on it, nothing can be stored") from error
+        hint = "check that its folder exists, can be written, and is on a healthy disk"
+        raise OutboxBrokenError(f"{path}: {error}: {hint}") from error
+
+
+def _take_lock(path: Path) -> int:
+    lock_path = path.with_name(f"{path.name}.lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise OutboxBrokenError(f"{lock_path}: cannot be made: {error.strerror}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(lock, 0)
+        os.write(lock, str(os.getpid()).encode())
+    except BlockingIOError:
+        owner = os.pread(lock, 20, 0).decode(errors="replace") or "unknown"
+        os.close(lock)
+        raise OutboxLockedError(f"{path}: process {owner} has this outbox open; only one agent may use it") from None
+    except OSError as error:
+        os.close(lock)
+        raise OutboxFullError(f"{lock_path}: cannot be written: {error.strerror}") from error
+    return lock
+
+
+def _connect_or_set_aside(path: Path, now_ms: int) -> sqlite3.Connection:
+    try:
+        return _connect(path)
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            raise
+    aside = f"{path.name}.corrupt-{now_ms}"
+    for suffix in ("-wal", ""):  # the file last: a crash in between finds it corrupt again
+        part = path.with_name(path.name + suffix)
+        if part.exists():
+            part.rename(path.with_name(aside + suffix))
+    _log.error("outbox was corrupt: what waited in it is lost to us; starting a new one", path=str(path), kept_as=aside)
+    return _connect(path)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # readings of households: ours alone
+    db = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+    try:
+        db.execute("PRAGMA locking_mode = EXCLUSIVE")  # no shared-memory file, which could not grow on a full disk
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA foreign_keys = ON")
+        _prepare(db, path)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _prepare(db: sqlite3.Connection, path: Path) -> None:
+    [version] = db.execute("PRAGMA user_version").fetchone()
+    if version == 0:
+        db.executescript(_SCHEMA)
+    elif version != _FORMAT:
+        raise OutboxBrokenError(f"{path}: has format {version}, this program knows {_FORMAT}: install a newer one")
+    last = db.execute("SELECT clean FROM epochs ORDER BY id DESC LIMIT 1").fetchone()
+    if last is not None and not last[0]:  # after a clean stop there is nothing to fear, and a large file takes long
+        [verdict] = db.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            error = sqlite3.DatabaseError(verdict)
+            error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+            raise error
