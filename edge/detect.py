@@ -24,50 +24,18 @@ value >= clear; ``equals``: value == threshold, value != threshold.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from edge.contract.messages import MAX_EVENT_READINGS, Event, EventState, Severity
+from edge.contract.gateway_config import DeviceRule
+from edge.contract.messages import MAX_EVENT_READINGS, Event, EventState
 from edge.contract.readings import Flag, Reading
 
 UPDATE_STEP = 0.1  # of the last peak sent
 UPDATE_EVERY_MS = 60_000
 FIRST_READINGS = 16  # kept from the beginning of an event; the rest of the 64 are its latest
-
-
-class Rule(Struct, frozen=True, kw_only=True):
-    """A threshold on one point of one device, with its persistence and its hysteresis."""
-
-    name: str
-    version: int
-    class_code: str
-    severity: Severity
-    point: str
-    unit: str
-    comparison: Literal["at_least", "below", "equals"]
-    threshold: float
-    clear: float  # equal to the threshold: no hysteresis
-    samples: int = 1
-    hold_ms: int = 0
-    clear_hold_ms: int = 0
-
-    def is_over(self, value: float) -> bool:
-        """Say whether the value meets the rule's condition."""
-        if self.comparison == "at_least":
-            return value >= self.threshold
-        if self.comparison == "below":
-            return value < self.threshold
-        return value == self.threshold
-
-    def is_clear(self, value: float) -> bool:
-        """Say whether the value is on the safe side of the hysteresis."""
-        if self.comparison == "at_least":
-            return value < self.clear
-        if self.comparison == "below":
-            return value >= self.clear
-        return value != self.threshold
 
 
 class OpenEvent(Struct, kw_only=True):
@@ -81,10 +49,28 @@ class OpenEvent(Struct, kw_only=True):
     clear_since: int | None = None  # first of the present run of clear samples
 
 
+def is_over(rule: DeviceRule, value: float) -> bool:
+    """Say whether the value meets the rule's condition."""
+    if rule.comparison == "at_least":
+        return value >= rule.threshold
+    if rule.comparison == "below":
+        return value < rule.threshold
+    return value == rule.threshold
+
+
+def is_clear(rule: DeviceRule, value: float) -> bool:
+    """Say whether the value is on the safe side of the hysteresis."""
+    if rule.comparison == "at_least":
+        return value < rule.clear
+    if rule.comparison == "below":
+        return value >= rule.clear
+    return value != rule.threshold
+
+
 class Detector:
     """Feeds on the readings of one point of one device, in the order in which they were taken."""
 
-    def __init__(self, rule: Rule, *, gateway: str, device: str, new_id: Callable[[], str]) -> None:
+    def __init__(self, rule: DeviceRule, *, gateway: str, device: str, new_id: Callable[[], str]) -> None:
         """Start with no event open; ``new_id`` gives 32 hexadecimal digits, new each time."""
         self.rule = rule
         self.gateway = gateway
@@ -109,7 +95,7 @@ class Detector:
         """Take the next reading; return the revision it made, if any."""
         if reading.value is None or reading.flag == Flag.FAIL:
             return None
-        over = self.rule.is_over(reading.value)
+        over = is_over(self.rule, reading.value)
         if self.open is None:
             return self._begin(reading, reading.value) if over else None
         self._remember(self.open, reading, reading.value)
@@ -142,18 +128,18 @@ class Detector:
         open_event.run += 1
         open_event.trusted |= reading.flag != Flag.SUSPECT
         enough = open_event.run >= self.rule.samples + (not open_event.trusted)
-        if enough and reading.taken_at - open_event.event.began_at >= self.rule.hold_ms:
+        if enough and reading.taken_at - open_event.event.began_at >= 1000 * self.rule.hold_s:
             return self._revise(open_event, reading, EventState.CONFIRMED)
         return None
 
     def _follow(self, open_event: OpenEvent, reading: Reading, value: float | int) -> Event | None:
         """Watch a confirmed event for its end, or for a change worth telling."""
-        if not self.rule.is_clear(value):
+        if not is_clear(self.rule, value):
             open_event.clear_since = None
         elif open_event.clear_since is None or reading.taken_at < open_event.clear_since:
             open_event.clear_since = reading.taken_at  # also where the gateway's clock was set back
         if open_event.clear_since is not None:
-            if reading.taken_at - open_event.clear_since >= self.rule.clear_hold_ms:
+            if reading.taken_at - open_event.clear_since >= 1000 * self.rule.clear_hold_s:
                 return self._finish(open_event, reading, EventState.ENDED)
             return None
         if self._is_notable(open_event, reading.taken_at):

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge.contract.gateway_config import DeviceRule
 from edge.contract.messages import (
     MAX_EVENT_READINGS,
     Event,
@@ -28,17 +29,17 @@ from edge.contract.messages import (
     encode_event,
     seal,
 )
-from edge.detect import FIRST_READINGS, Detector, Rule
+from edge.detect import FIRST_READINGS, Detector
 
 AT = 1_790_000_000_000
 MINUTE = 60_000
-ROAD = Rule(
+ROAD = DeviceRule(
     name="road-flood", version=3, class_code="WATERLOG.ROAD.2", severity=Severity.ORANGE, point="depth", unit="mm",
-    comparison="at_least", threshold=150.0, clear=100.0, samples=2, clear_hold_ms=30 * MINUTE,
+    comparison="at_least", threshold=150.0, clear=100.0, samples=2, hold_s=0, clear_hold_s=30 * 60,
 )  # fmt: skip
 
 
-def detector(rule: Rule = ROAD) -> Detector:
+def detector(rule: DeviceRule = ROAD) -> Detector:
     """Make a detector whose ids are 1, 2, 3 ... in hexadecimal."""
     ids = itertools.count(1)
     return Detector(rule, gateway="gw-1", device="road-1", new_id=lambda: f"{next(ids):032x}")
@@ -118,20 +119,20 @@ def test_a_reading_flagged_suspect_never_blocks_and_never_alarms_alone() -> None
     assert states(events)[-1] == ("confirmed", 1, 2, 1)
     events = feed(detector(), [reading(m, 400, Flag.SUSPECT) for m in range(3)])
     assert states(events) == [("suspect", 1, 1, 0), ("confirmed", 1, 2, 2)]
-    at_once = msgspec.structs.replace(ROAD, samples=1)
+    at_once = ROAD._replace(samples=1)
     assert states(feed(detector(at_once), [reading(0, 400, Flag.SUSPECT)])) == [("suspect", 1, 1, 0)]
 
 
 def test_one_sample_is_enough_where_the_rule_says_so() -> None:
     """A water switch confirms with its first revision and, without a hold, ends with the first other sample."""
-    switch = msgspec.structs.replace(ROAD, comparison="equals", threshold=1.0, clear=1.0, samples=1, clear_hold_ms=0)
+    switch = ROAD._replace(comparison="equals", threshold=1.0, clear=1.0, samples=1, clear_hold_s=0)
     events = feed(detector(switch), minutely(0, 1, 1, 0, 0, 1))
     assert states(events) == [("confirmed", 1, 1, 1), ("ended", 1, 2, 3), ("confirmed", 2, 1, 5)]
 
 
 def test_a_falling_rule_has_the_lowest_value_as_its_peak() -> None:
     """below: over under the threshold, clear from the clear value up, the peak is the minimum."""
-    battery = msgspec.structs.replace(ROAD, comparison="below", threshold=20.0, clear=30.0, clear_hold_ms=MINUTE)
+    battery = ROAD._replace(comparison="below", threshold=20.0, clear=30.0, clear_hold_s=60)
     events = feed(detector(battery), minutely(20, 19, 18, 12, 29, 30, 30))
     assert [(e.state, e.value) for e in events] == [
         (EventState.SUSPECT, 19),
@@ -143,7 +144,7 @@ def test_a_falling_rule_has_the_lowest_value_as_its_peak() -> None:
 
 def test_a_hold_asks_for_time_as_well_as_samples() -> None:
     """Light water that lasts five minutes: the run must be long enough in samples and in time."""
-    light = msgspec.structs.replace(ROAD, threshold=30.0, clear=30.0, hold_ms=5 * MINUTE)
+    light = ROAD._replace(threshold=30.0, clear=30.0, hold_s=300)
     assert states(feed(detector(light), minutely(*[40] * 7)))[1:] == [("confirmed", 1, 2, 5)]
     assert [s[0] for s in states(feed(detector(light), minutely(40, 40, 40, 0)))] == ["suspect", "withdrawn"]
 
@@ -192,13 +193,13 @@ class Found(NamedTuple):
     ended_at: int | None
 
 
-def oracle(rule: Rule, readings: Sequence[Reading]) -> list[Found]:
+def oracle(rule: DeviceRule, readings: Sequence[Reading]) -> list[Found]:
     """Look for confirmed events in the whole series at once, trying every stretch of samples."""
     samples = [r for r in readings if r.flag in (Flag.PASS, Flag.NOT_EVALUATED, Flag.SUSPECT)]
     count = len(samples)
 
-    def lasts(first: int, last: int, ms: int) -> bool:
-        return samples[last].taken_at - samples[first].taken_at >= ms
+    def lasts(first: int, last: int, seconds: float) -> bool:
+        return samples[last].taken_at - samples[first].taken_at >= 1000 * seconds
 
     def over(first: int, last: int) -> bool:
         return all(r.value is not None and r.value >= rule.threshold for r in samples[first : last + 1])
@@ -208,7 +209,7 @@ def oracle(rule: Rule, readings: Sequence[Reading]) -> list[Found]:
 
     def confirms(first: int, last: int) -> bool:
         doubted = all(r.flag == Flag.SUSPECT for r in samples[first : last + 1])
-        return over(first, last) and last - first + 1 >= rule.samples + doubted and lasts(first, last, rule.hold_ms)
+        return over(first, last) and last - first + 1 >= rule.samples + doubted and lasts(first, last, rule.hold_s)
 
     found, first = [], 0
     while first < count:
@@ -217,7 +218,7 @@ def oracle(rule: Rule, readings: Sequence[Reading]) -> list[Found]:
             first += 1
             continue
         after = range(confirmed + 1, count)
-        ends = (k for k in after if any(clear(m, k) and lasts(m, k, rule.clear_hold_ms) for m in after if m <= k))
+        ends = (k for k in after if any(clear(m, k) and lasts(m, k, rule.clear_hold_s) for m in after if m <= k))
         end = next(ends, None)
         ended_at = None if end is None else samples[end].taken_at
         found.append(Found(samples[first].taken_at, samples[confirmed].taken_at, ended_at))
@@ -245,8 +246,8 @@ series = st.lists(
     max_size=40,
 )
 rules = st.builds(
-    lambda samples, hold, clear_hold, clear: msgspec.structs.replace(
-        ROAD, samples=samples, hold_ms=hold * MINUTE, clear_hold_ms=clear_hold * MINUTE, clear=clear
+    lambda samples, hold, clear_hold, clear: ROAD._replace(
+        samples=samples, hold_s=hold * 60, clear_hold_s=clear_hold * 60, clear=clear
     ),
     st.sampled_from([1, 2, 2, 3]),
     st.sampled_from([0, 0, 5]),
@@ -264,14 +265,14 @@ def readings_of(rows: Iterable[tuple[int, int, Flag]]) -> list[Reading]:
 
 
 @given(rules, series)
-def test_the_detector_agrees_with_the_oracle(rule: Rule, rows: list[tuple[int, int, Flag]]) -> None:
+def test_the_detector_agrees_with_the_oracle(rule: DeviceRule, rows: list[tuple[int, int, Flag]]) -> None:
     """On any series: the same confirmed events, beginning, confirmed and ended at the same samples."""
     readings = readings_of(rows)
     assert confirmed_events(feed(detector(rule), readings)) == oracle(rule, readings)
 
 
 @given(rules, series)
-def test_revisions_count_up_and_fit_the_contract(rule: Rule, rows: list[tuple[int, int, Flag]]) -> None:
+def test_revisions_count_up_and_fit_the_contract(rule: DeviceRule, rows: list[tuple[int, int, Flag]]) -> None:
     """Each event's revisions are 1, 2, 3 ..., one event is open at a time, and each revision travels unharmed."""
     events = feed(detector(rule), readings_of(rows))
     for seq, event in enumerate(events, start=1):
@@ -285,7 +286,7 @@ def test_revisions_count_up_and_fit_the_contract(rule: Rule, rows: list[tuple[in
 
 
 @given(rules, series)
-def test_a_restart_at_any_sample_changes_nothing(rule: Rule, rows: list[tuple[int, int, Flag]]) -> None:
+def test_a_restart_at_any_sample_changes_nothing(rule: DeviceRule, rows: list[tuple[int, int, Flag]]) -> None:
     """A detector restored from JSON after every single sample says exactly what an undisturbed one says."""
     readings = readings_of(rows)
     ids = itertools.count(1)

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from edge.contract.gateway_config import DeviceRule
 from edge.contract.messages import EventState, Flag, Reading, Severity, Test
 from edge.contract.profile import DeviceProfile, load_profile
-from edge.detect import Detector, Rule
+from edge.detect import Detector
 from edge.drivers import Answer, Missing, Snapshot
 from edge.pipeline import Pipeline
 from edge.report import Reporter, ReportRule
@@ -35,9 +36,9 @@ def profile(tmp_path: Path) -> DeviceProfile:
 
 
 def pipeline(profile: DeviceProfile) -> Pipeline:
-    rule = Rule(
+    rule = DeviceRule(
         name="flood", version=1, class_code="WATERLOG.ROAD.2", severity=Severity.ORANGE, point="depth", unit="mm",
-        comparison="at_least", threshold=150.0, clear=100.0, samples=2,
+        comparison="at_least", threshold=150.0, clear=100.0, samples=2, hold_s=0, clear_hold_s=0,
     )  # fmt: skip
     points = {("road", p.name): ReportRule(heartbeat_ms=600_000, interval_ms=5_000) for p in profile.points}
     one = Detector(rule, gateway="gw", device="road", new_id=lambda: "0" * 32)
