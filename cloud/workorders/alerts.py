@@ -11,7 +11,6 @@ keeps the revision, then brings alert and order to what the set says.
 - When every event of an alert is over, the alert is resolved and its order learns that the sensor cleared.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -33,20 +32,20 @@ class UnplacedError(LookupError):
     """The gateway is not registered, so that nobody could be sent anywhere."""
 
 
-def record_event(connection: Connection, event: Event, *, rule_of: Callable[[str], OrderRule], now_ms: int) -> bool:
+def record_event(connection: Connection, event: Event, *, rule: OrderRule, now_ms: int) -> bool:
     """Keep one revision and bring alert and order to what is known then; return whether the revision was new.
 
-    Raises UnplacedError.
+    `rule` is that of the event's class. Raises UnplacedError.
     """
     if not _keep_revision(connection, event, now_ms=now_ms):
         return False
     latest = _latest(connection, event)
     stored = connection.execute(_event(event)).one()
     if stored.alert is None and _was_confirmed(connection, event):
-        _fire(connection, latest, rule=rule_of(event.class_code), now_ms=now_ms)
+        _fire(connection, latest, rule=rule, now_ms=now_ms)
         stored = connection.execute(_event(event)).one()
     if stored.alert is not None:
-        _follow(connection, latest, alert=stored.alert, now_ms=now_ms)
+        _follow(connection, latest, alert=stored.alert, rule=rule, now_ms=now_ms)
     return True
 
 
@@ -146,7 +145,7 @@ def _open_alert(connection: Connection, event: Event, *, rule: OrderRule, now_ms
     return number
 
 
-def _follow(connection: Connection, event: Event, *, alert: int, now_ms: int) -> None:
+def _follow(connection: Connection, event: Event, *, alert: int, rule: OrderRule, now_ms: int) -> None:
     """Bring severity and end of an event to its alert and order."""
     highest = _highest_severity(connection, alert)
     connection.execute(update(alerts).where(alerts.c.id == alert).values(severity=highest))
@@ -156,7 +155,7 @@ def _follow(connection: Connection, event: Event, *, alert: int, now_ms: int) ->
     if all(each.state in OVER for each in of_alert):
         cleared_at = max(each.ended_at for each in of_alert)
         if _resolve(connection, alert, at=cleared_at):
-            clear_by_sensor(connection, alert, cleared_at=cleared_at, now_ms=now_ms)
+            clear_by_sensor(connection, alert, rule=rule, cleared_at=cleared_at, now_ms=now_ms)
 
 
 def _highest_severity(connection: Connection, alert: int) -> Severity:

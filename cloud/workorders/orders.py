@@ -20,7 +20,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, false, func, insert
 from cloud.database import insert_new
 from cloud.registry.person import RULES, Person, Role
 from cloud.registry.registry import Place, find_person, workers_of
-from cloud.workorders.order_rules import OrderRule
+from cloud.workorders.order_rules import OrderRule, rule_of
 from cloud.workorders.states import (
     FINISHED,
     UNANSWERED,
@@ -145,7 +145,8 @@ def open_order(connection: Connection, event: Event, *, alert: int, place: Place
         insert(transitions).values(order=number, at=now_ms, who=RULES.login, evidence=[], note="", **first)
     )
     if rule.accepts:
-        act(connection, _order(connection, number), Move(target=State.ACCEPTED, version=1), person=RULES, now_ms=now_ms)
+        move = Move(target=State.ACCEPTED, version=1, reason=" / ".join(standard.zh for standard in rule.opening))
+        act(connection, _order(connection, number), move, person=RULES, now_ms=now_ms)
     return number
 
 
@@ -165,8 +166,8 @@ def act(connection: Connection, order: Row[Any], move: Move, *, person: Person, 
     return _dispatch(connection, moved, now_ms=now_ms) if move.target is State.ACCEPTED else moved
 
 
-def clear_by_sensor(connection: Connection, alert: int, *, cleared_at: int, now_ms: int) -> None:
-    """Write down that the sensor cleared; close the alert's order when no person is on it.
+def clear_by_sensor(connection: Connection, alert: int, *, rule: OrderRule, cleared_at: int, now_ms: int) -> None:
+    """Write down that the sensor cleared; where the class recovers, close the order when no person is on it.
 
     An order that someone acknowledged or returned is theirs to finish: for it this is evidence, no more.
     """
@@ -176,7 +177,7 @@ def clear_by_sensor(connection: Connection, alert: int, *, cleared_at: int, now_
     text = f"sensor cleared at {datetime.fromtimestamp(cleared_at / 1000, UTC).isoformat(timespec='seconds')}"
     add_evidence(connection, order.id, kind="sensor", who=RULES.login, now_ms=now_ms, note=text)
     connection.execute(update(orders).where(orders.c.id == order.id).values(sensor_cleared_at=cleared_at))
-    if State(order.state) in UNANSWERED and order.acknowledged_at is None:
+    if rule.recovers and State(order.state) in UNANSWERED and order.acknowledged_at is None:
         reason = f"{AUTO_RECOVERED}: {text}"
         closing = Move(target=State.CLOSED, version=order.version, reason=reason, closing_standard=AUTO_RECOVERED)
         act(connection, order, closing, person=RULES, now_ms=now_ms)
@@ -197,6 +198,9 @@ def _is_repeated_ack(order: Row[Any], move: Move, person: Person) -> bool:
 
 
 def _check_what_is_said(connection: Connection, order: Row[Any], move: Move) -> None:
+    standards = [standard.zh for standard in rule_of(order.class_code).closing]
+    if move.closing_standard is not None and standards and move.closing_standard not in [*standards, AUTO_RECOVERED]:
+        raise IncompleteError(f"closing_standard {move.closing_standard!r}: pick one of {', '.join(standards)}")
     if move.target is State.DISPATCHED and move.assignee is not None:
         assignee = find_person(connection, move.assignee)
         if assignee is None or Role.WORKER not in assignee.roles:

@@ -5,11 +5,11 @@ import threading
 from typing import Any
 
 import pytest
-from sqlalchemy import Table, select
+from sqlalchemy import Connection, Table, select
 
 from cloud.database import Database, metadata
 from cloud.workorders.alerts import record_event
-from cloud.workorders.order_rules import OrderRule
+from cloud.workorders.order_rules import OrderRule, rule_of
 from cloud.workorders.states import State
 from cloud.workorders.tables import alerts, event_revisions, evidence, orders, transitions
 from edge.contract.messages import Event, EventState, Severity
@@ -17,12 +17,15 @@ from tests.cloud.workorders.samples import MINUTE, NOW, flood, make_event, move,
 
 SUSPECT, CONFIRMED, UPDATED = EventState.SUSPECT, EventState.CONFIRMED, EventState.UPDATED
 WITHDRAWN, ENDED = EventState.WITHDRAWN, EventState.ENDED
-ACCEPT = OrderRule(accepts=True)
+ACCEPT = OrderRule(accepts=True, recovers=True)
 
 
 def record(database: Database, *events: Event, rule: OrderRule = ACCEPT) -> None:
-    for event in events:
-        database.write_now(lambda c, event=event: record_event(c, event, rule_of=lambda _code: rule, now_ms=NOW))  # type: ignore[misc]
+    def work(connection: Connection) -> None:
+        for event in events:
+            record_event(connection, event, rule=rule, now_ms=NOW)
+
+    database.write_now(work)
 
 
 def rows(database: Database, table: Table) -> list[Any]:
@@ -121,6 +124,23 @@ def test_recovery_closes_only_what_nobody_acknowledged(neighbourhood: Database) 
     assert notes == [(closed.id, "sensor", cleared), (held.id, "sensor", cleared)]
 
 
+def test_a_camera_never_closes_an_order(neighbourhood: Database) -> None:
+    """Where the class does not recover, the end of the event is evidence, also for an order nobody acknowledged."""
+    record(neighbourhood, *flood(CONFIRMED, ENDED), rule=OrderRule(accepts=True))
+    [order] = rows(neighbourhood, orders)
+    assert (order.state, order.sensor_cleared_at) == ("dispatched", NOW + 2 * MINUTE)
+
+
+def test_every_class_has_its_rule() -> None:
+    """Watch-only classes open nothing; a camera's orders, and those of an unknown class, wait for a person."""
+    assert rule_of("WATERLOG.ROAD.2").accepts
+    assert not rule_of("WATERLOG.ROAD.1").opens_order
+    for code in ("CAM.GARBAGE", "NEVER.HEARD"):
+        assert rule_of(code).opens_order
+        assert not rule_of(code).accepts
+        assert not rule_of(code).recovers
+
+
 def test_an_alert_ends_with_its_last_event(neighbourhood: Database) -> None:
     """Two events of one cause share an order; it learns of the clearing when both are over."""
     record(neighbourhood, *flood(CONFIRMED), *flood(CONFIRMED, event_id="b" * 32, began_at=NOW + MINUTE))
@@ -159,6 +179,6 @@ def test_two_processes_open_one_order(neighbourhood: Database) -> None:
     assert len(rows(neighbourhood, orders)) == 1
 
 
-def _empty(connection: Any) -> None:
+def _empty(connection: Connection) -> None:
     for name in ("order_evidence", "order_transitions", "orders", "event_blobs", "event_revisions", "events", "alerts"):
         connection.execute(metadata.tables[name].delete())

@@ -22,13 +22,14 @@ from cloud.workorders.tables import evidence, orders, transitions
 from edge.contract.messages import EventState
 from tests.cloud.workorders.samples import NOW, flood, move
 
+RECOVERS = OrderRule(accepts=True, recovers=True)
+
 
 @pytest.fixture
 def order(neighbourhood: Database) -> Database:
     """The neighbourhood, with one order that is dispatched to li."""
     [event] = flood(EventState.CONFIRMED)
-    rule = OrderRule(accepts=True)
-    neighbourhood.write_now(lambda c: record_event(c, event, rule_of=lambda _code: rule, now_ms=NOW))
+    neighbourhood.write_now(lambda c: record_event(c, event, rule=RECOVERS, now_ms=NOW))
     return neighbourhood
 
 
@@ -51,11 +52,13 @@ def test_the_whole_loop(order: Database) -> None:
     move(order, "li", State.ON_SITE)
     move(order, "li", State.DONE)
     move(order, "wang", State.VERIFIED)
-    move(order, "chen", State.CLOSED, closing_standard="消除积水恢复通行")
+    with pytest.raises(IncompleteError, match="pick one of 消除积水，恢复通行"):
+        move(order, "chen", State.CLOSED, closing_standard="好了")
+    move(order, "chen", State.CLOSED, closing_standard="消除积水，恢复通行")
     row = order.read_now(lambda c: c.execute(select(orders)).one())
     assert (row.state, row.closing_standard, row.closed_by, row.verified_by) == (
         "closed",
-        "消除积水恢复通行",
+        "消除积水，恢复通行",
         "chen",
         "wang",
     )
@@ -78,8 +81,8 @@ def test_acknowledging_twice_is_once(order: Database) -> None:
 
 def test_acknowledging_loses_against_recovery(order: Database) -> None:
     """Whoever acknowledges after the order was closed as 自动恢复 is told that it is closed."""
-    for event in flood(EventState.CONFIRMED, EventState.ENDED):
-        order.write_now(lambda c, event=event: record_event(c, event, rule_of=lambda _code: OrderRule(), now_ms=NOW))  # type: ignore[misc]
+    _, ended = flood(EventState.CONFIRMED, EventState.ENDED)
+    order.write_now(lambda c: record_event(c, ended, rule=RECOVERS, now_ms=NOW))
     with pytest.raises(StaleError, match="WO-000001 is closed since version 4: look again"):
         act_as(order, "li", Move(target=State.ACKNOWLEDGED, version=3))
     with pytest.raises(ImpossibleError, match="an order that is closed cannot become acknowledged"):
