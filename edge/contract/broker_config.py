@@ -5,20 +5,19 @@ broker: {host: 127.0.0.1, port: 1883}          # plaintext or anonymous: on this
 """
 
 import ipaddress
-from pathlib import Path
 from typing import Self
 
 from pydantic import Field, model_validator
 
-from edge.contract.config_file import ConfigModel, Misfit
+from edge.contract.config_file import ConfigModel, LocalPath, Misfit, SecretPath
 
 
 class TlsConfig(ConfigModel):
     """Whom to trust and, where the broker asks for it, who we are; files are PEM. The broker is always verified."""
 
-    ca_file: Path | None = None  # None: the authorities that this machine trusts
-    certificate_file: Path | None = None
-    key_file: Path | None = None
+    ca_file: LocalPath | None = None  # None: the authorities that this machine trusts
+    certificate_file: LocalPath | None = None
+    key_file: SecretPath | None = None
 
     @model_validator(mode="after")
     def _check_pair(self) -> Self:
@@ -33,7 +32,7 @@ class BrokerConfig(ConfigModel):
     host: str = Field(pattern=r"^[A-Za-z0-9._:-]{1,253}$")
     port: int = Field(ge=1, le=65535)
     username: str | None = Field(default=None, min_length=1, max_length=256)
-    password_file: Path | None = None  # its first line; read at each connect, so that a password can be renewed
+    password_file: SecretPath | None = None  # its first line; read at each connect, so that a password can be renewed
     tls: TlsConfig | None = None
     keepalive_s: int = Field(default=30, ge=5, le=1200)
 

@@ -17,11 +17,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from types import UnionType
+from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, ValidationInfo
 from pydantic_core import ErrorDetails
 
 MAX_BYTES = 1024 * 1024
@@ -36,6 +36,28 @@ class ConfigModel(BaseModel):
     """Base of everything read from a configuration file: frozen, strict types, unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+def _beside_the_file(path: Path, info: ValidationInfo) -> Path:
+    """A relative path in a file counts from the file's folder, whatever folder the program was started in."""
+    return info.context["folder"].absolute() / path if info.context else path
+
+
+def _is_secret(path: Path, info: ValidationInfo) -> Path:
+    """A secret is a file of its own that only its owner (and a group of his choice) may read."""
+    path = _beside_the_file(path, info)
+    if info.context:
+        if not path.is_file():
+            raise ValueError(f"no such file: {path}")
+        if path.stat().st_mode & 0o007:
+            raise ValueError(f"everyone on this machine may read {path}: chmod 600 it")
+        if not path.stat().st_size:
+            raise ValueError(f"{path} is empty")
+    return path
+
+
+LocalPath = Annotated[Path, AfterValidator(_beside_the_file)]
+SecretPath = Annotated[Path, AfterValidator(_is_secret)]
 
 
 class Problem(NamedTuple):
@@ -90,7 +112,7 @@ class Document:
     def validate(self, model: type[ModelT]) -> ModelT:
         """The file as a `model`. Raises ConfigError with every problem."""
         try:
-            return model.model_validate_json(json.dumps(self.value))
+            return model.model_validate_json(json.dumps(self.value), context={"folder": self.path.parent})
         except ValidationError as error:
             details = error.errors(include_url=False)
             raise ConfigError([p for detail in details for p in _problems_of(self, model, detail)]) from None
@@ -271,6 +293,8 @@ def _problems_of(document: Document, model: type[BaseModel], detail: ErrorDetail
     cause = context.get("error")
     if isinstance(cause, Misfit):
         return [document.problem((*key, *below), reason) for below, reason in cause.problems]
+    if isinstance(cause, ConfigError):
+        return cause.problems  # of another file, which this one names
     if kind == "extra_forbidden":
         reason = "unknown key" + nearest(str(key[-1]), _field_names(model, key[:-1]))
     elif kind == "missing":
@@ -280,6 +304,8 @@ def _problems_of(document: Document, model: type[BaseModel], detail: ErrorDetail
         reason = f"{json.dumps(found)} is not one of {', '.join(choices)}" + nearest(str(found), choices)
     elif kind in _EXPECTED:
         reason = f"expected {_EXPECTED[kind]}, found {_shown(document, key, found)}"
+        if kind == "string_type" and not isinstance(found, dict | list | NoneType):
+            reason += f': write "{document.texts[key]}" in quotes'
     elif kind == "value_error":
         reason = str(cause)
     else:
@@ -291,7 +317,7 @@ def _shown(document: Document, key: Key, found: Any) -> str:
     """The offending value as the person wrote it; says so where YAML reads a word as true or false."""
     text = document.texts.get(key, "")
     if isinstance(found, bool) and text.lower() not in ("true", "false"):
-        return f'{text}, which YAML reads as {str(found).lower()}: write "{text}" in quotes'
+        return f"{text}, which YAML reads as {str(found).lower()}"
     if isinstance(found, dict):
         return "keys and values"
     if isinstance(found, list):

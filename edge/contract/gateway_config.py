@@ -1,0 +1,277 @@
+"""gateway.yaml: what one gateway reads, judges and sends, checked whole before the first socket opens.
+
+Relative paths count from the file's folder. Secrets are files of their own. Errors: `ConfigError`, with all problems.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, NamedTuple, Self
+
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
+
+from edge.contract.broker_config import BrokerConfig
+from edge.contract.config_file import ConfigModel, Key, LocalPath, Misfit, SecretPath, load_yaml, nearest
+from edge.contract.event_classes import (
+    Comparison,
+    EventClass,
+    SensingRule,
+    check_class_code,
+    clear_fault,
+    event_classes,
+)
+from edge.contract.messages import MAX_BLOB, Severity
+from edge.contract.profile import DeviceProfile, Id, ModbusProfile, Point, load_profile, profile_names
+
+MAX_PICTURE_MB = MAX_BLOB / 1_048_576
+
+
+def _known_profile(name: str, info: ValidationInfo) -> str:
+    """A name, or the path of a profile of one's own beside gateway.yaml; loads it, so that its faults are told now."""
+    if name.endswith(".yaml"):
+        name = str(info.context["folder"].absolute() / name) if info.context else name
+    elif name not in profile_names():
+        raise ValueError(f'unknown profile "{name}"{nearest(name, profile_names())}')
+    load_profile(name)
+    return name
+
+
+class ModbusAddress(ConfigModel):
+    """Where a device answers by Modbus TCP."""
+
+    host: str = Field(min_length=1, max_length=253, description="Address of the device or of its serial converter.")
+    port: int = Field(default=502, ge=1, le=65535)
+    unit: int = Field(default=1, ge=0, le=247, description="Modbus unit (slave) number.")
+    timeout_s: float = Field(default=3.0, ge=0.05, le=60, description="How long to wait for an answer.")
+
+
+class RuleChoice(ConfigModel):
+    """An event class to watch for on a device; every number given here replaces the class's own."""
+
+    event_class: Annotated[str, AfterValidator(check_class_code)] = Field(alias="class", description="Its code.")
+    point: str | None = Field(default=None, description="Only this point; else every point the class has a rule for.")
+    threshold: float | None = Field(default=None, description="In the unit of the point's quantity.")
+    clear: float | None = Field(default=None, description="The safe side of the hysteresis.")
+    samples: int | None = Field(default=None, ge=1, le=100, description="Consecutive samples that confirm.")
+    hold_s: float | None = Field(default=None, ge=0, description="How long they must last at least.")
+    clear_hold_s: float | None = Field(default=None, ge=0, description="How long it must stay clear before it ends.")
+
+
+class DeviceRule(NamedTuple):
+    """One rule, ready for a detector; numbers are in the unit of the point's quantity."""
+
+    name: str
+    version: int
+    class_code: str
+    severity: Severity
+    point: str
+    unit: str
+    comparison: Comparison
+    threshold: float
+    clear: float
+    samples: int
+    hold_s: float
+    clear_hold_s: float
+
+
+class DeviceConfig(ConfigModel):
+    """One device that this gateway reads."""
+
+    id: Id
+    profile: Annotated[str, AfterValidator(_known_profile)] = Field(
+        description="Name of a profile, or the path of your own (ending in .yaml)."
+    )
+    modbus: ModbusAddress | None = Field(default=None, description="For profiles of protocol modbus.")
+    poll_s: float = Field(default=10.0, ge=0.1, le=86_400, description="Time between two readings.")
+    heartbeat_s: float = Field(
+        default=600.0, ge=0.1, le=86_400, description="An unchanged value is sent at least this often."
+    )
+    rules: tuple[RuleChoice, ...] = Field(default=(), description="Event classes to watch for.")
+
+    @cached_property
+    def device_profile(self) -> DeviceProfile:
+        """The device's profile."""
+        return load_profile(self.profile)
+
+    @cached_property
+    def device_rules(self) -> tuple[DeviceRule, ...]:
+        """Every rule to run on this device, in the order of the file."""
+        return tuple(rule for choice in self.rules for rule in _resolve(choice, self.device_profile))
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        problems = list(self._problems())
+        if problems:
+            raise Misfit(problems)
+        return self
+
+    def _problems(self) -> Iterator[tuple[Key, str]]:
+        is_modbus = isinstance(self.device_profile, ModbusProfile)
+        if is_modbus and self.modbus is None:
+            yield ("modbus",), f"missing: {self.device_profile.profile} is read by Modbus, say host and unit"
+        if not is_modbus and self.modbus is not None:
+            yield ("modbus",), f"{self.device_profile.profile} is not read by Modbus"
+        if self.heartbeat_s < self.poll_s:
+            yield ("heartbeat_s",), f"{self.heartbeat_s:g} s is shorter than poll_s {self.poll_s:g} s"
+        seen: set[str] = set()
+        for index, choice in enumerate(self.rules):
+            key: Key = ("rules", index)
+            faults = list(_choice_faults(choice, self.device_profile))
+            yield from (((*key, *below), reason) for below, reason in faults)
+            names = set() if faults else {rule.name for rule in _resolve(choice, self.device_profile)}
+            for name in sorted(names & seen):
+                yield (*key, "class"), f"{name} is chosen twice"
+            seen |= names
+
+
+class CameraConfig(ConfigModel):
+    """A camera that posts to this gateway when it sees something; it signs in with its id and its password."""
+
+    id: Id
+    password_file: SecretPath = Field(description="Its first line is the password.")
+    classes: tuple[Annotated[str, AfterValidator(check_class_code)], ...] = Field(
+        min_length=1, description="Event classes this camera may raise."
+    )
+
+    @model_validator(mode="after")
+    def _raises_camera_classes(self) -> Self:
+        wrong = [(index, code) for index, code in enumerate(self.classes) if not event_classes()[code].camera]
+        if wrong:
+            raise Misfit([(("classes", index), f"{code} is not a camera class") for index, code in wrong])
+        return self
+
+
+class CameraListenerConfig(ConfigModel):
+    """Where cameras post to, by HTTP."""
+
+    host: str = Field(min_length=1, max_length=253, description="Address to listen on: that of the cameras' network.")
+    port: int = Field(ge=1, le=65535)
+    max_mb: float = Field(default=MAX_PICTURE_MB, gt=0, le=MAX_PICTURE_MB, description="Largest picture.")
+
+
+class OutboxConfig(ConfigModel):
+    """How much may wait on disk for the cloud; beyond it the oldest batches are given up, and counted."""
+
+    max_mb: int = Field(default=1024, ge=1, le=1_000_000)
+    max_days: int = Field(default=30, ge=1, le=3650)
+
+
+class GatewayConfig(ConfigModel):
+    """The whole of gateway.yaml."""
+
+    gateway: Id = Field(description="The gateway's logical id; replaced hardware keeps it.")
+    broker: BrokerConfig
+    data_dir: LocalPath = Field(description="Folder of the outbox and the journal.")
+    batch_s: float = Field(default=10.0, ge=0.1, le=3600, description="Readings are sent together this often.")
+    status_s: float = Field(default=60.0, ge=1, le=3600, description="Time between two status messages.")
+    outbox: OutboxConfig = OutboxConfig()
+    devices: tuple[DeviceConfig, ...] = ()
+    cameras: tuple[CameraConfig, ...] = ()
+    camera_listener: CameraListenerConfig | None = Field(default=None, description="Needed when there are cameras.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        problems = list(self._problems())
+        if problems:
+            raise Misfit(problems)
+        return self
+
+    def _problems(self) -> Iterator[tuple[Key, str]]:
+        if not self.devices and not self.cameras:
+            yield ("devices",), "missing: a gateway reads at least one device or listens to one camera"
+        if self.cameras and self.camera_listener is None:
+            yield ("camera_listener",), "missing: say where the cameras post to"
+        seen: dict[str, str] = {}
+        places = [("devices", index, device.id) for index, device in enumerate(self.devices)]
+        places += [("cameras", index, camera.id) for index, camera in enumerate(self.cameras)]
+        for place, index, name in places:
+            if name in seen:
+                yield (place, index, "id"), f'"{name}" is already the id of {seen[name]}'
+            seen.setdefault(name, f"{place}.{index}")
+
+    @cached_property
+    def config_hash(self) -> str:
+        """16 hex digits that change with this file, the profiles it names and the rules it resolves to."""
+        parts = [
+            self.model_dump(mode="json", by_alias=True),
+            [device.device_profile.model_dump(mode="json") for device in self.devices],
+            [device.device_rules for device in self.devices],
+        ]
+        text = json.dumps(parts, sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def load_gateway_config(path: Path) -> GatewayConfig:
+    """Read and check gateway.yaml with all it refers to. Raises ConfigError with every problem found."""
+    return load_yaml(path, GatewayConfig)
+
+
+def _matches(choice: RuleChoice, profile: DeviceProfile) -> list[tuple[SensingRule, Point]]:
+    """The class's rules that this device's points can feed."""
+    event_class = event_classes()[choice.event_class]
+    return [
+        (rule, point)
+        for rule in event_class.rules
+        for point in profile.points
+        if point.quantity_name == rule.quantity and choice.point in (None, point.name)
+    ]
+
+
+def _choice_faults(choice: RuleChoice, profile: DeviceProfile) -> Iterator[tuple[Key, str]]:
+    event_class = event_classes()[choice.event_class]
+    names = [point.name for point in profile.points]
+    matches = _matches(choice, profile)
+    if not event_class.rules:
+        yield ("class",), f"{event_class.code} is not sensed from the readings of one device"
+    elif choice.point is not None and choice.point not in names:
+        yield ("point",), f'{profile.profile} has no point "{choice.point}"{nearest(choice.point, names)}'
+    elif not matches:
+        wanted = " or ".join(sorted({rule.quantity for rule in event_class.rules}))
+        yield ("class",), f"{event_class.code} needs {wanted}, which {choice.point or profile.profile} does not measure"
+    elif profile.kind not in {kind for rule, _ in matches for kind in rule.kinds}:
+        kinds = ", ".join(sorted({kind for rule, _ in matches for kind in rule.kinds}))
+        yield ("class",), f"{event_class.code} is for {kinds}, not for {profile.kind}"
+    else:
+        yield from _number_faults(choice, event_class, matches)
+
+
+def _number_faults(
+    choice: RuleChoice, event_class: EventClass, matches: list[tuple[SensingRule, Point]]
+) -> Iterator[tuple[Key, str]]:
+    if len(matches) > 1 and (choice.threshold is not None or choice.clear is not None):
+        points = ", ".join(point.name for _, point in matches)
+        yield ("threshold",), f"{event_class.code} watches {points}: say which with point"
+        return
+    for rule, _ in matches:
+        threshold = choice.threshold if choice.threshold is not None else rule.threshold
+        if threshold is None:
+            yield ("threshold",), f"missing: {event_class.code} has no default, it is a value of the site"
+        clear = choice.clear if choice.clear is not None else rule.clear
+        reason = clear_fault(rule.comparison, threshold, clear)
+        if reason:
+            yield ("clear",), reason
+
+
+def _resolve(choice: RuleChoice, profile: DeviceProfile) -> Iterator[DeviceRule]:
+    event_class = event_classes()[choice.event_class]
+    for rule, point in _matches(choice, profile):
+        threshold = choice.threshold if choice.threshold is not None else rule.threshold
+        if threshold is None:
+            raise ValueError(f"{event_class.code}: no threshold")  # the checks above refuse such a choice
+        clear = next((value for value in (choice.clear, rule.clear) if value is not None), threshold)
+        yield DeviceRule(
+            name=f"{event_class.code}:{point.name}",
+            version=rule.version,
+            class_code=event_class.code,
+            severity=event_class.severity,
+            point=point.name,
+            unit=point.quantity.unit,
+            comparison=rule.comparison,
+            threshold=threshold,
+            clear=clear,
+            samples=choice.samples or rule.samples,
+            hold_s=choice.hold_s if choice.hold_s is not None else rule.hold_s,
+            clear_hold_s=choice.clear_hold_s if choice.clear_hold_s is not None else rule.clear_hold_s,
+        )
