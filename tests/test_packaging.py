@@ -1,0 +1,119 @@
+"""The locks pin what pyproject.toml asks for, and the built package holds what a gateway needs."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tests import layout
+
+LOCKS = layout.ROOT / "deploy" / "locks"
+
+
+def project() -> dict[str, Any]:
+    """The [project] table of pyproject.toml."""
+    table: dict[str, Any] = tomllib.loads((layout.ROOT / "pyproject.toml").read_text())["project"]
+    return table
+
+
+def pins(lock: str) -> dict[str, str]:
+    """Distribution name -> version."""
+    return {
+        canonicalize_name(name): version
+        for name, version in re.findall(r"^([A-Za-z0-9._-]+)==(\S+)", lock, re.MULTILINE)
+    }
+
+
+def unmet(requirements: Iterable[str], pinned: dict[str, str]) -> list[str]:
+    """Requirements that no pin fulfils."""
+    wanted = [(text, Requirement(text)) for text in requirements]
+    return [
+        text
+        for text, each in wanted
+        if (pin := pinned.get(canonicalize_name(each.name))) is None or not each.specifier.contains(pin)
+    ]
+
+
+PRODUCT = ("edge", "cloud", "simulate")
+
+
+@pytest.mark.parametrize(("lock", "extras"), [("product.txt", PRODUCT), ("test.txt", (*PRODUCT, "test"))])
+def test_a_lock_pins_what_the_project_asks_for(lock: str, extras: tuple[str, ...]) -> None:
+    """After a change of pyproject.toml somebody has typed `./anlan lock`."""
+    table = project()
+    of_extras = [each for extra in extras for each in table["optional-dependencies"][extra]]
+    assert unmet([*table["dependencies"], *of_extras], pins((LOCKS / lock).read_text())) == []
+
+
+def test_a_missing_or_old_pin_is_found() -> None:
+    """A requirement that the lock lacks or pins too low is named."""
+    assert unmet(["typer>=2", "PyYAML>=6", "gone"], {"typer": "1.9", "pyyaml": "6.0.3"}) == ["typer>=2", "gone"]
+
+
+def test_the_tests_run_what_the_product_runs() -> None:
+    """Every product package has the same version in both locks."""
+    product, test = (pins((LOCKS / name).read_text()).items() for name in ("product.txt", "test.txt"))
+    assert product - test == set()
+
+
+@pytest.mark.parametrize("lock", ["product.txt", "test.txt", "uv.txt"])
+def test_a_lock_has_hashes_and_no_addresses(lock: str) -> None:
+    """Each pin is held to its files by hash, and the lock works with any index."""
+    text = (LOCKS / lock).read_text()
+    entries = re.split(r"^(?=[A-Za-z0-9])", text, flags=re.MULTILINE)[1:]
+    assert entries
+    assert [entry.split()[0] for entry in entries if "--hash=sha256:" not in entry] == []
+    assert re.findall(r"://|--index-url|--find-links", text) == []
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    """The wheel of the present tree, built from a copy so that the tree stays as it is."""
+    folder = tmp_path_factory.mktemp("wheel")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(layout.ROOT / name, folder)
+    for name in layout.PACKAGES:
+        shutil.copytree(layout.ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    build = "import setuptools.build_meta as build; build.build_wheel('out')"
+    (folder / "out").mkdir()
+    subprocess.run([sys.executable, "-c", build], cwd=folder, check=True, capture_output=True, timeout=120)
+    (path,) = (folder / "out").glob("*.whl")
+    return zipfile.ZipFile(path)
+
+
+def test_the_wheel_holds_every_file_of_the_packages(wheel: zipfile.ZipFile) -> None:
+    """Modules, profiles, migrations and pictures are all there: nothing works in the checkout only."""
+    tree = {
+        path.relative_to(layout.ROOT).as_posix()
+        for name in layout.PACKAGES
+        for path in (layout.ROOT / name).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert tree - set(wheel.namelist()) == set()
+
+
+def test_the_wheel_gives_the_three_commands(wheel: zipfile.ZipFile) -> None:
+    """An installed package has anlan-edge, anlan-cloud and anlan-simulate."""
+    (name,) = (each for each in wheel.namelist() if each.endswith("entry_points.txt"))
+    names = re.findall(r"^(anlan-\w+) =", wheel.read(name).decode(), re.MULTILINE)
+    assert sorted(names) == ["anlan-cloud", "anlan-edge", "anlan-simulate"]
+
+
+def test_a_gateway_needs_nothing_of_the_cloud() -> None:
+    """The base and the edge extra name no package that is the cloud's or the simulators' own."""
+    table = project()
+    on_a_gateway = {
+        canonicalize_name(Requirement(each).name)
+        for each in [*table["dependencies"], *table["optional-dependencies"]["edge"]]
+    }
+    assert on_a_gateway & (layout.NOT_ON_A_GATEWAY | {"influxdb-client", "alembic", "httpx", "argon2-cffi"}) == set()
