@@ -24,7 +24,6 @@ value >= clear; ``equals``: value == threshold, value != threshold.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -83,13 +82,13 @@ class Detector:
         """Name of this detector's state, unique within the gateway."""
         return f"{self.device}/{self.rule.name}"
 
-    def state(self) -> dict[str, Any] | None:
-        """Return the open event as plain values that JSON can carry, None when none is open."""
-        return None if self.open is None else msgspec.to_builtins(self.open)
+    def state(self) -> str | None:
+        """Return the open event as JSON text, None when none is open."""
+        return None if self.open is None else msgspec.json.encode(self.open).decode()
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: str) -> None:
         """Go on with an open event; raises msgspec.ValidationError for a state that is not ours."""
-        self.open = msgspec.convert(state, OpenEvent)
+        self.open = msgspec.json.decode(state, type=OpenEvent)
 
     def feed(self, reading: Reading) -> Event | None:
         """Take the next reading; return the revision it made, if any."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from edge.contract.messages import Event, Reading
@@ -20,7 +20,8 @@ class Taken(NamedTuple):
     readings: list[Reading]
     to_send: list[Reading]
     unchanged: int
-    revisions: list[tuple[Detector, Event]]
+    revisions: list[Event]
+    states: dict[str, str | None]  # of detectors with an open event as JSON text, None where it is over
 
 
 class Pipeline:
@@ -39,16 +40,21 @@ class Pipeline:
         readings = [
             judge(self.device, point, snapshot.taken_at, snapshot.answers[point.name]) for point in self._points
         ]
-        revisions = list(self._detect(readings))
+        revisions, states = self._detect(readings)
         to_send, unchanged = self._reporter.select(readings)
-        return Taken(readings, to_send, unchanged, revisions)
+        return Taken(readings, to_send, unchanged, revisions, states)
 
-    def _detect(self, readings: Sequence[Reading]) -> Iterator[tuple[Detector, Event]]:
+    def _detect(self, readings: Sequence[Reading]) -> tuple[list[Event], dict[str, str | None]]:
         by_point = {reading.point: reading for reading in readings}
+        revisions: list[Event] = []
+        states: dict[str, str | None] = {}
         for detector in self.detectors:
             revision = detector.feed(by_point[detector.rule.point])
             if revision is not None:
-                yield detector, revision
+                revisions.append(revision)
+            if revision is not None or detector.open is not None:
+                states[detector.key] = detector.state()
+        return revisions, states
 
 
 def judge(device: str, point: Point, taken_at: int, answer: Answer) -> Reading:
