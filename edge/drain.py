@@ -1,0 +1,78 @@
+"""One connection's work: send what waits, in lane order and within the window; forget what the cloud has receipted."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import structlog
+
+from edge.contract.messages import LANE_KIND, ContractError, Lane, Receipt, topic
+from edge.contract.mqtt import Connection
+from edge.outbox import Outbox, OutboxFullError, Waiting
+from edge.window import SendWindow
+
+_log = structlog.get_logger()
+
+
+class Drain:
+    """What is on its way on one connection; a new connection begins a new one, and so sends everything again."""
+
+    def __init__(self, outbox: Outbox, connection: Connection, gateway: str, wake: asyncio.Event) -> None:
+        """Set ``wake`` whenever ``send_what_fits`` should be called again or ``next_due_at`` be asked again."""
+        self._outbox = outbox
+        self._connection = connection
+        self._gateway = gateway
+        self._wake = wake
+        self._window = SendWindow()
+        self._sent_up_to = dict.fromkeys(Lane, 0)  # outbox ids
+
+    async def send_what_fits(self, tasks: asyncio.TaskGroup) -> None:
+        """Start sending, as tasks, what is due again and then what is new, until the window is full."""
+        for message_id in self._window.due(now=time.monotonic()):
+            waiting = await asyncio.to_thread(self._outbox.find_waiting, message_id)
+            if waiting is None:
+                self._window.remove([message_id], now=time.monotonic())  # given up meanwhile
+            elif message_id in self._window:
+                self._window.send_again(message_id, now=time.monotonic())
+                tasks.create_task(self._send(waiting))
+        for lane in Lane:
+            if not await self._send_lane(lane, tasks):
+                return  # what is in a later lane must not overtake
+
+    async def receive(self) -> None:
+        """Honour receipts until the connection ends. Raises DisconnectedError."""
+        async for message in self._connection.messages():
+            try:
+                receipt = Receipt.from_bytes(message.payload, self._gateway)
+                gone = await asyncio.to_thread(self._outbox.forget, receipt)
+            except ContractError as error:
+                _log.warning("receipt ignored", reason=str(error))
+            except OutboxFullError as error:
+                _log.error("receipt ignored, it will come again", reason=str(error))
+            else:
+                self._window.remove(gone, now=time.monotonic())
+                self._wake.set()
+            await message.ack()
+
+    def next_due_at(self) -> float | None:
+        """Return when something must be sent again, on the monotonic clock."""
+        return self._window.next_due_at()
+
+    async def _send_lane(self, lane: Lane, tasks: asyncio.TaskGroup) -> bool:
+        """Return whether all of the lane is on its way."""
+        while self._window.has_room(lane):
+            waiting = await asyncio.to_thread(self._outbox.next_waiting, lane, after=self._sent_up_to[lane])
+            if waiting is None:
+                return True
+            if not self._window.has_room(lane, len(waiting.payload)):
+                return False
+            self._sent_up_to[lane] = waiting.id
+            self._window.add(waiting.id, lane, len(waiting.payload), now=time.monotonic())
+            tasks.create_task(self._send(waiting))
+        return False
+
+    async def _send(self, waiting: Waiting) -> None:
+        await self._connection.publish(topic(self._gateway, LANE_KIND[waiting.name.lane]), waiting.payload)
+        self._window.at_broker(waiting.id, now=time.monotonic())
+        self._wake.set()
