@@ -1,0 +1,127 @@
+"""What arrived and could not be taken, kept for a person to look at: bounded, and the same content only once."""
+
+from collections.abc import Iterable
+from hashlib import sha256
+
+from msgspec import Struct
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    and_,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
+
+from cloud.database import RowId, metadata
+
+MAX_LETTERS = 10_000
+MAX_BYTES = 64 * 1024 * 1024
+CLIP = 16 * 1024  # bytes kept of one payload: enough to see what it was; its gateway still has the whole
+
+dead_letters = Table(
+    "dead_letters",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("hash", LargeBinary(32), nullable=False),
+    Column("topic", String(256), nullable=False),
+    Column("gateway", String(64)),
+    Column("reason", Text, nullable=False),
+    Column("kept", Integer, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("count", Integer, nullable=False),
+    Column("first_at", BigInteger, nullable=False),
+    Column("last_at", BigInteger, nullable=False),
+    Column("payload", LargeBinary, nullable=False),  # last, so that nothing before it is read through it
+    UniqueConstraint("hash", "topic"),
+)
+
+
+class DeadLetter(Struct, frozen=True, kw_only=True):
+    """A message that was not taken; `gateway` is None when the topic names none."""
+
+    topic: str
+    gateway: str | None
+    reason: str
+    payload: bytes
+
+
+class KeptLetter(Struct, frozen=True, kw_only=True):
+    """A dead letter as kept: `payload` is its beginning, `size` its whole length, `count` how often it came."""
+
+    id: int
+    topic: str
+    gateway: str | None
+    reason: str
+    payload: bytes
+    size: int
+    count: int
+    first_at: int
+    last_at: int
+
+
+_KEPT = [dead_letters.c[field] for field in KeptLetter.__struct_fields__]
+
+
+def keep(connection: Connection, letters: Iterable[DeadLetter], *, now_ms: int) -> None:
+    """Keep letters, or count those whose content is kept already; the longest unseen make room."""
+    for letter in letters:
+        _keep_or_count(connection, letter, now_ms)
+    _make_room(connection)
+
+
+def newest(connection: Connection, *, limit: int, gateway: str | None = None) -> list[KeptLetter]:
+    """Return the letters seen last, newest first; of one gateway or of all."""
+    wanted = select(*_KEPT).order_by(dead_letters.c.last_at.desc(), dead_letters.c.id.desc()).limit(limit)
+    if gateway is not None:
+        wanted = wanted.where(dead_letters.c.gateway == gateway)
+    return [KeptLetter(**row) for row in connection.execute(wanted).mappings()]
+
+
+def find(connection: Connection, letter_id: int) -> KeptLetter | None:
+    """Return one letter, or None when there is none with this id (any more)."""
+    row = connection.execute(select(*_KEPT).where(dead_letters.c.id == letter_id)).mappings().one_or_none()
+    return KeptLetter(**row) if row else None
+
+
+def _keep_or_count(connection: Connection, letter: DeadLetter, now_ms: int) -> None:
+    content, topic = sha256(letter.payload).digest(), letter.topic[:256]
+    is_same = and_(dead_letters.c.hash == content, dead_letters.c.topic == topic)
+    count = {"count": dead_letters.c.count + 1, "last_at": now_ms, "reason": letter.reason}
+    if connection.execute(update(dead_letters).where(is_same).values(count)).rowcount:
+        return
+    kept = letter.payload[:CLIP]
+    row = {
+        "hash": content,
+        "topic": topic,
+        "gateway": letter.gateway,
+        "reason": letter.reason,
+        "kept": len(kept),
+        "size": len(letter.payload),
+        "count": 1,
+        "first_at": now_ms,
+        "last_at": now_ms,
+        "payload": kept,
+    }
+    connection.execute(insert(dead_letters).values(row))
+
+
+def _make_room(connection: Connection) -> None:
+    order = [dead_letters.c.last_at.desc(), dead_letters.c.id.desc()]
+    ranked = select(
+        dead_letters.c.id,
+        func.row_number().over(order_by=order).label("place"),
+        func.sum(dead_letters.c.kept).over(order_by=order).label("bytes"),
+    ).subquery()
+    too_many = select(ranked.c.id).where(or_(ranked.c.place > MAX_LETTERS, ranked.c.bytes > MAX_BYTES))
+    connection.execute(delete(dead_letters).where(dead_letters.c.id.in_(too_many)))

@@ -1,0 +1,302 @@
+"""Batches, from the broker to the series store: a straight line whose last step is the MQTT ack.
+
+    open -> admit -> find in the ledger -> write -> settle in the ledger -> receipts -> ack
+
+A crash above any step means that the messages come again: the ledger then knows them, or the same readings are written
+again, which changes nothing. So a worker holds no state, and two at once are harmless.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing, suppress
+from typing import NoReturn, ParamSpec, Protocol, TypeVar
+
+import structlog
+from msgspec import Struct
+from msgspec.structs import replace
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
+
+from cloud.database import Database, DatabaseError
+from cloud.dead_letters import DeadLetter, keep
+from cloud.ledger import Entry, Name, hash_of, known, record
+from cloud.receipts import Receipts, Verdict
+from cloud.series import MisconfiguredError, RefusedError, SeriesStore, UnavailableError
+from cloud.subscriber import stay_subscribed
+from edge.contract.broker_config import BrokerConfig
+from edge.contract.clock import Clock
+from edge.contract.messages import LANE_KIND, Batch, ContractError, decode_batch, decode_header, gateway_of, topic
+from edge.contract.mqtt import Connection
+from edge.contract.mqtt import Message as MqttMessage
+
+SHARED_PREFIX = "$share/ingest/"
+GROUP_MESSAGES = 256
+GROUP_BYTES = 4 * 1024 * 1024
+GROUP_WAIT_S = 0.02  # how long the first message of a group waits for others
+MAX_AHEAD_MS = 600_000
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_log = structlog.get_logger()
+
+
+class Message(Protocol):
+    """What the worker needs of a message that arrived."""
+
+    topic: str
+    payload: bytes
+
+    async def ack(self) -> None:
+        """Tell the broker that this message is done."""
+
+
+class Counters(Struct):
+    """What the batch workers of this process have done since it started."""
+
+    messages: int = 0
+    stored: int = 0  # messages new to the ledger
+    readings: int = 0  # in those
+    refused: int = 0
+    repeated: int = 0  # messages that the ledger had already
+    conflicts: int = 0  # names that came again with other content
+    dead_letters: int = 0
+    retries: int = 0  # pauses because the series store or the database could not be used
+
+
+class Arrival(Struct, frozen=True, kw_only=True):
+    """A message as it was understood: with a `batch` to write, or with the `reason` why there is none.
+
+    Without a `name` there is nothing that a receipt could say: the gateway, if there is one, keeps the message.
+    """
+
+    topic: str
+    payload: bytes
+    gateway: str | None = None
+    name: Name | None = None
+    hash: bytes = b""
+    readings: int = 0
+    batch: Batch | None = None
+    reason: str = ""
+
+
+class BatchIngest:
+    """Takes groups of batch messages down the line.
+
+    `is_registered` answers whether a gateway is ours; `clock` is the clock by which readings of the future are told.
+    """
+
+    def __init__(
+        self,
+        *,
+        series: SeriesStore,
+        database: Database,
+        is_registered: Callable[[str], Awaitable[bool]],
+        receipts: Receipts,
+        clock: Clock,
+        counters: Counters,
+    ) -> None:
+        self._series = series
+        self._database = database
+        self._is_registered = is_registered
+        self._receipts = receipts
+        self._clock = clock
+        self._counters = counters
+        self._trouble = ""  # what is wrong with store or database now, as it was last logged
+
+    async def take(self, messages: Sequence[Message]) -> None:
+        """Store, account for, receipt and acknowledge a group of messages; wait as long as it takes for what may pass.
+
+        Raises what the connection raises: then the messages come again.
+        """
+        now_ms = self._clock.now_ms()
+        arrivals = [await self._admit(open_batch(each.topic, each.payload, now_ms)) for each in messages]
+        entries = await self._find(arrivals)
+        new = {each.name: each for each in reversed(arrivals) if each.name and each.name not in entries}
+        refusals = await self._write({name: each.batch for name, each in new.items() if each.batch})
+        entries |= await self._record([_entry(name, each, refusals.get(name), now_ms) for name, each in new.items()])
+        verdicts, letters = judge(arrivals, entries)
+        await self._keep(letters, now_ms)
+        await self._receipts.send(verdicts)
+        for each in messages:
+            await each.ack()  # last: a crash above means the batch comes again, and storing it again is harmless
+        self._count(arrivals, new, entries, letters)
+
+    async def _admit(self, arrival: Arrival) -> Arrival:
+        if arrival.gateway is None or await self._patiently(self._is_registered, arrival.gateway):
+            return arrival
+        reason = f"gateway {arrival.gateway} is not registered; it keeps the message until it is"
+        return replace(arrival, name=None, batch=None, reason=reason)
+
+    async def _find(self, arrivals: Sequence[Arrival]) -> dict[Name, Entry]:
+        names = {each.name for each in arrivals if each.name}
+        return await self._patiently(self._database.read, lambda connection: known(connection, names))
+
+    async def _write(self, batches: Mapping[Name, Batch]) -> dict[Name, str]:
+        """Write batches as one group; return why the store refuses some of them, so that it holds no others."""
+        try:
+            await self._patiently(self._series.write, list(batches.values()))
+        except RefusedError as error:
+            if len(batches) == 1:
+                return dict.fromkeys(batches, str(error))
+        else:
+            return {}
+        refusals: dict[Name, str] = {}
+        for name, batch in batches.items():
+            refusals |= await self._write({name: batch})
+        return refusals
+
+    async def _record(self, entries: Sequence[Entry]) -> dict[Name, Entry]:
+        return await self._patiently(self._database.write, lambda connection: record(connection, entries))
+
+    async def _keep(self, letters: Sequence[DeadLetter], now_ms: int) -> None:
+        if letters:
+            _log.warning("messages not taken", count=len(letters), first=letters[0].topic, reason=letters[0].reason)
+            await self._patiently(self._database.write, lambda connection: keep(connection, letters, now_ms=now_ms))
+
+    async def _patiently(self, work: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Try until the store or the database can be used; say so once when that changes."""
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type((UnavailableError, MisconfiguredError, DatabaseError)),
+            wait=pause_s,
+            before_sleep=self._report,
+        )
+        result: T = await retrying(work, *args, **kwargs)
+        if self._trouble:
+            _log.info("storing again", after=self._trouble)
+            self._trouble = ""
+        return result
+
+    def _report(self, state: RetryCallState) -> None:
+        error = _error_of(state)
+        self._counters.retries += 1
+        if str(error) != self._trouble:
+            self._trouble = str(error)
+            log = _log.error if isinstance(error, MisconfiguredError) else _log.warning
+            log("cannot store, messages wait", reason=self._trouble)
+
+    def _count(
+        self,
+        arrivals: Sequence[Arrival],
+        new: Mapping[Name, Arrival],
+        entries: Mapping[Name, Entry],
+        letters: Sequence[DeadLetter],
+    ) -> None:
+        counters = self._counters
+        counters.messages += len(arrivals)
+        counters.dead_letters += len(letters)
+        counters.repeated += sum(each.name is not None for each in arrivals) - len(new)
+        for name in new:
+            if entries[name].outcome == "stored":
+                counters.stored += 1
+                counters.readings += entries[name].readings
+            else:
+                counters.refused += 1
+
+
+def open_batch(topic_name: str, payload: bytes, now_ms: int) -> Arrival:
+    """Understand a message that arrived under the topic of a batch; what is wrong with it is its `reason`."""
+    arrival = Arrival(topic=topic_name, payload=payload, hash=hash_of(payload))
+    try:
+        arrival = replace(arrival, gateway=(gateway := gateway_of(topic_name)))
+        header = decode_header(payload)
+        if LANE_KIND[header.lane] == "batch":  # else the name belongs to a message of another kind
+            arrival = replace(arrival, name=Name.of(gateway, header), readings=header.readings)
+        _, batch = decode_batch(payload, gateway)
+        _check_times(batch, now_ms)
+    except ContractError as error:
+        return replace(arrival, reason=str(error))
+    return replace(arrival, batch=batch)
+
+
+def judge(arrivals: Sequence[Arrival], entries: Mapping[Name, Entry]) -> tuple[list[Verdict], list[DeadLetter]]:
+    """Return what to tell the gateways and what to keep for a person, by what the ledger says of each message."""
+    verdicts, letters = [], []
+    for each in arrivals:
+        reason = each.reason
+        if each.name:
+            verdict = _verdict(each, each.name, entries[each.name])
+            verdicts.append(verdict)
+            reason = verdict.reason
+        if reason:
+            letters.append(DeadLetter(topic=each.topic, gateway=each.gateway, reason=reason, payload=each.payload))
+    return verdicts, letters
+
+
+def _verdict(arrival: Arrival, name: Name, entry: Entry) -> Verdict:
+    if arrival.hash == entry.hash:
+        return Verdict(name, entry.outcome, entry.reason)
+    # A gateway never gives one name to two messages: a card was copied, or two agents run with one identity.
+    _log.error("two messages of one name", gateway=name.gateway, epoch=name.epoch, lane=name.lane.name, seq=name.seq)
+    return Verdict(name, "refused", "another message came with this name: is the gateway there twice?")
+
+
+def _entry(name: Name, arrival: Arrival, refusal: str | None, now_ms: int) -> Entry:
+    reason = refusal or arrival.reason
+    return Entry(name, arrival.hash, arrival.readings, "refused" if reason else "stored", reason, now_ms)
+
+
+def _check_times(batch: Batch, now_ms: int) -> None:
+    for table in batch.tables:
+        ahead_ms = table.times[-1] - now_ms
+        if ahead_ms > MAX_AHEAD_MS:
+            raise ContractError(f"{table.device}: taken {ahead_ms // 60_000} min in the future: check the clock")
+
+
+def pause_s(state: RetryCallState) -> float:
+    """Return how long to wait: 0.5 s, doubling to 30 s; what the store asks for; 30 s while a person must act."""
+    error = _error_of(state)
+    if isinstance(error, MisconfiguredError):
+        return LONGEST_PAUSE_S
+    asked_for = error.retry_after_s if isinstance(error, UnavailableError) else None
+    return asked_for or min(FIRST_PAUSE_S * 2 ** min(state.attempt_number - 1, 16), LONGEST_PAUSE_S)
+
+
+def _error_of(state: RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome else None
+
+
+async def collect(connection: Connection) -> list[MqttMessage]:
+    """Wait for a message, then take what else is there or comes within 20 ms, up to 256 messages or 4 MiB."""
+    group: list[MqttMessage] = []
+    size = 0
+    with suppress(TimeoutError):
+        async with asyncio.timeout(None) as limit, aclosing(connection.messages()) as messages:
+            async for message in messages:
+                if not group:
+                    limit.reschedule(asyncio.get_running_loop().time() + GROUP_WAIT_S)
+                group.append(message)
+                size += len(message.payload)
+                if len(group) >= GROUP_MESSAGES or size >= GROUP_BYTES:
+                    break
+    return group
+
+
+async def run_batch_worker(
+    broker: BrokerConfig,
+    *,
+    series: SeriesStore,
+    database: Database,
+    is_registered: Callable[[str], Awaitable[bool]],
+    clock: Clock,
+    counters: Counters,
+    shared: bool,
+) -> NoReturn:
+    """Take batches from the broker for ever; `shared`: together with other workers, where the broker can share."""
+    topic_filter = f"{SHARED_PREFIX if shared else ''}{topic('+', 'batch')}"
+
+    async def serve(connection: Connection) -> NoReturn:
+        ingest = BatchIngest(
+            series=series,
+            database=database,
+            is_registered=is_registered,
+            receipts=Receipts(connection.publish),
+            clock=clock,
+            counters=counters,
+        )
+        while True:
+            await ingest.take(await collect(connection))
+
+    await stay_subscribed(
+        broker, name="anlan-cloud-batches", topic_filters=[topic_filter], serve=serve, max_inflight=GROUP_MESSAGES
+    )

@@ -1,0 +1,185 @@
+"""The ledger: which messages of which gateway the cloud has stored or refused, by name and hash.
+
+With the gateway's own counts in its status, it proves what has arrived and names what has not. Events and blobs have
+their rows here too. The functions work on a connection, so that an event's row commits together with its alert.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from hashlib import sha256
+from typing import Any, Literal, NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import asdict
+from sqlalchemy import BigInteger, Column, Connection, Integer, LargeBinary, String, Table, Text, func, select, tuple_
+
+from cloud.database import insert_new, metadata
+from edge.contract.messages import LANE_KIND, EpochState, Header, Lane, LaneState, Status
+
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("gateway", String(64), primary_key=True),
+    Column("epoch", String(16), primary_key=True),
+    Column("lane", Integer, primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("hash", LargeBinary(32), nullable=False),
+    Column("readings", Integer, nullable=False),
+    Column("outcome", String(8), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("received_at", BigInteger, nullable=False),
+)
+_NAME = (ledger.c.gateway, ledger.c.epoch, ledger.c.lane, ledger.c.seq)
+NAMES_PER_QUERY = 500
+
+Outcome = Literal["stored", "refused"]
+
+
+class Name(NamedTuple):
+    """What a message is called, for ever; the same name with other content is an alarm."""
+
+    gateway: str
+    epoch: str
+    lane: Lane
+    seq: int
+
+    @classmethod
+    def of(cls, gateway: str, header: Header) -> "Name":
+        """Return the name of the message with this header, from this gateway."""
+        return cls(gateway, header.epoch, header.lane, header.seq)
+
+
+class Entry(Struct, frozen=True):
+    """What became of one message; `readings` is 0 for events and blobs."""
+
+    name: Name
+    hash: bytes
+    readings: int
+    outcome: Outcome
+    reason: str
+    received_at: int
+
+
+class Gap(NamedTuple):
+    """Messages first..last, both included, that the gateway no longer has and the ledger never had."""
+
+    lane: Lane
+    first: int
+    last: int
+
+
+class EpochAccount(Struct, frozen=True):
+    """Where the readings of one epoch are: taken = unchanged + stored + refused + pending + given_up + missing.
+
+    The size of a message that never came is unknown. So what is unaccounted for counts as pending while messages of
+    readings are pending, and as missing when none is; `gaps` names at once what will never come, be it given up (the
+    gateway counted it) or missing.
+    """
+
+    epoch: str
+    taken: int
+    unchanged: int
+    stored: int
+    refused: int
+    pending: int
+    given_up: int
+    missing: int
+    pending_messages: int
+    gaps: list[Gap]
+
+
+def hash_of(payload: bytes) -> bytes:
+    """Return the hash by which the ledger knows a message again."""
+    return sha256(payload).digest()
+
+
+def known(connection: Connection, names: Collection[Name]) -> dict[Name, Entry]:
+    """Return what the ledger says of those among `names` that it has."""
+    wanted, found = list(names), {}
+    for start in range(0, len(wanted), NAMES_PER_QUERY):
+        some = wanted[start : start + NAMES_PER_QUERY]
+        for row in connection.execute(select(ledger).where(tuple_(*_NAME).in_(some))):
+            name = Name(row.gateway, row.epoch, Lane(row.lane), row.seq)
+            found[name] = Entry(name, row.hash, row.readings, row.outcome, row.reason, row.received_at)
+    return found
+
+
+def record(connection: Connection, entries: Sequence[Entry]) -> dict[Name, Entry]:
+    """Add the entries whose name is new; return what the ledger now says of each of their names.
+
+    An entry that comes back with another hash is a conflict: the name was taken by other content, and stays so.
+    """
+    insert_new(connection, ledger, [_row_of(entry) for entry in entries])
+    return known(connection, {entry.name for entry in entries})
+
+
+def _row_of(entry: Entry) -> dict[str, Any]:
+    row = asdict(entry)
+    name: Name = row.pop("name")
+    return {**name._asdict(), **row}
+
+
+def account(connection: Connection, status: Status) -> list[EpochAccount]:
+    """Settle each epoch of a status against the ledger, the current epoch first."""
+    return [_account_of_epoch(connection, status.gateway, epoch) for epoch in status.epochs]
+
+
+def _account_of_epoch(connection: Connection, gateway: str, epoch: EpochState) -> EpochAccount:
+    counts = epoch.counts
+    stored = refused = pending_messages = pending_batches = 0
+    gaps = []
+    for lane_name, state in epoch.lanes.items():
+        lane = Lane[lane_name.upper()]
+        outcomes = _readings_by_outcome(connection, gateway, epoch.epoch, lane, state)
+        stored += outcomes.get("stored", 0)
+        refused += outcomes.get("refused", 0)
+        for first, last in _absent(connection, gateway, epoch.epoch, lane, state):
+            if first < state.oldest_kept:
+                gaps.append(Gap(lane, first, min(last, state.oldest_kept - 1)))
+            waiting = last - max(first, state.oldest_kept) + 1
+            if waiting > 0:
+                pending_messages += waiting
+                pending_batches += waiting if LANE_KIND[lane] == "batch" else 0
+    absent = counts.taken - counts.unchanged - stored - refused - counts.given_up
+    return EpochAccount(
+        epoch=epoch.epoch,
+        taken=counts.taken,
+        unchanged=counts.unchanged,
+        stored=stored,
+        refused=refused,
+        pending=absent if pending_batches else 0,
+        given_up=counts.given_up,
+        missing=0 if pending_batches else absent,
+        pending_messages=pending_messages,
+        gaps=gaps,
+    )
+
+
+def _readings_by_outcome(
+    connection: Connection, gateway: str, epoch: str, lane: Lane, state: LaneState
+) -> dict[str, int]:
+    # Only up to where the status was written: what came after it is not in its counts either.
+    rows = connection.execute(
+        select(ledger.c.outcome, func.sum(ledger.c.readings))
+        .where(ledger.c.gateway == gateway, ledger.c.epoch == epoch, ledger.c.lane == lane)
+        .where(ledger.c.seq < state.next_seq)
+        .group_by(ledger.c.outcome)
+    )
+    return {outcome: int(readings) for outcome, readings in rows}
+
+
+def _absent(
+    connection: Connection, gateway: str, epoch: str, lane: Lane, state: LaneState
+) -> Iterator[tuple[int, int]]:
+    """Give the ranges first..last below `next_seq` that the ledger does not have, ascending."""
+    before = func.lag(ledger.c.seq, 1, 0).over(order_by=ledger.c.seq).label("before")
+    held = (
+        select(ledger.c.seq, before)
+        .where(ledger.c.gateway == gateway, ledger.c.epoch == epoch, ledger.c.lane == lane)
+        .where(ledger.c.seq < state.next_seq)
+        .subquery()
+    )
+    for seq, previous in connection.execute(select(held).where(held.c.seq > held.c.before + 1).order_by(held.c.seq)):
+        yield previous + 1, seq - 1
+    newest = connection.scalar(select(func.max(held.c.seq))) or 0
+    if newest + 1 < state.next_seq:
+        yield newest + 1, state.next_seq - 1

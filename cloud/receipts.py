@@ -1,0 +1,52 @@
+"""The cloud's word to a gateway on what it has stored or refused: only this lets the gateway forget."""
+
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from itertools import groupby
+from typing import NamedTuple
+
+from cloud.ledger import Name, Outcome
+from edge.contract.messages import Receipt, ReceiptRange, topic
+
+MAX_REASON = 500  # characters, of the contract
+MAX_RANGES = 4096  # in one receipt, of the contract
+
+Publish = Callable[[str, bytes], Awaitable[None]]
+"""Publishes a payload under a topic, such as `edge.contract.mqtt.Connection.publish`."""
+
+
+class Verdict(NamedTuple):
+    """What became of one message."""
+
+    name: Name
+    outcome: Outcome
+    reason: str = ""
+
+
+class Receipts:
+    """Sends receipts through one connection."""
+
+    def __init__(self, publish: Publish) -> None:
+        self._publish = publish
+
+    async def send(self, verdicts: Iterable[Verdict]) -> None:
+        """Tell each gateway what became of its messages; raises what the connection raises."""
+        for receipt in receipts_for(verdicts):
+            await self._publish(topic(receipt.gateway, "receipt"), receipt.to_bytes())
+
+
+def receipts_for(verdicts: Iterable[Verdict]) -> Iterator[Receipt]:
+    """Merge verdicts, in any order and with repetitions, into as few receipts and ranges as there can be."""
+    ordered = sorted(set(verdicts))
+    for (gateway, epoch, lane), some in groupby(ordered, lambda verdict: verdict.name[:3]):
+        ranges = list(_ranges_of(some))
+        for start in range(0, len(ranges), MAX_RANGES):
+            yield Receipt(gateway=gateway, epoch=epoch, lane=lane, ranges=ranges[start : start + MAX_RANGES])
+
+
+def _ranges_of(verdicts: Iterable[Verdict]) -> Iterator[ReceiptRange]:
+    """Merge verdicts of one lane, in the order of their seq."""
+    # Neighbours in a range keep the same distance to their place in the list.
+    numbered = enumerate(verdicts)
+    for (outcome, reason, _), run in groupby(numbered, lambda p: (p[1].outcome, p[1].reason, p[1].name.seq - p[0])):
+        seqs = [verdict.name.seq for _, verdict in run]
+        yield ReceiptRange(seqs[0], seqs[-1], outcome, reason[:MAX_REASON])

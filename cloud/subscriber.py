@@ -1,0 +1,54 @@
+"""Staying connected to the broker: the loop around every connection by which the cloud receives messages."""
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NoReturn
+
+import structlog
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential
+
+from edge.contract.broker_config import BrokerConfig
+from edge.contract.mqtt import Connection, DisconnectedError, MqttError, connect
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
+
+_log = structlog.get_logger()
+
+
+async def stay_subscribed(
+    broker: BrokerConfig,
+    *,
+    name: str,
+    topic_filters: Sequence[str],
+    serve: Callable[[Connection], Awaitable[NoReturn]],
+    max_inflight: int,
+) -> NoReturn:
+    """Connect, subscribe and `serve` the connection, for ever; a lost connection is made again.
+
+    Each connection has a clean session and a client id of its own, beginning with `name`: what a lost one had not
+    acknowledged comes again because its sender has no receipt. At most `max_inflight` messages wait to be served.
+    """
+
+    async def serve_one_connection() -> None:
+        client_id = f"{name}-{secrets.token_hex(4)}"
+        async with connect(broker, client_id=client_id, max_inflight=max_inflight) as connection:
+            for topic_filter in topic_filters:
+                await connection.subscribe(topic_filter)
+            _log.info("subscribed", worker=name, broker=broker.address, topics=", ".join(topic_filters))
+            try:
+                await serve(connection)
+            except DisconnectedError as error:
+                _log.warning("connection lost", worker=name, reason=str(error))
+
+    while True:
+        await AsyncRetrying(
+            retry=retry_if_exception_type(MqttError),
+            wait=wait_exponential(FIRST_PAUSE_S, LONGEST_PAUSE_S, min=FIRST_PAUSE_S),
+            before_sleep=lambda state: _log.warning("no connection", worker=name, reason=_reason(state)),
+        )(serve_one_connection)
+        await asyncio.sleep(FIRST_PAUSE_S)  # a broker that drops us at once is not to be stormed
+
+
+def _reason(state: RetryCallState) -> str:
+    return str(state.outcome.exception()) if state.outcome else ""
