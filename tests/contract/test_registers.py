@@ -1,0 +1,247 @@
+"""Register words become the right values, and back: golden cases by hand, properties over all patterns."""
+
+import math
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge.contract.profile import BIT_TABLES, ModbusProfile, RegisterPoint, RegisterType, load_profile
+from edge.contract.readings import Value
+from edge.contract.registers import decode, encode, words
+
+CASES = sorted((Path(__file__).parents[1] / "cases" / "profiles").glob("*/*.yaml"))
+WORD = st.integers(0, 0xFFFF)
+ORDERS = st.sampled_from(["high_first", "low_first"])
+INTEGERS: dict[RegisterType, tuple[int, int]] = {
+    "uint16": (0, 0xFFFF),
+    "int16": (-0x8000, 0x7FFF),
+    "sign_magnitude16": (-0x7FFF, 0x7FFF),
+    "uint32": (0, 0xFFFF_FFFF),
+    "int32": (-0x8000_0000, 0x7FFF_FFFF),
+}
+
+
+def point(**settings: Any) -> RegisterPoint:
+    """A point of a plain number in volts, or what the settings say."""
+    plain = {"name": "voltage", "unit": "V", "table": "input", "address": 0, "type": "uint16", "span": (-1e300, 1e300)}
+    return RegisterPoint.model_validate(plain | settings)
+
+
+def counter(**settings: Any) -> RegisterPoint:
+    """A point of a counter in kWh, or what the settings say."""
+    plain = {"name": "energy_import", "unit": "kWh", "counter": True, "span": None}
+    return point(**plain | settings)
+
+
+class Case(NamedTuple):
+    """Registers of one device at one moment, and the readings they hold."""
+
+    registers: dict[str, dict[int, int]]
+    expect: dict[str, Value]
+
+
+def load_case(path: Path) -> Case:
+    # BaseLoader keeps every scalar as text: 0123 must stay a hex word
+    content = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)  # noqa: S506 -- makes strings only
+    registers: dict[str, dict[int, int]] = {}
+    for table, blocks in content["registers"].items():
+        for first, text in blocks.items():
+            found = {int(first, 0) + index: int(word, 16) for index, word in enumerate(text.split())}
+            registers.setdefault(table, {}).update(found)
+    return Case(registers, {name: _to_value(text) for name, text in content["expect"].items()})
+
+
+def _to_value(text: str) -> Value:
+    if text == "null":
+        return None
+    return float(text) if "." in text else int(text)
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_golden_cases(path: Path) -> None:
+    """Every point of the profile reads what was worked out by hand, to the last bit, and writes the same words."""
+    profile = load_profile(path.parent.name)
+    assert isinstance(profile, ModbusProfile)
+    case = load_case(path)
+    assert set(case.expect) == {each.name for each in profile.points}
+    for each in profile.points:
+        held = [case.registers[each.table][address] for address in each.registers]
+        wanted = case.expect[each.name]
+        value = decode(each, held)
+        assert (type(value), repr(value)) == (type(wanted), repr(wanted)), each.name
+        if value is not None:
+            assert encode(each, value) == held, each.name
+
+
+def test_every_modbus_profile_has_a_golden_case() -> None:
+    """A profile that is read by Modbus comes with at least one case worked out by hand."""
+    folder = Path(__file__).parents[2] / "firmware_configs" / "profiles"
+    names = {path.stem for path in folder.glob("*/*.yaml")}
+    modbus = {name for name in names if isinstance(load_profile(name), ModbusProfile)}
+    assert modbus == {path.parent.name for path in CASES}
+
+
+@given(data=st.data(), kind=st.sampled_from(sorted(INTEGERS)), word_order=ORDERS, byte_order=ORDERS)
+def test_whole_numbers_survive(data: st.DataObject, kind: RegisterType, word_order: str, byte_order: str) -> None:
+    """Every whole number of a register type comes back from the words it was written as, in every order of bytes."""
+    each = point(type=kind, word_order=word_order, byte_order=byte_order)
+    number = data.draw(st.integers(*INTEGERS[kind]))
+    assert decode(each, encode(each, number)) == number
+
+
+@given(
+    held=st.lists(WORD, min_size=2, max_size=2),
+    kind=st.sampled_from(["uint32", "int32", "float32"]),
+    scale=st.sampled_from(["1", "0.1", "0.001", "10"]),
+    word_order=ORDERS,
+    byte_order=ORDERS,
+)
+def test_patterns_survive(held: list[int], kind: str, scale: str, word_order: str, byte_order: str) -> None:
+    """What was read can be written again: every pattern of two registers that holds a value gives itself."""
+    each = point(type=kind, scale=Decimal(scale), word_order=word_order, byte_order=byte_order)
+    value = decode(each, held)
+    if value is None:
+        assert kind == "float32"  # NaN and infinities only
+    elif not (kind == "float32" and value == 0 and scale != "1"):  # scaling takes the sign of -0.0
+        assert encode(each, value) == held
+
+
+@given(held=st.lists(WORD, min_size=4, max_size=4), kind=st.sampled_from(["uint64", "int64"]), word_order=ORDERS)
+def test_wide_counters_survive(held: list[int], kind: str, word_order: str) -> None:
+    """A 64-bit counter keeps every digit; what an int64 cannot hold is no value rather than a wrong one."""
+    each = counter(type=kind, unit="Wh", word_order=word_order)
+    value = decode(each, held)
+    high_first = held if word_order == "high_first" else held[::-1]
+    raw = int("".join(f"{word:04X}" for word in high_first), 16)
+    if kind == "uint64" and raw >= 1 << 63:
+        assert value is None
+    else:
+        assert value == (raw if raw < 1 << 63 else raw - (1 << 64))
+        assert encode(each, value) == held
+
+
+@given(raw=st.integers(-0x8000, 0x7FFF), digits=st.integers(0, 6))
+def test_scale_is_exact(raw: int, digits: int) -> None:
+    """A decimal scale gives the float nearest to the decimal a person would write."""
+    scale = Decimal(1).scaleb(-digits)
+    value = decode(point(type="int16", scale=scale), [raw & 0xFFFF])
+    assert value == float(raw * scale)
+
+
+@given(raw=st.integers(0, 0xFFFF_FFFF), scale=st.sampled_from(["0.01", "0.001", "0.0001", "1", "0.125"]))
+def test_counters_are_rounded_once(raw: int, scale: str) -> None:
+    """A counter is the whole number of watt-hours nearest to the exact product, never off by a float's error."""
+    value = decode(counter(type="uint32", scale=Decimal(scale)), [raw >> 16, raw & 0xFFFF])
+    assert isinstance(value, int)
+    assert abs(Fraction(value) - raw * Fraction(scale) * 1000) <= Fraction(1, 2)
+
+
+@pytest.mark.parametrize(
+    ("settings", "held", "value"),
+    [
+        ({"scale": Decimal("0.1")}, [2301], 230.1),
+        ({"type": "sign_magnitude16"}, [0x8005], -5.0),
+        ({"type": "uint32", "word_order": "low_first"}, [0x0002, 0x0001], 65538.0),
+        ({"type": "uint32", "byte_order": "low_first"}, [0x0100, 0x0200], 65538.0),
+        # 0x12345678 sent with all four bytes reversed: 78 56 34 12
+        ({"type": "uint32", "word_order": "low_first", "byte_order": "low_first"}, [0x7856, 0x3412], 305419896.0),
+        ({"type": "int16", "unit": "kV"}, [0xFFFF], -1000.0),
+        # 230.1 as a double: 1.79765625 x 2^7, exponent 1030 = 0x406, fraction .79765625 x 2^52 = 0xCC33333333333
+        ({"type": "float64"}, [0x406C, 0xC333, 0x3333, 0x3333], 230.1),
+        ({"table": "discrete", "type": "bool", "name": "wet_contact", "unit": "1", "span": None}, [1], 1.0),
+        ({"type": "bool", "bit": 3, "name": "wet_contact", "unit": "1", "span": None}, [0x0008], 1.0),
+        ({"type": "bool", "bit": 2, "name": "wet_contact", "unit": "1", "span": None}, [0x0000], 0.0),
+    ],
+)
+def test_by_hand(settings: dict[str, Any], held: list[int], value: float) -> None:
+    """Each type, order and scale reads and writes what the formats say."""
+    each = point(**settings)
+    assert decode(each, held) == value
+    assert encode(each, value) == held
+
+
+def test_neighbouring_bits_do_not_disturb() -> None:
+    """A bit is read alone, whatever the rest of its register holds."""
+    each = point(name="wet_contact", unit="1", span=None, type="bool", bit=3)
+    assert decode(each, [0xFFF7]) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("settings", "held"),
+    [
+        ({"missing": (0x7FFF, 0x8000)}, [0x8000]),
+        ({"type": "int32", "missing": (0x7FFF_FFFF,)}, [0x7FFF, 0xFFFF]),
+        ({"type": "float32", "missing": (0xC2C6_0000,)}, [0xC2C6, 0x0000]),
+        ({"type": "float32"}, [0x7FC0, 0x0001]),
+        ({"type": "float32"}, [0xFF80, 0x0000]),
+        # 1.7e308 as a double, times 1000 for kV: no float can hold it
+        ({"type": "float64", "unit": "kV"}, [0x7FEE, 0x4257, 0x5F18, 0xE6B2]),
+    ],
+)
+def test_no_value(settings: dict[str, Any], held: list[int]) -> None:
+    """Sentinels, NaN, infinities and what no float holds are no value, never a number."""
+    assert decode(point(**settings), held) is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "held"),
+    [({"missing": (0x7FFF, 0x8000)}, [0x7FFF]), ({"type": "float32"}, [0x7FC0, 0x0000])],
+)
+def test_missing_is_written(settings: dict[str, Any], held: list[int]) -> None:
+    """No value is written as the first sentinel, or as NaN; it reads back as no value."""
+    each = point(**settings)
+    assert encode(each, None) == held
+    assert decode(each, held) is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "value", "reason"),
+    [
+        ({}, None, 'voltage: uint16 has no pattern for "no value": the profile lists none in missing'),
+        ({}, 65536, "voltage: 65536 V does not fit into uint16"),
+        ({}, -1, "voltage: -1 V does not fit into uint16"),
+        ({"type": "sign_magnitude16"}, -32768, "voltage: -32768 V does not fit into sign_magnitude16"),
+        ({"type": "float32"}, 1e39, "voltage: 1e+39 V does not fit into float32"),
+        ({"type": "float32"}, math.inf, "voltage: inf is not a finite number"),
+    ],
+)
+def test_encode_refuses(settings: dict[str, Any], value: Value, reason: str) -> None:
+    """A value the registers cannot hold is refused by name, never clamped."""
+    with pytest.raises(ValueError, match=r".") as caught:
+        encode(point(**settings), value)
+    assert str(caught.value) == reason
+
+
+@pytest.mark.parametrize(
+    ("settings", "held", "reason"),
+    [
+        ({"type": "uint32"}, [1], "voltage: uint32 is 2 words, not 1"),
+        ({}, [65536], "voltage: 65536 is not a word from 0 to 65535"),
+        (
+            {"table": "coil", "type": "bool", "name": "wet_contact", "unit": "1", "span": None},
+            [2],
+            "wet_contact: 2 is not a word from 0 to 1",
+        ),
+    ],
+)
+def test_decode_refuses(settings: dict[str, Any], held: list[int], reason: str) -> None:
+    """Words that cannot have come from the device are a fault of the caller, told by name."""
+    with pytest.raises(ValueError, match=r".") as caught:
+        decode(point(**settings), held)
+    assert str(caught.value) == reason
+
+
+def test_every_profile_point_reads_zero() -> None:
+    """Every point of every profile can be read: all-zero words decode to a value of the right type."""
+    for path in sorted((Path(__file__).parents[2] / "firmware_configs" / "profiles").glob("*/*.yaml")):
+        profile = load_profile(path.stem)
+        if isinstance(profile, ModbusProfile):
+            for each in profile.points:
+                assert words(each) == (1 if each.table in BIT_TABLES else len(each.registers))
+                assert isinstance(decode(each, [0] * words(each)), int if each.counter else float)
