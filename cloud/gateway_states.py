@@ -1,0 +1,97 @@
+"""What each gateway last said of itself: its status, its inventory, and when it was first and last heard.
+
+Kept for gateways that are not registered too, within bounds: it is the list of those who wait to be registered.
+"""
+
+import msgspec
+from msgspec import Struct
+from sqlalchemy import BigInteger, Boolean, Column, Connection, String, Table, Text, func, select, update
+
+from cloud.database import insert_new, metadata
+from cloud.registry.registry import known_gateways
+from edge.contract.messages import Inventory, Status
+
+MAX_STRANGERS = 1000
+
+gateway_states = Table(
+    "gateway_states",
+    metadata,
+    Column("gateway", String(64), primary_key=True),
+    Column("online", Boolean),  # null: no status has come
+    Column("status", Text),  # the Status as JSON
+    Column("inventory", Text),  # the Inventory as JSON
+    Column("first_seen", BigInteger, nullable=False),
+    Column("last_seen", BigInteger, nullable=False),
+)
+
+
+class GatewayState(Struct, frozen=True, kw_only=True):
+    """A gateway's own last word; `online` is None when no status has come."""
+
+    gateway: str
+    online: bool | None
+    status: Status | None
+    inventory: Inventory | None
+    first_seen: int
+    last_seen: int
+
+
+def take_status(connection: Connection, status: Status, *, retained: bool, now_ms: int) -> None:
+    """Keep a status.
+
+    An offline status may be the last will of a connection that is over: it counts only for the session that is known
+    to be the latest. A will was written when its connection began, so it never replaces the session's newer account.
+    """
+    heard_at = min(status.sent_at, now_ms) if retained else now_ms
+    if not _is_noted(connection, status.gateway, now_ms=heard_at):
+        return
+    stored = connection.scalar(select(gateway_states.c.status).where(gateway_states.c.gateway == status.gateway))
+    known = msgspec.json.decode(stored, type=Status) if stored else None
+    if known is not None and not status.online and known.session != status.session:
+        return
+    mine = gateway_states.c.gateway == status.gateway
+    later = (mine, gateway_states.c.last_seen < heard_at)
+    connection.execute(update(gateway_states).where(*later).values(last_seen=heard_at))
+    values: dict[str, object] = {"online": status.online}
+    if known is None or known.session != status.session or status.sent_at >= known.sent_at:
+        values["status"] = msgspec.json.encode(status).decode()
+    connection.execute(update(gateway_states).where(mine).values(values))
+
+
+def take_inventory(connection: Connection, inventory: Inventory, *, now_ms: int) -> None:
+    """Keep an inventory; being retained, it says nothing of when its gateway was last heard."""
+    if not _is_noted(connection, inventory.gateway, now_ms=now_ms):
+        return
+    connection.execute(
+        update(gateway_states)
+        .where(gateway_states.c.gateway == inventory.gateway)
+        .values(inventory=msgspec.json.encode(inventory).decode())
+    )
+
+
+def find_state(connection: Connection, gateway: str) -> GatewayState | None:
+    """Return what is known of a gateway, or None when it was never heard."""
+    row = connection.execute(select(gateway_states).where(gateway_states.c.gateway == gateway)).one_or_none()
+    if row is None:
+        return None
+    return GatewayState(
+        gateway=row.gateway,
+        online=row.online,
+        status=msgspec.json.decode(row.status, type=Status) if row.status else None,
+        inventory=msgspec.json.decode(row.inventory, type=Inventory) if row.inventory else None,
+        first_seen=row.first_seen,
+        last_seen=row.last_seen,
+    )
+
+
+def _is_noted(connection: Connection, gateway: str, *, now_ms: int) -> bool:
+    """Make sure that a gateway has its row; False for one stranger too many."""
+    if connection.scalar(select(gateway_states.c.gateway).where(gateway_states.c.gateway == gateway)):
+        return True
+    registered = known_gateways(connection)
+    strangers = select(func.count()).where(gateway_states.c.gateway.not_in(registered))
+    if gateway not in registered and (connection.scalar(strangers) or 0) >= MAX_STRANGERS:
+        return False
+    row = {"gateway": gateway, "first_seen": now_ms, "last_seen": now_ms}
+    insert_new(connection, gateway_states, [row])
+    return True
