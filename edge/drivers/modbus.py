@@ -28,14 +28,20 @@ from pymodbus.exceptions import ModbusException
 from pymodbus.pdu import ModbusPDU
 
 from edge.contract.clock import Clock
+from edge.contract.gateway_config import DeviceConfig
 from edge.contract.messages import Test
-from edge.drivers import Answer, Missing, NoAnswerError, RefusedError, Snapshot, Stamps, Words
+from edge.contract.profile import BIT_TABLES, ModbusProfile
+from edge.drivers import Answer, ConfigurationError, Missing, NoAnswerError, RefusedError, Snapshot, Stamps, Words
 from edge.drivers.modbus_frames import EXCEPTIONS, GATEWAY_EXCEPTIONS, WrongAnswerError, is_answer
 from edge.drivers.silence import Silence
-from edge.read_plan import Block
+from edge.read_plan import Block, plan
 
 NEVER_S: Final = 3600.0  # pymodbus insists on a timeout of its own; ours are always shorter
 HIGHEST_ID: Final = 65_000  # where pymodbus starts its transaction ids again
+TRIES: Final = 3
+MISFITS: Final = (1, 2, 3)  # exceptions about what was asked, not about the state of the device
+CHECK_UNIT: Final = "check the unit number, and the wiring behind a converter"
+CHECK_PROFILE: Final = "check that the profile is for this very model"
 
 
 class ModbusLink:
@@ -85,7 +91,7 @@ class ModbusLink:
             async with asyncio.timeout(timeout_s):
                 await client.ctx.call_create()  # what client.connect() calls, which keeps the reason to itself
         except TimeoutError as error:
-            raise NoAnswerError(f"no connection within {timeout_s:g} s") from error
+            raise NoAnswerError(f"no connection within {timeout_s:g} s: check address, power and cable") from error
         except OSError as error:
             raise NoAnswerError(_in_words(error)) from error
         client.ctx.next_tid = self._last_id
@@ -103,7 +109,8 @@ class ModbusLink:
                 with self._wire.awaiting(limit):
                     return await ask(block.address, count=block.count, device_id=unit)
         except TimeoutError as error:
-            raise NoAnswerError(self.fault or f"connected, but silent for {timeout_s:g} s") from error
+            silent = f"connected, but silent for {timeout_s:g} s: {CHECK_UNIT}"
+            raise NoAnswerError(self.fault or silent) from error
         except ModbusException as error:
             raise NoAnswerError(str(error)) from error
         finally:
@@ -162,7 +169,9 @@ class _Wire:
 def _in_words(error: OSError) -> str:
     """Say why a connection failed without the address, which the reader of the message already has."""
     if isinstance(error, socket.gaierror) or not error.errno:
-        return str(error.strerror or error)
+        return f"{error.strerror or error}: check the host name"
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused: is Modbus TCP switched on there, and is it this port?"
     return os.strerror(error.errno)
 
 
@@ -171,9 +180,9 @@ def _words_in(pdu: ModbusPDU, block: Block) -> Words:
     if pdu.isError():
         text = f"{EXCEPTIONS.get(pdu.exception_code, 'unknown reason')} (exception {pdu.exception_code})"
         if pdu.exception_code in GATEWAY_EXCEPTIONS:
-            raise NoAnswerError(f"the converter answers {text}")
-        raise RefusedError(text)
-    values: Sequence[int] = pdu.bits if block.table in {"coil", "discrete"} else pdu.registers
+            raise NoAnswerError(f"the converter answers {text}: {CHECK_UNIT}")
+        raise RefusedError(f"{text}{': ' + CHECK_PROFILE if pdu.exception_code in MISFITS else ''}")
+    values: Sequence[int] = pdu.bits if block.table in BIT_TABLES else pdu.registers
     return tuple(int(value) for value in values[: block.count])
 
 
@@ -194,6 +203,16 @@ class ModbusLinks:
     def link(self, host: str, port: int) -> ModbusLink:
         """Return the connection to an address, the same one for every unit behind it."""
         return self._links.setdefault((host, port), ModbusLink(host, port))
+
+    def driver(self, device: DeviceConfig, clock: Clock) -> ModbusDevice:
+        """Return the driver of a configured device; raises ConfigurationError when it is not one for Modbus."""
+        profile, address = device.device_profile, device.modbus
+        if not isinstance(profile, ModbusProfile) or address is None:
+            raise ConfigurationError(f"{device.id}: profile {device.profile} is not read by Modbus")
+        return ModbusDevice(
+            device.id, link=self.link(address.host, address.port), unit=address.unit, plan=plan(profile), clock=clock,
+            timeout_s=address.timeout_s, tries=TRIES, pause_s=profile.reads.pause_ms / 1000,
+        )  # fmt: skip
 
 
 class ModbusDevice:

@@ -141,7 +141,9 @@ async def test_an_illegal_address_is_refused_and_the_other_blocks_are_read() -> 
     refused = snapshot.answers["voltage_0"]
     place = f"127.0.0.1:{port} unit 1"
     assert refused == Missing(
-        Test.REFUSED, f"meter-1: {place} refused input 0x01f4: illegal data address (exception 2)"
+        Test.REFUSED,
+        f"meter-1: {place} refused input 0x01f4: illegal data address (exception 2): "
+        "check that the profile is for this very model",
     )
     assert snapshot.answers["voltage_1"] == (1010,)
 
@@ -240,7 +242,10 @@ async def test_a_refused_connection_is_said_in_words() -> None:
         port = taken.getsockname()[1]
         async with ModbusLinks() as links:
             (said,) = reasons(await Bench(links, port, ONE_BLOCK, tries=3).device.read())
-    assert said == f"meter-1: no answer from 127.0.0.1:{port} unit 1 after 3 tries: Connection refused"
+    assert said == (
+        f"meter-1: no answer from 127.0.0.1:{port} unit 1 after 3 tries: "
+        "connection refused: is Modbus TCP switched on there, and is it this port?"
+    )
 
 
 async def test_an_unknown_host_is_said_in_words() -> None:

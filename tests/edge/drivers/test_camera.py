@@ -1,0 +1,452 @@
+"""The camera listener over real HTTP: what it takes, what it refuses and how it says so, what it bears."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import socket
+import ssl
+import tracemalloc
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from edge.contract.clock import SteppedClock
+from edge.contract.gateway_config import CameraConfig, CameraListenerConfig
+from edge.drivers import ConfigurationError, NotStoredError
+from edge.drivers.camera import CameraListener, CameraTrigger, Patience
+from edge.drivers.camera_app import MOST_AT_ONCE
+from tests.servers import free_ports
+
+START = 1_795_306_500_000  # 2026-11-22T00:15:00Z
+JPEG = b"\xff\xd8\xff\xe0" + bytes(range(256)) * 40 + b"\xff\xd9"
+EVENT = {"class": "CAM.GARBAGE", "time": "2026-11-22T08:14:30.250+08:00", "note": "north gate"}
+EVENT_MS = START - 29_750
+RIGHT = ("cam-1", "correct horse")
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # unused, but httpx would load the authorities for each client
+QUICK = Patience(headers_s=0.2, body_s=0.3, linger_s=0.2)
+
+
+class Site:
+    """A listener with cameras cam-1 and cam-2, and what it has handed on."""
+
+    def __init__(self, folder: Path, *, max_mb: float, patience: Patience) -> None:
+        cameras = []
+        for name, password in (RIGHT, ("cam-2", "battery staple")):
+            secret = folder / f"{name}.password"
+            secret.write_text(f"{password}\n", encoding="utf-8")
+            secret.chmod(0o600)
+            cameras.append(CameraConfig(id=name, password_file=secret, classes=("CAM.GARBAGE", "CAM.BIN")))
+        self.clock = SteppedClock(START)
+        self.kept: list[CameraTrigger] = []
+        self.is_full = False
+        self.config = CameraListenerConfig(host="127.0.0.1", port=free_ports(1)[0], max_mb=max_mb)
+        self.listener = CameraListener(self.config, cameras, clock=self.clock, on_trigger=self.keep, patience=patience)
+        self.http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.config.port}", timeout=20, verify=NO_TLS)
+
+    async def keep(self, trigger: CameraTrigger) -> None:
+        """Stand in for the agent's outbox."""
+        await asyncio.sleep(0)
+        if self.is_full:
+            raise NotStoredError("outbox: disk full")
+        self.kept.append(trigger)
+
+    async def post(self, *, auth: tuple[str, str] = RIGHT, **request: object) -> httpx.Response:
+        """Post to the listener."""
+        return await self.http.post("/v1/trigger", auth=auth, **request)  # type: ignore[arg-type]  # passed on as given
+
+    async def post_event(
+        self, changes: dict[str, object] | None = None, *, picture: bytes | None = JPEG
+    ) -> httpx.Response:
+        """Post as JSON, with some keys changed; None leaves a key out."""
+        document: dict[str, object] = {**EVENT, "picture": base64.b64encode(picture).decode() if picture else None}
+        document |= changes or {}
+        return await self.post(json={key: value for key, value in document.items() if value is not None})
+
+
+@contextlib.asynccontextmanager
+async def listening(folder: Path, *, max_mb: float = 1, patience: Patience | None = None) -> AsyncIterator[Site]:
+    made = Site(folder, max_mb=max_mb, patience=patience or Patience())
+    async with made.listener, made.http:
+        yield made
+
+
+@pytest.fixture
+async def site(tmp_path: Path) -> AsyncIterator[Site]:
+    async with listening(tmp_path) as made:
+        yield made
+
+
+def multipart(*parts: tuple[str, bytes], boundary: str = "frontier") -> bytes:
+    body = b""
+    for name, data in parts:
+        body += f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'.encode() + data + b"\r\n"
+    return body + f"--{boundary}--\r\n".encode()
+
+
+def error(response: httpx.Response) -> str:
+    assert response.headers["connection"] == "close"
+    return str(response.json()["error"])
+
+
+# --- what is taken ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_multipart_post_becomes_a_trigger(site: Site) -> None:
+    """Event and picture arrive as the camera sent them, and the answer names the event."""
+    event = b'{"class": "CAM.GARBAGE", "time": "2026-11-22T08:14:30.250+08:00", "note": "north gate"}'
+    response = await site.post(files={"event": (None, event), "picture": ("a.jpg", JPEG, "image/jpeg")})
+    (kept,) = site.kept
+    assert (response.status_code, response.json()) == (202, {"event": kept.id})
+    assert kept == CameraTrigger(kept.id, "cam-1", "CAM.GARBAGE", EVENT_MS, "north gate", JPEG, "image/jpeg")
+    assert len(bytes.fromhex(kept.id)) == 16
+
+
+async def test_a_json_post_becomes_the_same_trigger(site: Site) -> None:
+    """The two forms are two spellings of one post, even for the event's id."""
+    first = await site.post_event()
+    second = await site.post(files={"event": (None, httpx.Request("POST", "/", json=EVENT).read()), "picture": JPEG})
+    assert (first.status_code, second.status_code) == (202, 202)
+    assert first.json() == second.json()
+    assert [kept.picture for kept in site.kept] == [JPEG]
+
+
+async def test_a_picture_is_not_needed(site: Site) -> None:
+    """A camera may tell without showing."""
+    assert (await site.post_event(picture=None)).status_code == 202
+    assert site.kept[0].picture is None
+
+
+@pytest.mark.parametrize("header", ["multipart/form-data; boundary=other", "multipart/form-data"])
+async def test_the_first_line_is_believed_over_the_header(site: Site, header: str) -> None:
+    """A boundary that is wrong or absent in the Content-Type, as real cameras send it, does no harm."""
+    body = multipart(("event", b'{"class": "CAM.BIN"}'), ("picture", JPEG))
+    response = await site.post(content=body, headers={"content-type": header})
+    assert response.status_code == 202
+    assert site.kept[0].picture == JPEG
+
+
+async def test_a_post_without_time_is_stamped_and_says_so(site: Site) -> None:
+    """The time of arrival stands in, and the note tells that it does."""
+    assert (await site.post_event({"time": None})).status_code == 202
+    assert site.kept[0].taken_at == START
+    assert site.kept[0].note == "north gate; camera sent no time: stamped on arrival"
+
+
+@pytest.mark.parametrize("word", ["videoloss", "CAM.GARBAGE"])
+async def test_heartbeats_and_ends_are_no_events(site: Site, word: str) -> None:
+    """`videoloss inactive` and the end of something are accepted, and nothing is handed on."""
+    response = await site.post_event({"state": "inactive", "class": word})
+    assert (response.status_code, response.content, site.kept) == (204, b"", [])
+
+
+async def test_concurrent_posts_are_all_kept(site: Site) -> None:
+    """Forty posts at once from two cameras give forty events, each with its own picture."""
+    auths = [RIGHT, ("cam-2", "battery staple")]
+    responses = await asyncio.gather(
+        *(
+            site.post(auth=auths[n % 2], files={"event": (None, b'{"class": "CAM.BIN"}'), "picture": JPEG + bytes([n])})
+            for n in range(40)
+        )
+    )
+    assert [response.status_code for response in responses] == [202] * 40
+    assert len({kept.id for kept in site.kept}) == 40
+    assert {kept.picture for kept in site.kept} == {JPEG + bytes([n]) for n in range(40)}
+
+
+async def test_healthz_answers_without_a_password(site: Site) -> None:
+    """Whether the listener runs is no secret."""
+    assert (await site.http.get("/healthz")).json() == {"status": "ok"}
+
+
+# --- posts that come again -------------------------------------------------------------------------------------------
+
+
+async def test_the_same_post_within_a_minute_is_one_event(site: Site) -> None:
+    """A camera that has not seen the answer posts again, also at once, and is told the same event."""
+    responses = await asyncio.gather(*(site.post_event({"time": None}) for _ in range(5)))
+    assert len({response.json()["event"] for response in responses}) == 1
+    await site.clock.advance_to(START + 59_000)
+    assert (await site.post_event({"time": None})).json() == responses[0].json()
+    assert len(site.kept) == 1
+
+
+async def test_the_same_sight_later_is_another_event(site: Site) -> None:
+    """A minute later the same content without a time of its own is something new."""
+    await site.post_event({"time": None})
+    await site.clock.advance_to(START + 60_000)
+    await site.post_event({"time": None})
+    assert len({kept.id for kept in site.kept}) == 2
+
+
+async def test_a_post_with_its_own_time_has_the_same_id_for_ever(site: Site) -> None:
+    """What is handed on again after the minute, as after a restart, carries the same id, so that the cloud knows it."""
+    await site.post_event()
+    await site.clock.advance_to(START + 3_600_000)
+    await site.post_event()
+    assert [kept.id for kept in site.kept] == [site.kept[0].id] * 2
+
+
+async def test_an_idempotency_key_says_that_posts_are_the_same(site: Site) -> None:
+    """The camera's own key counts more than the content, and each camera has keys of its own."""
+    key = {"idempotency-key": "7"}
+    one = await site.post(json={**EVENT, "note": "a"}, headers=key)
+    same = await site.post(json={**EVENT, "note": "b"}, headers=key)
+    other = await site.post(json={**EVENT, "note": "a"}, headers=key, auth=("cam-2", "battery staple"))
+    assert one.json() == same.json() != other.json()
+    assert len(site.kept) == 2
+
+
+async def test_what_could_not_be_kept_is_to_be_sent_again(site: Site) -> None:
+    """A failed commit is 503 with Retry-After, and the next try is not mistaken for a duplicate."""
+    site.is_full = True
+    response = await site.post_event()
+    assert (response.status_code, response.headers["retry-after"]) == (503, "10")
+    assert error(response) == "not kept: outbox: disk full"
+    site.is_full = False
+    assert (await site.post_event()).status_code == 202
+    assert len(site.kept) == 1
+
+
+# --- what is refused -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "said"),
+    [
+        ({"class": "CAM.GARBGE"}, 422, 'class "CAM.GARBGE" is not one of camera cam-1 (did you mean "CAM.GARBAGE"?)'),
+        ({"class": "X"}, 422, 'class "X" is not one of camera cam-1 (it may send CAM.GARBAGE, CAM.BIN)'),
+        ({"class": None}, 422, "event: Object missing required field `class`"),
+        ({"tiem": "now"}, 422, "event: Object contains unknown field `tiem`"),
+        ({"state": "on"}, 422, "event: Invalid enum value 'on' - at `$.state`"),
+        ({"time": "2026-11-22T08:15:00"}, 422, "has no zone: write +08:00 or Z behind it"),
+        ({"time": "0000-00-00T00:00:00+08:00"}, 422, "is no date and time: set the camera's clock"),
+        ({"time": "soon"}, 422, 'time "soon" is no date and time'),
+        ({"time": "1970-01-01T08:00:00+08:00"}, 422, "is long past: set the camera's clock"),
+        ({"time": "2026-11-22T08:25:01+08:00"}, 422, "is more than 10 minutes ahead"),
+        ({"picture": base64.b64encode(b"GIF89a").decode()}, 415, "picture is not a JPEG"),
+        ({"picture": "!"}, 422, "Invalid base64 encoded string"),
+    ],
+)
+async def test_an_event_that_cannot_be_right_is_explained(
+    site: Site, changes: dict[str, object], status: int, said: str
+) -> None:
+    """The answer says what is wrong in a sentence, and nothing is handed on."""
+    response = await site.post_event(changes)
+    assert response.status_code == status
+    assert said in error(response)
+    assert site.kept == []
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "status", "said"),
+    [
+        ("application/json", b"{", 400, "event: Input data was truncated"),
+        ("application/json", b"\xff\xfe", 400, "event: "),
+        ("application/json", b'{"class": ' + b"[" * 50_000, 422, "event: "),
+        ("text/plain", b"hello", 415, 'Content-Type "text/plain" is neither'),
+        ("multipart/form-data", b"hello", 400, "neither the Content-Type header nor the first line names a boundary"),
+        ("multipart/form-data", multipart(("picture", JPEG)), 422, 'part "event" is missing'),
+        ("multipart/form-data", multipart(("image", JPEG)), 422, 'part "image" is neither "event" nor "picture"'),
+        ("multipart/form-data", multipart(*[("event", b"{}")] * 2), 422, 'part "event" is there twice'),
+        ("multipart/form-data", multipart(("event", b" " * 70_000)), 413, "event has more than 65536 bytes"),
+        ("multipart/form-data", multipart(("event", b"{}"))[:-8], 400, "ends before its closing boundary"),
+        ("multipart/form-data", b"--x\r\nA: b\r\nno colon\r\n\r\n", 400, "multipart: "),
+    ],
+)
+async def test_a_body_that_cannot_be_read_is_explained(
+    site: Site, content_type: str, body: bytes, status: int, said: str
+) -> None:
+    """Whatever the bytes, the answer is one sentence with a status that fits."""
+    response = await site.post(content=body, headers={"content-type": content_type})
+    assert response.status_code == status
+    assert said in error(response)
+    assert site.kept == []
+
+
+async def test_other_paths_and_methods_are_refused(site: Site) -> None:
+    """Nothing but the two addresses exists."""
+    assert error(await site.http.get("/v1/trigger")) == "GET is not possible here: use POST"
+    assert error(await site.http.post("/")) == "no such path '/': post to /v1/trigger"
+
+
+@pytest.mark.parametrize("auth", [("cam-1", "wrong"), ("cam-3", "correct horse"), ("", "")])
+async def test_only_cameras_of_this_gateway_may_post(site: Site, auth: tuple[str, str]) -> None:
+    """A wrong password and an unknown camera are told apart by nobody."""
+    response = await site.post(auth=auth, json=EVENT)
+    assert (response.status_code, response.headers["www-authenticate"][:5]) == (401, "Basic")
+    assert error(response) == "no camera of this gateway, or not its password"
+
+
+@pytest.mark.parametrize("header", ["Basic", "Basic !!!", "Bearer abc", "Basic /w==", "basic Og=="])
+async def test_headers_that_are_no_basic_sign_in_are_refused(site: Site, header: str) -> None:
+    """Malformed sign-in is 401 like a wrong one."""
+    response = await site.http.post("/v1/trigger", json=EVENT, headers={"authorization": header})
+    assert response.status_code == 401
+
+
+async def test_guessing_passwords_is_slowed_down(site: Site) -> None:
+    """After five wrong passwords an address waits, whatever it sends then."""
+    statuses = [(await site.post(auth=("cam-1", f"guess {n}"), json=EVENT)).status_code for n in range(5)]
+    response = await site.post(json=EVENT)
+    assert statuses == [401] * 5
+    assert (response.status_code, response.headers["retry-after"]) == (429, "60")
+
+
+# --- what it can be made to bear -------------------------------------------------------------------------------------
+
+
+async def begin_post(
+    site: Site, *, length: int, body: bytes = b""
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Send the headers of a post of so many bytes, and a beginning of its body."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", site.config.port)
+    head = f"POST /v1/trigger HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\nContent-Type: application/json\r\n"
+    credentials = base64.b64encode(b"cam-1:correct horse").decode()
+    writer.write(f"{head}Authorization: Basic {credentials}\r\n\r\n".encode() + body)
+    await writer.drain()
+    return reader, writer
+
+
+async def fifty_mb(first: bytes = b"") -> AsyncIterator[bytes]:
+    yield first
+    for _ in range(50 * 16):
+        yield bytes(65_536)
+
+
+async def peak_of(request: Callable[[], object]) -> int:
+    """Bytes of memory at most in use during a request, beyond those before it."""
+    tracemalloc.start()
+    try:
+        await request()  # type: ignore[misc]  # a coroutine function
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("says_its_length", [True, False])
+async def test_a_post_of_50_mb_is_refused_in_little_memory(site: Site, *, says_its_length: bool) -> None:
+    """With a length it is refused before it is read, without one as soon as it is too large; memory stays bounded."""
+    responses = []
+
+    async def send() -> None:
+        first = b'--b\r\nContent-Disposition: form-data; name="picture"\r\n\r\n'
+        headers = {"content-type": "multipart/form-data"}
+        if says_its_length:
+            headers["content-length"] = str(len(first) + 50 * 16 * 65_536)
+        responses.append(await site.post(content=fifty_mb(first), headers=headers))
+
+    peak = await peak_of(send)
+    assert responses[0].status_code == 413
+    allowed = "a picture of 1048576 bytes (camera_listener.max_mb)"
+    assert error(responses[0]) == f"post is larger than {allowed} allows: set a lower quality or resolution"
+    assert peak < 8 * 1024 * 1024
+
+
+async def test_an_announced_50_mb_are_refused_before_they_are_sent(site: Site) -> None:
+    """The answer comes on the headers alone."""
+    reader, writer = await begin_post(site, length=52_428_800)
+    assert (await reader.readline()).startswith(b"HTTP/1.1 413")
+    writer.close()
+
+
+async def test_a_picture_over_the_limit_is_refused_in_either_form(tmp_path: Path) -> None:
+    """The limit is on the picture, however it is wrapped; one just below it is taken."""
+    fits, too_large = JPEG[:10_485], JPEG * 2
+    async with listening(tmp_path, max_mb=0.01) as site:
+        for picture, status in ((fits, 202), (too_large, 413)):
+            assert (await site.post_event(picture=picture)).status_code == status
+            files = {"event": (None, b'{"class": "CAM.BIN"}'), "picture": picture}
+            assert (await site.post(files=files)).status_code == status
+
+
+@pytest.mark.parametrize("sent", [b"", b"POST /v1/trigger HTTP/1.1\r\nHost: x\r\nX-Slow: "])
+async def test_headers_that_never_end_are_cut_off(tmp_path: Path, sent: bytes) -> None:
+    """A connection that does not get to the end of its headers is closed after a bounded time."""
+    async with listening(tmp_path, patience=QUICK) as site:
+        reader, writer = await asyncio.open_connection("127.0.0.1", site.config.port)
+        writer.write(sent)
+        async with asyncio.timeout(5):
+            with contextlib.suppress(ConnectionResetError):
+                assert await reader.read() == b""
+        writer.close()
+
+
+async def test_a_body_that_never_ends_is_cut_off(tmp_path: Path) -> None:
+    """A body of which only a beginning comes is answered 408 after a bounded time."""
+    async with listening(tmp_path, patience=QUICK) as site:
+        reader, writer = await begin_post(site, length=100, body=b'{"class": ')
+        assert (await reader.readline()).startswith(b"HTTP/1.1 408")
+        assert b"the body did not come within 0.3 s" in await reader.read()
+        writer.close()
+
+
+async def test_slow_posts_do_not_keep_others_out(tmp_path: Path) -> None:
+    """With every place taken by a stalled post, another waits its turn and is then taken."""
+    async with listening(tmp_path, patience=QUICK) as site:
+        stalled = [await begin_post(site, length=100) for _ in range(MOST_AT_ONCE)]
+        assert (await site.post_event()).status_code == 202
+        for reader, writer in stalled:
+            assert (await reader.readline()).startswith(b"HTTP/1.1 408")
+            writer.close()
+
+
+async def test_a_camera_that_hangs_up_leaves_nothing(site: Site) -> None:
+    """Half a post is no event, and the listener goes on."""
+    _, writer = await begin_post(site, length=100, body=b'{"class": ')
+    writer.close()
+    await writer.wait_closed()
+    assert (await site.post_event()).status_code == 202
+    assert len(site.kept) == 1
+
+
+# --- start and stop --------------------------------------------------------------------------------------------------
+
+
+async def test_a_port_in_use_is_named_with_its_key(tmp_path: Path) -> None:
+    """Whoever set up the gateway reads which key of gateway.yaml to change."""
+    site = Site(tmp_path, max_mb=1, patience=Patience())
+    with socket.create_server(("127.0.0.1", site.config.port)), pytest.raises(ConfigurationError) as raised:
+        async with site.listener:
+            pass
+    assert str(raised.value) == (
+        f"camera_listener.port: cannot listen on 127.0.0.1:{site.config.port}: Address already in use"
+    )
+    await site.http.aclose()
+
+
+@pytest.mark.parametrize("content", [None, "\n"])
+async def test_a_password_that_cannot_be_read_is_named(tmp_path: Path, content: str | None) -> None:
+    """A file that is gone or empty since the configuration was checked is said with camera and path."""
+    site = Site(tmp_path, max_mb=1, patience=Patience())
+    secret = tmp_path / "cam-2.password"
+    secret.unlink() if content is None else secret.write_text(content)
+    with pytest.raises(ConfigurationError, match=f"camera cam-2: password_file {secret}: "):
+        async with site.listener:
+            pass
+    await site.http.aclose()
+
+
+async def test_posts_under_way_are_finished_on_stopping(tmp_path: Path) -> None:
+    """A post that is being committed when the agent stops is committed and answered; afterwards nobody listens."""
+    site = Site(tmp_path, max_mb=1, patience=Patience())
+    begun, may_end = asyncio.Event(), asyncio.Event()
+
+    async def keep_slowly(trigger: CameraTrigger) -> None:
+        begun.set()
+        await may_end.wait()
+        site.kept.append(trigger)
+
+    listener = CameraListener(site.config, site.listener._cameras, clock=site.clock, on_trigger=keep_slowly)
+    async with site.http:
+        async with listener:
+            posting = asyncio.create_task(site.post_event())
+            await begun.wait()
+            asyncio.get_running_loop().call_later(0.2, may_end.set)
+        assert (await posting).status_code == 202
+        assert len(site.kept) == 1
+        with pytest.raises(httpx.ConnectError):
+            await site.post_event()
