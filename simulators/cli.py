@@ -6,9 +6,11 @@ import asyncio
 import sys
 import time
 from collections.abc import Coroutine
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
+import msgspec
 import typer
 
 from edge.contract.clock import SystemClock
@@ -18,10 +20,20 @@ from simulators.device import NotModbusError, SimulatedDevice, load_modbus_profi
 from simulators.modbus_server import ModbusServer, PortInUseError
 from simulators.plausible import Plausible
 from simulators.replay import UnitError, factor_to, replay
+from simulators.scenarios.rainy_day import RainyDay
+from simulators.scenarios.rainy_day_files import GATEWAYS, Workspace
+from simulators.scenarios.rainy_day_stage import Stage, Told
 from simulators.series import Sample, SeriesError, read_series
 from simulators.stopping import run_until_stopped
 
 MOVE_EVERY_S = 1.0
+
+
+class ScenarioName(Enum):
+    """The scenarios there are."""
+
+    RAINY_DAY = "rainy-day"
+
 
 app = typer.Typer(
     help="Simulated devices, recorded series and a rainy day, for trying Anlan without hardware.",
@@ -118,6 +130,34 @@ async def _serve_replay(
         await asyncio.Event().wait()
 
 
+@app.command(epilog="Example: anlan simulate scenario rainy-day --seed 7 --dir /tmp/rainy-day")
+def scenario(
+    name: Annotated[ScenarioName, typer.Argument(help="The scenario to play.")],
+    *,
+    folder: Annotated[Path, typer.Option("--dir", help="Folder of its files; they are made when there are none.")],
+    seed: Annotated[int, typer.Option(help="Another seed, another day.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Tell what happens as JSON lines, for programs.")] = False,
+) -> None:
+    """Play a scenario: 20 devices behind two gateways, rain, a flooded road, a silent meter, an uplink outage."""
+    _run(_play(name, folder, seed=seed, as_json=as_json))
+
+
+async def _play(name: ScenarioName, folder: Path, *, seed: int, as_json: bool) -> None:
+    workspace = Workspace.open_or_create(folder)
+    if not as_json:
+        typer.echo(f"{name.value}: files in {folder}; the gateways' are {', '.join(f'{g}.yaml' for g in GATEWAYS)}")
+
+    def tell(told: Told) -> None:
+        if as_json:
+            sys.stdout.buffer.write(msgspec.json.encode(told) + b"\n")
+            sys.stdout.buffer.flush()
+        elif told.text:
+            typer.echo(f"{told.second:6.1f} s  {told.text}")
+
+    async with Stage(workspace, RainyDay(seed), tell=tell) as stage:
+        await stage.play()
+
+
 def how_to_read(profile: ModbusProfile, port: int, unit: int) -> str:
     """Lines that say where the device is and how to read it from another terminal."""
     return "\n".join(
@@ -125,7 +165,8 @@ def how_to_read(profile: ModbusProfile, port: int, unit: int) -> str:
             f"{profile.maker} {profile.model} at 127.0.0.1:{port}, unit {unit}; Ctrl-C stops it. To read it:",
             f"  {_mbpoll_line(profile.points[0], port, unit)}   # {profile.points[0].name}",
             "  anlan edge read DEVICE --config gateway.yaml   # where gateway.yaml has",
-            f"    - {{id: DEVICE, profile: {profile.profile}, host: 127.0.0.1, port: {port}, unit: {unit}}}",
+            f"    - id: DEVICE\n      profile: {profile.profile}",
+            f"      modbus: {{host: 127.0.0.1, port: {port}, unit: {unit}}}",
         ]
     )
 

@@ -50,14 +50,14 @@ def _homes(gateway: str, first: int, name: str) -> list[Seat]:
 
 SEATS: Final = (
     *_homes(EAST, 101, "一号楼"),
-    Seat(EAST, "road-r1", "和平路北口", "waterlogging", "street", 1),
-    Seat(EAST, "road-r2", "和平路小学门前", "waterlogging", "street", 2),
-    Seat(EAST, FLOODED_ROAD, "和平路铁路桥下", "waterlogging", "street", 3),
-    Seat(EAST, "river-1", "小清河和平桥", "level", "street", 4),
+    Seat(EAST, "road-r1", "和平路北口", "moxa_e1242_depth", "street", 1),
+    Seat(EAST, "road-r2", "和平路小学门前", "moxa_e1242_depth", "street", 2),
+    Seat(EAST, FLOODED_ROAD, "和平路铁路桥下", "moxa_e1242_depth", "street", 3),
+    Seat(EAST, "river-1", "小清河和平桥", "generic_qdy30a", "street", 4),
     *_homes(WEST, 201, "二号楼"),
-    Seat(WEST, "road-r4", "安澜巷东口", "waterlogging", "street", 1),
-    Seat(WEST, "road-r5", "安澜巷菜场", "waterlogging", "street", 2),
-    Seat(WEST, "underpass-u1", "安澜下穿通道", "waterlogging", "street", 3),
+    Seat(WEST, "road-r4", "安澜巷东口", "moxa_e1242_depth", "street", 1),
+    Seat(WEST, "road-r5", "安澜巷菜场", "moxa_e1242_depth", "street", 2),
+    Seat(WEST, "underpass-u1", "安澜下穿通道", "moxa_e1242_depth", "street", 3),
 )
 """The devices with registers; the twentieth is the camera."""
 
@@ -121,10 +121,8 @@ class RainyDay:
         """Device -> point -> value, ``second`` seconds after the scenario began."""
         shown = {device: plausible.at(EVENING_S + second) for device, plausible in self._plausible.items()}
         for name in ROADS:
-            water_mm = self.depth_mm(name, second)
-            noise = self._rng(name, second).gauss(0, DEPTH_NOISE_MM)
-            self._show(shown[name], "depth", max(0.0, water_mm + noise))
-            self._show(shown[name], "wet_contact", float(water_mm >= WET_FROM_MM))
+            self._show(shown[name], "depth", self.sensed_mm(name, second))
+            self._show(shown[name], "wet_contact", float(self.depth_mm(name, second) >= WET_FROM_MM))
         level_mm = at(self._levels, second % CYCLE_S) + self._rng("river-1", second).gauss(0, LEVEL_NOISE_MM)
         self._show(shown["river-1"], "water_level", level_mm)
         return shown
@@ -132,6 +130,10 @@ class RainyDay:
     def depth_mm(self, road: str, second: float) -> float:
         """The true depth on a road, without the sensor's noise."""
         return at(self._depths[road], second % CYCLE_S)
+
+    def sensed_mm(self, road: str, second: float) -> float:
+        """The depth as the sensor shows it."""
+        return self.depth_mm(road, second) + self._rng(road, second).gauss(0, DEPTH_NOISE_MM)
 
     def _show(self, shown: dict[str, Value], quantity: str, value: float) -> None:
         """Set the points that measure this quantity."""

@@ -90,7 +90,7 @@ async def test_a_file_is_replayed(tmp_path: Path) -> None:
         (["device", EVERY_TYPE, "--set", "dept=3"], 'no point "dept" (did you mean "depth"?)'),
         (["device", EVERY_TYPE, "--set", "depth=deep"], "--set depth=deep: expected POINT=NUMBER"),
         (["device", EVERY_TYPE, "--set", "depth=99999"], "depth: 99999.0 mm does not fit into uint16"),
-        (["device", "gateway"], "only devices read by Modbus can be served"),
+        (["device", "anlan_gateway"], "only devices read by Modbus can be served"),
         (["replay", "none.csv", "--profile", "x", "--point", "p", "--column", "c", "--unit", "u"], "none.csv: No such"),
     ],
 )

@@ -70,13 +70,14 @@ async def test_each_value_has_its_recorded_time() -> None:
     device = SimulatedDevice(load_modbus_profile(EVERY_TYPE), clock=clock)
     point = device.profile.point("water_level_pond")
     told: list[tuple[int, object]] = []
+    begun = asyncio.Event()
 
     def note(_: Sample) -> None:
         told.append((clock.now_ms(), device.get("water_level_pond")))
+        begun.set()
 
     playing = asyncio.create_task(replay(SAMPLES, device, point, unit="cm", clock=clock, speed=3600, told=note))
-    while not told:
-        await asyncio.sleep(0)
+    await begun.wait()
     for step in range(21):
         await clock.advance_to(1_000_000 + 100 * step)
     await playing
