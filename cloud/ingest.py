@@ -7,7 +7,7 @@ again, which changes nothing. So a worker holds no state, and two at once are ha
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing, suppress
 from typing import NoReturn, ParamSpec, Protocol, TypeVar
 
@@ -16,15 +16,16 @@ from msgspec import Struct
 from msgspec.structs import replace
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
+from cloud.arrivals import Arrival, entry_of, is_conflict, judge, open_batch
 from cloud.database import Database, DatabaseError
 from cloud.dead_letters import DeadLetter, keep
-from cloud.ledger import Entry, Name, hash_of, known, record
-from cloud.receipts import Receipts, Verdict
+from cloud.ledger import Entry, Name, known, record
+from cloud.receipts import Receipts
 from cloud.series import MisconfiguredError, RefusedError, SeriesStore, UnavailableError
 from cloud.subscriber import stay_subscribed
 from edge.contract.broker_config import BrokerConfig
 from edge.contract.clock import Clock
-from edge.contract.messages import LANE_KIND, Batch, ContractError, decode_batch, decode_header, gateway_of, topic
+from edge.contract.messages import Batch, topic
 from edge.contract.mqtt import Connection
 from edge.contract.mqtt import Message as MqttMessage
 
@@ -32,7 +33,6 @@ SHARED_PREFIX = "$share/ingest/"
 GROUP_MESSAGES = 256
 GROUP_BYTES = 4 * 1024 * 1024
 GROUP_WAIT_S = 0.02  # how long the first message of a group waits for others
-MAX_AHEAD_MS = 600_000
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 
 P = ParamSpec("P")
@@ -62,22 +62,6 @@ class Counters(Struct):
     conflicts: int = 0  # names that came again with other content
     dead_letters: int = 0
     retries: int = 0  # pauses because the series store or the database could not be used
-
-
-class Arrival(Struct, frozen=True, kw_only=True):
-    """A message as it was understood: with a `batch` to write, or with the `reason` why there is none.
-
-    Without a `name` there is nothing that a receipt could say: the gateway, if there is one, keeps the message.
-    """
-
-    topic: str
-    payload: bytes
-    gateway: str | None = None
-    name: Name | None = None
-    hash: bytes = b""
-    readings: int = 0
-    batch: Batch | None = None
-    reason: str = ""
 
 
 class BatchIngest:
@@ -110,17 +94,23 @@ class BatchIngest:
         Raises what the connection raises: then the messages come again.
         """
         now_ms = self._clock.now_ms()
-        arrivals = [await self._admit(open_batch(each.topic, each.payload, now_ms)) for each in messages]
+        arrivals = await self._open(messages, now_ms)
         entries = await self._find(arrivals)
+        # Reversed, so that the first of a name counts, should one come twice in a group.
         new = {each.name: each for each in reversed(arrivals) if each.name and each.name not in entries}
         refusals = await self._write({name: each.batch for name, each in new.items() if each.batch})
-        entries |= await self._record([_entry(name, each, refusals.get(name), now_ms) for name, each in new.items()])
+        entries |= await self._record(new, refusals, now_ms)
         verdicts, letters = judge(arrivals, entries)
         await self._keep(letters, now_ms)
+        self._count(arrivals, new.keys(), entries)
         await self._receipts.send(verdicts)
         for each in messages:
             await each.ack()  # last: a crash above means the batch comes again, and storing it again is harmless
-        self._count(arrivals, new, entries, letters)
+
+    async def _open(self, messages: Sequence[Message], now_ms: int) -> list[Arrival]:
+        # On a thread, because a group may hold a second's worth of decoding, and events share this loop.
+        opened = await asyncio.to_thread(lambda: [open_batch(each.topic, each.payload, now_ms) for each in messages])
+        return [await self._admit(arrival) for arrival in opened]
 
     async def _admit(self, arrival: Arrival) -> Arrival:
         if arrival.gateway is None or await self._patiently(self._is_registered, arrival.gateway):
@@ -146,11 +136,16 @@ class BatchIngest:
             refusals |= await self._write({name: batch})
         return refusals
 
-    async def _record(self, entries: Sequence[Entry]) -> dict[Name, Entry]:
+    async def _record(
+        self, new: Mapping[Name, Arrival], refusals: Mapping[Name, str], now_ms: int
+    ) -> dict[Name, Entry]:
+        """Enter the new messages; return what the ledger says of them, which another worker may have been first to."""
+        entries = [entry_of(each, name, refusal=refusals.get(name), received_at=now_ms) for name, each in new.items()]
         return await self._patiently(self._database.write, lambda connection: record(connection, entries))
 
     async def _keep(self, letters: Sequence[DeadLetter], now_ms: int) -> None:
         if letters:
+            self._counters.dead_letters += len(letters)
             _log.warning("messages not taken", count=len(letters), first=letters[0].topic, reason=letters[0].reason)
             await self._patiently(self._database.write, lambda connection: keep(connection, letters, now_ms=now_ms))
 
@@ -175,16 +170,9 @@ class BatchIngest:
             log = _log.error if isinstance(error, MisconfiguredError) else _log.warning
             log("cannot store, messages wait", reason=self._trouble)
 
-    def _count(
-        self,
-        arrivals: Sequence[Arrival],
-        new: Mapping[Name, Arrival],
-        entries: Mapping[Name, Entry],
-        letters: Sequence[DeadLetter],
-    ) -> None:
+    def _count(self, arrivals: Sequence[Arrival], new: Collection[Name], entries: Mapping[Name, Entry]) -> None:
         counters = self._counters
         counters.messages += len(arrivals)
-        counters.dead_letters += len(letters)
         counters.repeated += sum(each.name is not None for each in arrivals) - len(new)
         for name in new:
             if entries[name].outcome == "stored":
@@ -192,55 +180,10 @@ class BatchIngest:
                 counters.readings += entries[name].readings
             else:
                 counters.refused += 1
-
-
-def open_batch(topic_name: str, payload: bytes, now_ms: int) -> Arrival:
-    """Understand a message that arrived under the topic of a batch; what is wrong with it is its `reason`."""
-    arrival = Arrival(topic=topic_name, payload=payload, hash=hash_of(payload))
-    try:
-        arrival = replace(arrival, gateway=(gateway := gateway_of(topic_name)))
-        header = decode_header(payload)
-        if LANE_KIND[header.lane] == "batch":  # else the name belongs to a message of another kind
-            arrival = replace(arrival, name=Name.of(gateway, header), readings=header.readings)
-        _, batch = decode_batch(payload, gateway)
-        _check_times(batch, now_ms)
-    except ContractError as error:
-        return replace(arrival, reason=str(error))
-    return replace(arrival, batch=batch)
-
-
-def judge(arrivals: Sequence[Arrival], entries: Mapping[Name, Entry]) -> tuple[list[Verdict], list[DeadLetter]]:
-    """Return what to tell the gateways and what to keep for a person, by what the ledger says of each message."""
-    verdicts, letters = [], []
-    for each in arrivals:
-        reason = each.reason
-        if each.name:
-            verdict = _verdict(each, each.name, entries[each.name])
-            verdicts.append(verdict)
-            reason = verdict.reason
-        if reason:
-            letters.append(DeadLetter(topic=each.topic, gateway=each.gateway, reason=reason, payload=each.payload))
-    return verdicts, letters
-
-
-def _verdict(arrival: Arrival, name: Name, entry: Entry) -> Verdict:
-    if arrival.hash == entry.hash:
-        return Verdict(name, entry.outcome, entry.reason)
-    # A gateway never gives one name to two messages: a card was copied, or two agents run with one identity.
-    _log.error("two messages of one name", gateway=name.gateway, epoch=name.epoch, lane=name.lane.name, seq=name.seq)
-    return Verdict(name, "refused", "another message came with this name: is the gateway there twice?")
-
-
-def _entry(name: Name, arrival: Arrival, refusal: str | None, now_ms: int) -> Entry:
-    reason = refusal or arrival.reason
-    return Entry(name, arrival.hash, arrival.readings, "refused" if reason else "stored", reason, now_ms)
-
-
-def _check_times(batch: Batch, now_ms: int) -> None:
-    for table in batch.tables:
-        ahead_ms = table.times[-1] - now_ms
-        if ahead_ms > MAX_AHEAD_MS:
-            raise ContractError(f"{table.device}: taken {ahead_ms // 60_000} min in the future: check the clock")
+        for each in arrivals:
+            if each.name and is_conflict(each, entries[each.name]):
+                counters.conflicts += 1
+                _log.error("two messages of one name", **each.name._asdict())
 
 
 def pause_s(state: RetryCallState) -> float:

@@ -1,0 +1,82 @@
+"""What the cloud makes of batch messages, without touching anything: bytes -> arrivals -> entries and verdicts."""
+
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from cloud.dead_letters import DeadLetter
+from cloud.ledger import Entry, Name, hash_of
+from cloud.receipts import Verdict
+from edge.contract.messages import LANE_KIND, Batch, ContractError, decode_batch, decode_header, gateway_of
+
+MAX_AHEAD_MS = 600_000  # a reading from further ahead is refused: its gateway's clock is wrong
+
+
+class Arrival(Struct, frozen=True, kw_only=True):
+    """A message as it was understood: with a `batch` to write, or with the `reason` why there is none.
+
+    Without a `name` there is nothing that a receipt could say: the gateway, if there is one, keeps the message.
+    """
+
+    topic: str
+    payload: bytes
+    gateway: str | None = None
+    name: Name | None = None
+    hash: bytes = b""
+    readings: int = 0
+    batch: Batch | None = None
+    reason: str = ""
+
+
+def open_batch(topic_name: str, payload: bytes, now_ms: int) -> Arrival:
+    """Understand a message that arrived under the topic of a batch; what is wrong with it is its `reason`."""
+    arrival = Arrival(topic=topic_name, payload=payload, hash=hash_of(payload))
+    try:
+        arrival = replace(arrival, gateway=(gateway := gateway_of(topic_name)))
+        header = decode_header(payload)
+        if LANE_KIND[header.lane] == "batch":  # else the name belongs to a message of another kind
+            arrival = replace(arrival, name=Name.of(gateway, header), readings=header.readings)
+        _, batch = decode_batch(payload, gateway)
+        _check_times(batch, now_ms)
+    except ContractError as error:
+        return replace(arrival, reason=str(error))
+    return replace(arrival, batch=batch)
+
+
+def is_conflict(arrival: Arrival, entry: Entry) -> bool:
+    """Whether the ledger has other content under this name: a card was copied, or two agents have one identity."""
+    return arrival.hash != entry.hash
+
+
+def judge(arrivals: Sequence[Arrival], entries: Mapping[Name, Entry]) -> tuple[list[Verdict], list[DeadLetter]]:
+    """Return what to tell the gateways and what to keep for a person, by what the ledger says of each message."""
+    verdicts, letters = [], []
+    for each in arrivals:
+        reason = each.reason
+        if each.name:
+            verdict = _verdict(each, each.name, entries[each.name])
+            verdicts.append(verdict)
+            reason = verdict.reason
+        if reason:
+            letters.append(DeadLetter(topic=each.topic, gateway=each.gateway, reason=reason, payload=each.payload))
+    return verdicts, letters
+
+
+def _verdict(arrival: Arrival, name: Name, entry: Entry) -> Verdict:
+    if not is_conflict(arrival, entry):
+        return Verdict(name, entry.outcome, entry.reason)
+    return Verdict(name, "refused", "another message came with this name: is the gateway there twice?")
+
+
+def entry_of(arrival: Arrival, name: Name, *, refusal: str | None, received_at: int) -> Entry:
+    """Return the ledger's entry for a new message; `refusal` is the series store's reason, if it refused."""
+    reason = refusal or arrival.reason
+    return Entry(name, arrival.hash, arrival.readings, "refused" if reason else "stored", reason, received_at)
+
+
+def _check_times(batch: Batch, now_ms: int) -> None:
+    for table in batch.tables:
+        ahead_ms = table.times[-1] - now_ms
+        if ahead_ms > MAX_AHEAD_MS:
+            raise ContractError(f"{table.device}: taken {ahead_ms // 60_000} min in the future: check the clock")
