@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,7 +155,7 @@ class Connection:
             granted = code.getName().lower()
             raise RefusedError(f"broker {self.address}: subscription to {topic_filter} refused: {granted}")
 
-    async def messages(self) -> AsyncIterator[Message]:
+    async def messages(self) -> AsyncGenerator[Message, None]:
         """Yield what arrives, for ever; raises DisconnectedError when the connection ends."""
         while True:
             message = await self._inbox.get()
@@ -400,12 +400,24 @@ def _read_password(address: str, file: Path) -> str:
 def _tls_context(address: str, tls: TlsConfig) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=tls.ca_file)
+        context.sslsocket_class = _TlsSocket
         if tls.certificate_file is not None:
             context.load_cert_chain(tls.certificate_file, tls.key_file)
     except OSError as error:  # ssl.SSLError among them
         files = ", ".join(str(file) for file in (tls.ca_file, tls.certificate_file, tls.key_file) if file is not None)
         raise RefusedError(f"broker {address}: TLS file {files}: {_words(error)}") from error
     return context
+
+
+class _TlsSocket(ssl.SSLSocket):
+    """Closes itself when the handshake fails; paho would leave it open."""
+
+    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 -- the standard library's signature
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise
 
 
 def _raise_unconnected(address: str, error: OSError) -> NoReturn:
