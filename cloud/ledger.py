@@ -30,6 +30,7 @@ ledger = Table(
 )
 _NAME = (ledger.c.gateway, ledger.c.epoch, ledger.c.lane, ledger.c.seq)
 NAMES_PER_QUERY = 500
+NEVER_USED = LaneState(oldest_kept=1, next_seq=1)
 
 Outcome = Literal["stored", "refused"]
 
@@ -127,8 +128,8 @@ def _account_of_epoch(connection: Connection, gateway: str, epoch: EpochState) -
     counts = epoch.counts
     stored = refused = pending_messages = pending_batches = 0
     gaps = []
-    for lane_name, state in epoch.lanes.items():
-        lane = Lane[lane_name.upper()]
+    for lane in Lane:
+        state = epoch.lanes.get(lane.name.lower(), NEVER_USED)
         outcomes = _readings_by_outcome(connection, gateway, epoch.epoch, lane, state)
         stored += outcomes.get("stored", 0)
         refused += outcomes.get("refused", 0)

@@ -8,7 +8,7 @@ from cloud.ledger import Name, Outcome
 from edge.contract.messages import Receipt, ReceiptRange, topic
 
 MAX_REASON = 500  # characters, of the contract
-MAX_RANGES = 4096  # in one receipt, of the contract
+RANGES_PER_RECEIPT = 64  # with the longest reasons still within the contract's message size
 
 Publish = Callable[[str, bytes], Awaitable[None]]
 """Publishes a payload under a topic, such as `edge.contract.mqtt.Connection.publish`."""
@@ -39,8 +39,8 @@ def receipts_for(verdicts: Iterable[Verdict]) -> Iterator[Receipt]:
     ordered = sorted(set(verdicts))
     for (gateway, epoch, lane), some in groupby(ordered, lambda verdict: verdict.name[:3]):
         ranges = list(_ranges_of(some))
-        for start in range(0, len(ranges), MAX_RANGES):
-            yield Receipt(gateway=gateway, epoch=epoch, lane=lane, ranges=ranges[start : start + MAX_RANGES])
+        for start in range(0, len(ranges), RANGES_PER_RECEIPT):
+            yield Receipt(gateway=gateway, epoch=epoch, lane=lane, ranges=ranges[start : start + RANGES_PER_RECEIPT])
 
 
 def _ranges_of(verdicts: Iterable[Verdict]) -> Iterator[ReceiptRange]:
