@@ -96,8 +96,9 @@ def dotted(key: Key) -> str:
 
 def nearest(word: str, choices: Iterable[str]) -> str:
     """` (did you mean "profile"?)` when some choice is near to `word`, else an empty string."""
-    found = difflib.get_close_matches(word, list(choices), n=1)
-    return f' (did you mean "{found[0]}"?)' if found else ""
+    by_lower = {choice.lower(): choice for choice in choices}
+    found = difflib.get_close_matches(word.lower(), by_lower, n=1)
+    return f' (did you mean "{by_lower[found[0]]}"?)' if found else ""
 
 
 @dataclass
@@ -309,7 +310,7 @@ def _problems_of(document: Document, model: type[BaseModel], detail: ErrorDetail
     elif kind == "value_error":
         reason = str(cause)
     else:
-        reason = f"{detail['msg'].removeprefix('Input ').removeprefix('Value ')}, found {_shown(document, key, found)}"
+        reason = f"{detail['msg'].partition(' ')[2]}, found {_shown(document, key, found)}"  # "Input should be …"
     return [document.problem(key, reason)]
 
 

@@ -1,0 +1,171 @@
+"""A configuration file that cannot be used is refused with file, line, key, reason and the nearest valid word."""
+
+import contextlib
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal, Self
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import Field, model_validator
+
+from edge.contract.config_file import ConfigError, ConfigModel, LocalPath, Misfit, SecretPath, load_yaml, read_document
+
+CASES = Path(__file__).parents[1] / "cases" / "config_file"
+
+
+class Colour(StrEnum):
+    """Something to choose from."""
+
+    RED = "red"
+    BLUE = "blue"
+
+
+class Leaf(ConfigModel):
+    """A part with the plain types."""
+
+    name: str
+    count: int = Field(default=1, ge=1)
+    share: float = 0.5
+    is_on: bool = False
+    colour: Colour = Colour.RED
+    table: Literal["input", "holding"] = "input"
+
+    @model_validator(mode="after")
+    def _has_no_bad_name(self) -> Self:
+        if self.name == "bad":
+            raise Misfit([(("name",), "is bad"), (("count",), "is bad too")])
+        return self
+
+
+class Sample(ConfigModel):
+    """A file with parts in every place a part can stand."""
+
+    title: str = ""
+    leaves: tuple[Leaf, ...] = ()
+    by_name: dict[str, Leaf] = Field(default_factory=dict)
+    pair: tuple[int, Leaf] | None = None
+    single: Leaf | None = None
+    near: LocalPath | None = None
+    secret: SecretPath | None = None
+
+
+def refusal(folder: Path, content: str | bytes) -> list[str]:
+    """The lines of the error that the content gives, with the folder taken off."""
+    path = folder / "a.yaml"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ConfigError) as caught:
+        load_yaml(path, Sample)
+    return str(caught.value).replace(f"{folder}/", "").splitlines()
+
+
+def refusals() -> list[tuple[str, list[str]]]:
+    """The cases of refusals.txt: content and the lines of its error."""
+    cases = (CASES / "refusals.txt").read_text(encoding="utf-8").split("=====\n")[1:]
+    pairs = [case.rstrip("\n").rsplit("\n---\n", 1) for case in cases]
+    return [(content, answer.splitlines()) for content, answer in pairs]
+
+
+@pytest.mark.parametrize(("content", "lines"), refusals())
+def test_refusals(tmp_path: Path, content: str, lines: list[str]) -> None:
+    """Each fault is told in one line that says where it is and what to do."""
+    assert sorted(refusal(tmp_path, content)) == sorted(lines)
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (b"title: a\x07", "a.yaml:1: character U+0007 is not allowed"),
+        (b"title: a\nleaves: \xe4\n", "a.yaml:2: not UTF-8 text: save the file as UTF-8"),
+        (b"#" * (1024 * 1024 + 1), "a.yaml: larger than 1024 KiB: not a configuration file"),
+        (b"title: " + b"[" * 5000, "a.yaml:1: not valid YAML: nested deeper than 32 levels"),
+        (b"# nothing\n", "a.yaml: the file is empty"),
+    ],
+)
+def test_no_text(tmp_path: Path, content: bytes, line: str) -> None:
+    """Bytes that are no text, too many or none at all are told as such."""
+    assert refusal(tmp_path, content) == [line]
+
+
+def test_all_problems_by_line(tmp_path: Path) -> None:
+    """A file with several faults tells all of them at once, in the order of its lines."""
+    content = "leaves:\n  - {name: x, count: a}\n  - {nam: y}\ntitel: z\ntitle: 3"
+    assert [line.split(": ")[0] for line in refusal(tmp_path, content)] == [
+        "a.yaml:2",
+        "a.yaml:3",
+        "a.yaml:3",
+        "a.yaml:4",
+        "a.yaml:5",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("nothing.yaml", "no such file"), (".", "is a directory, expected a YAML file")]
+)
+def test_no_file(tmp_path: Path, name: str, reason: str) -> None:
+    """A path that is no file is told as such."""
+    with pytest.raises(ConfigError) as caught:
+        load_yaml(tmp_path / name, Sample)
+    assert str(caught.value) == f"{tmp_path / name}: {reason}"
+
+
+def test_values(tmp_path: Path) -> None:
+    """What is written is what is read: hex numbers, quoted words, dates and numbers that stay text, aliases."""
+    path = tmp_path / "a.yaml"
+    path.write_text(
+        "\ufefftitle: 2026-11-22\n"
+        "leaves: [&one {name: 'on', count: 0xFF, share: 2}, *one]\n"
+        "by_name: {no: {name: '5'}}\n",
+        encoding="utf-8",
+    )
+    sample = load_yaml(path, Sample)
+    assert sample.title == "2026-11-22"
+    assert sample.leaves == (Leaf(name="on", count=255, share=2.0),) * 2
+    assert sample.by_name == {"no": Leaf(name="5")}
+
+
+def test_aliases_stay_small(tmp_path: Path) -> None:
+    """A few lines of aliases that stand for a billion words are refused, not built."""
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
+    (line,) = refusal(tmp_path, "\n".join(lines))
+    assert line.endswith("aliases make the file too large")
+
+
+def test_an_alias_of_itself(tmp_path: Path) -> None:
+    """A list that holds itself is refused."""
+    (line,) = refusal(tmp_path, "title: &a [*a]")
+    assert line.endswith("aliases make the file too large")
+
+
+def test_paths_count_from_the_file(tmp_path: Path) -> None:
+    """A relative path counts from the file's folder, an absolute one stays."""
+    (tmp_path / "a.yaml").write_text("near: b/c")
+    assert load_yaml(tmp_path / "a.yaml", Sample).near == tmp_path / "b/c"
+    (tmp_path / "a.yaml").write_text("near: /b/c")
+    assert load_yaml(tmp_path / "a.yaml", Sample).near == Path("/b/c")
+
+
+def test_secrets_are_kept(tmp_path: Path) -> None:
+    """A secret is a file that not everyone may read; a missing, open or empty one is refused."""
+    secret = tmp_path / "s"
+    assert refusal(tmp_path, "secret: s") == ["a.yaml:1: secret: no such file: s"]
+    secret.touch(0o600)
+    assert refusal(tmp_path, "secret: s") == ["a.yaml:1: secret: s is empty"]
+    secret.write_text("x")
+    secret.chmod(0o644)
+    reason = "everyone on this machine may read s: chmod 600 it"
+    assert refusal(tmp_path, "secret: s") == [f"a.yaml:1: secret: {reason}"]
+    secret.chmod(0o640)
+    assert load_yaml(tmp_path / "a.yaml", Sample).secret == secret
+
+
+@settings(max_examples=300)
+@given(content=st.binary(max_size=200) | st.text("{}[]:-,&*!|> \n\t'\"#aon0.x", max_size=80).map(str.encode))
+def test_any_bytes(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    """Whatever a file holds, reading it gives values or a ConfigError, nothing else."""
+    path = tmp_path_factory.getbasetemp() / "any.yaml"
+    path.write_bytes(content)
+    with contextlib.suppress(ConfigError):
+        read_document(path).validate(Sample)
