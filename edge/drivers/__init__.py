@@ -17,6 +17,7 @@ A camera is not read, it reports: :mod:`edge.drivers.camera` stands beside this 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from edge.contract.clock import Clock
@@ -43,7 +44,8 @@ class ConfigurationError(DriverError):
     """Only a change of the configuration helps."""
 
 
-class Missing(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Missing:
     """Why a point has no value in this snapshot: the test that says so, and the reason in plain words."""
 
     test: Test
