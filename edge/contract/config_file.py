@@ -289,29 +289,36 @@ _EXPECTED = {
 
 def _problems_of(document: Document, model: type[BaseModel], detail: ErrorDetails) -> list[Problem]:
     """What one pydantic error means to the person who wrote the file."""
-    key, kind, found = detail["loc"], detail["type"], detail["input"]
-    context = detail.get("ctx", {})
+    key, context = detail["loc"], detail.get("ctx", {})
     cause = context.get("error")
     if isinstance(cause, Misfit):
         return [document.problem((*key, *below), reason) for below, reason in cause.problems]
     if isinstance(cause, ConfigError):
         return cause.problems  # of another file, which this one names
+    if detail["type"] == "too_short" and len(detail["input"]) >= context["min_length"]:
+        return []  # follows from a faulty item, which is told by itself
+    return [document.problem(key, _reason(document, model, detail))]
+
+
+def _reason(document: Document, model: type[BaseModel], detail: ErrorDetails) -> str:
+    key, kind, found = detail["loc"], detail["type"], detail["input"]
     if kind == "extra_forbidden":
-        reason = "unknown key" + nearest(str(key[-1]), _field_names(model, key[:-1]))
-    elif kind == "missing":
-        reason = "missing"
-    elif kind in ("enum", "literal_error"):
+        return "unknown key" + nearest(str(key[-1]), _field_names(model, key[:-1]))
+    if kind == "missing":
+        return "missing"
+    if kind in ("enum", "literal_error"):
         choices = _choices(model, key)
-        reason = f"{json.dumps(found)} is not one of {', '.join(choices)}" + nearest(str(found), choices)
-    elif kind in _EXPECTED:
-        reason = f"expected {_EXPECTED[kind]}, found {_shown(document, key, found)}"
-        if kind == "string_type" and not isinstance(found, dict | list | NoneType):
-            reason += f': write "{document.texts[key]}" in quotes'
-    elif kind == "value_error":
-        reason = str(cause)
-    else:
-        reason = f"{detail['msg'].partition(' ')[2]}, found {_shown(document, key, found)}"  # "Input should be …"
-    return [document.problem(key, reason)]
+        return f"{json.dumps(found)} is not one of {', '.join(choices)}" + nearest(str(found), choices)
+    if kind == "value_error":
+        return str(detail["ctx"]["error"])
+    if kind == "too_short":
+        return f"needs at least {detail['ctx']['min_length']}"
+    shown = _shown(document, key, found)
+    if kind == "string_type" and not isinstance(found, dict | list | NoneType):
+        return f'expected text, found {shown}: write "{document.texts[key]}" in quotes'
+    if kind in _EXPECTED:
+        return f"expected {_EXPECTED[kind]}, found {shown}"
+    return f"{detail['msg'].partition(' ')[2]}, found {shown}"  # "Input should be …"
 
 
 def _shown(document: Document, key: Key, found: Any) -> str:

@@ -47,6 +47,7 @@ class Sample(ConfigModel):
     by_name: dict[str, Leaf] = Field(default_factory=dict)
     pair: tuple[int, Leaf] | None = None
     single: Leaf | None = None
+    filled: tuple[int, ...] = Field(default=(1,), min_length=1)
     near: LocalPath | None = None
     secret: SecretPath | None = None
 
