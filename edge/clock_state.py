@@ -14,6 +14,7 @@ import ctypes
 from pathlib import Path
 from typing import NamedTuple
 
+from edge.contract.clock import Clock
 from edge.contract.messages import ClockState
 
 # systemd-timesyncd touches it at each synchronisation; it lives in /run and so is forgotten at boot.
@@ -57,14 +58,15 @@ def read_kernel_clock() -> KernelClock:
 class ClockWatch:
     """Remembers when the clock was last seen synchronised."""
 
-    def __init__(self, mark: Path = TIMESYNC_MARK) -> None:
+    def __init__(self, clock: Clock, mark: Path = TIMESYNC_MARK) -> None:
+        self._clock = clock
         self._mark = mark
         self._last_ms: int | None = None
 
-    def state(self, now_ms: int) -> tuple[ClockState, int | None]:
+    def state(self) -> tuple[ClockState, int | None]:
         """Return the state and, while free-running, since when (milliseconds UTC)."""
         if read_kernel_clock().is_synchronised:
-            self._last_ms = now_ms
+            self._last_ms = self._clock.now_ms()
             return ClockState.SYNCHRONISED, None
         if self._last_ms is None and self._mark.exists():
             self._last_ms = self._mark.stat().st_mtime_ns // 1_000_000

@@ -175,3 +175,20 @@ class Detector:
     def _finish(self, open_event: OpenEvent, reading: Reading, state: EventState) -> Event:
         self.open = None
         return self._revise(open_event, reading, state)
+
+
+def abandon(state: str, *, now_ms: int) -> Event:
+    """Return the last revision of an open event whose rule is no longer configured.
+
+    Raises msgspec.ValidationError for a state that is not ours.
+    """
+    event = msgspec.json.decode(state, type=OpenEvent).event
+    is_suspect = event.state is EventState.SUSPECT
+    return msgspec.structs.replace(
+        event,
+        revision=event.revision + 1,
+        state=EventState.WITHDRAWN if is_suspect else EventState.ENDED,
+        updated_at=now_ms,
+        ended_at=now_ms,
+        note="the rule is no longer configured on this gateway",
+    )

@@ -48,11 +48,11 @@ class GatewayHealth:
 
 
 class BusyShare:
-    """Share of processor time that was busy since the last question, all cores together."""
+    """Share of processor time that was busy since the last question (at first: since boot), all cores together."""
 
     def __init__(self, proc: Path = PROC) -> None:
         self._stat = proc / "stat"
-        self._last = self._jiffies()
+        self._last = (0, 0)
 
     def percent(self) -> float:
         """Return 0 to 100; 0 when asked again within the same tick."""
@@ -78,8 +78,8 @@ def memory_used_percent(proc: Path = PROC) -> float:
 
 
 def disk_used_percent(folder: Path) -> float:
-    """Return the share of the outbox's file system that is used, as ``df`` counts it."""
-    usage = shutil.disk_usage(folder)
+    """Return the share of the outbox's file system that is used, as ``df`` counts it; its folder may not exist yet."""
+    usage = shutil.disk_usage(next(place for place in (folder, *folder.parents) if place.exists()))
     return round(100 * usage.used / (usage.used + usage.free), 1)
 
 

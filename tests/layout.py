@@ -73,7 +73,7 @@ NOT_ON_A_GATEWAY = {
 
 # The one task supervisor of each process may catch everything: it says what failed and ends or restarts the task.
 # Written "module:function".
-SUPERVISORS: set[str] = set()
+SUPERVISORS = {"edge.cli:_supervise"}
 
 # Made of pieces, so that this file does not hold what it forbids.
 FORBIDDEN = {

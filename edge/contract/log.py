@@ -1,4 +1,4 @@
-"""How the gateway process logs: one human line, or one JSON object, per event on standard error."""
+"""How gateway and cloud processes log: one human line, or one JSON object, per event on standard error."""
 
 from __future__ import annotations
 

@@ -1,0 +1,248 @@
+"""The gateway's agent: polls, judges, records, sends; every part a task of one group.
+
+    async with open_agent(config, clock=SystemClock()) as agent:
+        await agent.run()            # until agent.stop(): then nothing that was taken is lost
+
+A replay drives the same agent by itself: ``agent.run(is_polling=False)`` beside ``await agent.poll("road-1")``.
+
+What the parts raise (OutboxError, JournalError, ConfigurationError) comes out of ``run`` in an exception group. A
+device that does not answer is no error: its points are missing, and the other devices do not notice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from edge.clock_state import ClockWatch
+from edge.contract.clock import Clock
+from edge.contract.event_classes import event_classes
+from edge.contract.gateway_config import CameraListenerConfig, DeviceConfig, GatewayConfig
+from edge.contract.messages import Batch, Event, EventState, Lane, Reading, split_blob
+from edge.detect import abandon
+from edge.devices import driver_for, inventory_of, pipeline_for
+from edge.drivers import ConfigurationError, Missing, Snapshot
+from edge.drivers.camera import CameraListener, CameraTrigger
+from edge.drivers.modbus import ModbusLinks
+from edge.journal import Journal
+from edge.outbox import CLOCK_IS_SET_MS, Outbox
+from edge.pipeline import Taken
+from edge.recorder import Recorder
+from edge.uplink import Uplink
+
+MIB: Final = 1024 * 1024
+DAY_MS: Final = 86_400_000
+
+_log = structlog.get_logger()
+
+
+class _Device:
+    """One device of the agent: how it is read, how it is judged, and what was last said about it."""
+
+    def __init__(self, config: DeviceConfig, agent: Agent) -> None:
+        self.config = config
+        self.driver = driver_for(
+            config, links=agent.links, clock=agent.clock, data_dir=agent.config.data_dir, waiting=agent.waiting
+        )
+        self.pipeline = pipeline_for(config, gateway=agent.config.gateway, new_id=agent.new_id)
+        self.skipped = 0  # polls left out because the one before took too long
+        self._reason = ""
+
+    def say_change(self, snapshot: Snapshot) -> None:
+        """Log when points begin or cease to be missing, not at every poll between."""
+        reasons = [answer.reason for answer in snapshot.answers.values() if isinstance(answer, Missing)]
+        reason = reasons[0] if reasons else ""
+        if reason and not self._reason:
+            _log.warning(reason, device=self.config.id, points_missing=len(reasons))
+        elif self._reason and not reason:
+            _log.info("all points read again", device=self.config.id)
+        self._reason = reason
+
+
+class Agent:
+    """One gateway at work; made by :func:`open_agent`."""
+
+    def __init__(
+        self, config: GatewayConfig, *, clock: Clock, outbox: Outbox, links: ModbusLinks, new_id: Callable[[], str]
+    ) -> None:
+        self.config = config
+        self.clock = clock
+        self.links = links
+        self.new_id = new_id
+        self._outbox = outbox
+        self._clock_watch = ClockWatch(clock)
+        self._kinds = {device.id: device.device_profile.kind for device in config.devices}
+        self._uplink = Uplink(
+            outbox,
+            config.broker,
+            inventory_of(config),
+            clock=clock,
+            clock_state=self._clock_watch.state,
+            status_s=config.status_s,
+        )
+        self._recorder = Recorder(
+            outbox,
+            make_batch=self._make_batch,
+            lane=lambda: Lane.LIVE if self._uplink.is_current else Lane.BACKLOG,
+            on_commit=self._uplink.notify,
+            clock=clock,
+            batch_s=config.batch_s,
+        )
+        self._devices = {device.id: _Device(device, self) for device in config.devices}
+        self._stopping = asyncio.Event()
+        self._restore(outbox.open_events())
+
+    def waiting(self) -> int:
+        """Messages in the outbox."""
+        return sum(self._outbox.waiting(lane) for lane in Lane)
+
+    def stop(self) -> None:
+        """Let :meth:`run` end: stop polling, commit what was taken, send for at most 5 s what waits."""
+        self._stopping.set()
+
+    async def run(self, *, is_polling: bool = True) -> None:
+        """Work until :meth:`stop`."""
+        async with asyncio.TaskGroup() as group:
+            recording = group.create_task(self._recorder.run(), name="recorder")
+            group.create_task(self._uplink.run(), name="uplink")
+            async with AsyncExitStack() as listening:
+                if self.config.camera_listener is not None:
+                    await listening.enter_async_context(self._camera_listener(self.config.camera_listener))
+                devices = list(self._devices.values()) if is_polling else []
+                polling = [
+                    group.create_task(self._poll_for_ever(one, share=index / len(devices)), name=one.config.id)
+                    for index, one in enumerate(devices)
+                ]
+                _log.info("agent runs", gateway=self.config.gateway, devices=len(self._devices))
+                await self._stopping.wait()
+                for task in polling:
+                    task.cancel()
+            self._recorder.stop()
+            await recording
+            self._uplink.stop()
+        _log.info("agent stopped", waiting=self.waiting())
+
+    async def poll(self, device: str) -> Taken:
+        """Read a device once, now, and hand over what it says; raises KeyError for a device that is not configured."""
+        one = self._devices[device]
+        snapshot = await one.driver.read()
+        taken = one.pipeline.take(snapshot)
+        self._recorder.take(taken)
+        one.say_change(snapshot)
+        return taken
+
+    async def _poll_for_ever(self, one: _Device, *, share: float) -> None:
+        """Poll at once, then on a fixed grid; ``share`` of the interval spreads the devices over it."""
+        interval_ms = round(one.config.poll_s * 1000)
+        while self.clock.now_ms() < CLOCK_IS_SET_MS:
+            _log.warning("the clock is not set: nothing is read before it is", device=one.config.id)
+            await self.clock.sleep(60)
+        await self.poll(one.config.id)
+        due_ms = _next_slot(round(share * interval_ms), self.clock.now_ms() + interval_ms // 2, interval_ms)
+        while True:
+            # Not until a time of day: when the clock is set back, polls go on.
+            await self.clock.sleep(max(due_ms - self.clock.now_ms(), 0) / 1000)
+            await self.poll(one.config.id)
+            last_ms, due_ms = due_ms, _next_slot(due_ms, self.clock.now_ms(), interval_ms)
+            self._count_skipped(one, max((due_ms - last_ms) // interval_ms - 1, 0))
+
+    def _count_skipped(self, one: _Device, skipped: int) -> None:
+        if skipped and not one.skipped:
+            _log.warning("polls take longer than poll_s: some are left out", device=one.config.id)
+        one.skipped += skipped
+
+    def _make_batch(self, readings: Sequence[Reading]) -> Batch:
+        clock_state, since = self._clock_watch.state()
+        return Batch.of(
+            readings,
+            gateway=self.config.gateway,
+            config_hash=self.config.config_hash,
+            clock=clock_state,
+            clock_since=since,
+            kinds=self._kinds,
+        )
+
+    def _restore(self, states: dict[str, str]) -> None:
+        """Let detectors go on with their open events, and end the events of those that are no longer configured."""
+        detectors = {d.key: d for one in self._devices.values() for d in one.pipeline.detectors}
+        for key, state in states.items():
+            if key in detectors:
+                detectors[key].restore(state)
+            else:
+                self._recorder.close_event(key, abandon(state, now_ms=self.clock.now_ms()))
+
+    def _camera_listener(self, config: CameraListenerConfig) -> CameraListener:
+        return CameraListener(config, self.config.cameras, clock=self.clock, on_trigger=self._on_trigger)
+
+    async def _on_trigger(self, trigger: CameraTrigger) -> None:
+        pieces = [] if trigger.picture is None else split_blob(self.config.gateway, trigger.picture, "image/jpeg")
+        event = Event(
+            gateway=self.config.gateway,
+            id=trigger.id,
+            revision=1,
+            state=EventState.CONFIRMED,
+            class_code=trigger.class_code,
+            device=trigger.camera,
+            severity=event_classes()[trigger.class_code].severity,
+            began_at=trigger.taken_at,
+            updated_at=trigger.taken_at,
+            blobs=[piece.name for piece in pieces[:1]],
+            note=trigger.note,
+        )
+        await self._recorder.store(event, pieces)
+
+
+def _next_slot(due_ms: int, now_ms: int, interval_ms: int) -> int:
+    """Return the next time of the grid through ``due_ms`` that is after ``now_ms``.
+
+    A wake-up that was early by less than a tenth of the interval counts as on time.
+    """
+    passed = (now_ms + interval_ms // 10 - due_ms) // interval_ms
+    return due_ms + (passed + 1) * interval_ms
+
+
+def _open_outbox(config: GatewayConfig, clock: Clock, journal: Journal | None) -> Outbox:
+    return Outbox.open(
+        config.data_dir / "outbox.sqlite",
+        max_bytes=config.outbox.max_mb * MIB,
+        max_age_ms=config.outbox.max_days * DAY_MS,
+        clock=clock,
+        on_commit=None if journal is None else journal.record,
+    )
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"data_dir: cannot make {folder}: {error.strerror}") from error
+
+
+def _new_id() -> str:
+    return secrets.token_hex(16)
+
+
+@asynccontextmanager
+async def open_agent(
+    config: GatewayConfig, *, clock: Clock, journal: Path | None = None, new_id: Callable[[], str] = _new_id
+) -> AsyncIterator[Agent]:
+    """Open the outbox (and the journal) for an agent, and close them after it.
+
+    Raises ConfigurationError, OutboxError, JournalError.
+    """
+    await asyncio.to_thread(_make_folder, config.data_dir)
+    async with AsyncExitStack() as open_parts:
+        kept = None
+        if journal is not None:
+            kept = await asyncio.to_thread(Journal, journal, config.gateway)
+            open_parts.callback(kept.close)
+        outbox = await asyncio.to_thread(_open_outbox, config, clock, kept)
+        open_parts.push_async_callback(asyncio.to_thread, outbox.close)
+        links = await open_parts.enter_async_context(ModbusLinks())
+        yield Agent(config, clock=clock, outbox=outbox, links=links, new_id=new_id)

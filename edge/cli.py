@@ -1,0 +1,218 @@
+"""The command line of the gateway: ``python -m edge``, ``anlan edge``, ``anlan-edge``.
+
+Exit codes: 0 all is well; 1 it did not work (the line on standard error says what and why); 2 the configuration or the
+command line must be changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import structlog
+import typer
+
+from edge.agent import open_agent
+from edge.contract import log
+from edge.contract.clock import Clock, ClockError, SystemClock, load_clock
+from edge.contract.config_file import ConfigError, nearest
+from edge.contract.gateway_config import DeviceConfig, DeviceRule, GatewayConfig, load_gateway_config
+from edge.contract.messages import Flag, Test
+from edge.contract.profile import ModbusProfile, Point
+from edge.devices import driver_for
+from edge.drivers import Answer, DriverError, Missing, Snapshot
+from edge.drivers.modbus import ModbusLinks
+from edge.journal import JournalError
+from edge.outbox import OutboxError
+from edge.pipeline import judge
+from edge.read_plan import plan
+
+EXPECTED = (OutboxError, JournalError, DriverError)
+"""What can end a healthy agent; each text says the thing, the place and what to do."""
+
+app = typer.Typer(
+    help="The gateway: reads devices, judges, keeps, and sends to the cloud.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+_log = structlog.get_logger()
+
+ConfigOption = Annotated[Path, typer.Option("--config", help="The gateway's configuration, gateway.yaml.")]
+JsonOption = Annotated[bool, typer.Option("--log-json", help="Log one JSON object a line.")]
+
+
+@app.command(epilog="Example: anlan edge run --config gateway.yaml")
+def run(
+    config: ConfigOption,
+    *,
+    journal: Annotated[
+        Path | None, typer.Option(help="Also write every committed reading to this file, one JSON object a line.")
+    ] = None,
+    clock: Annotated[
+        Path | None, typer.Option(help="Run on this accelerated clock; only with a broker on this machine.")
+    ] = None,
+    log_json: JsonOption = False,
+) -> None:
+    """Read, judge, keep and send, until SIGTERM or Ctrl-C; what was read until then is kept."""
+    log.configure(as_json=log_json)
+    settings = _load(config)
+    try:
+        ours = load_clock(clock, settings.broker.host)
+    except ClockError as error:
+        _fail(str(error), code=2)
+    raise typer.Exit(_supervise(settings, clock=ours, journal=journal))
+
+
+@app.command(epilog="Example: anlan edge check --config gateway.yaml")
+def check(config: ConfigOption) -> None:
+    """Say what would be read and watched for, or everything that is wrong with the configuration."""
+    settings = _load(config)
+    typer.echo(
+        f"{settings.gateway}: {len(settings.devices)} devices, {len(settings.cameras)} cameras, "
+        f"broker {settings.broker.address}, configuration {settings.config_hash}"
+    )
+    for device in settings.devices:
+        for line in _described(device):
+            typer.echo(line)
+    for camera in settings.cameras:
+        typer.echo(f"\n{camera.id}: camera, may raise {', '.join(camera.classes)}")
+
+
+@app.command(epilog="Example: anlan edge read meter-1 --config gateway.yaml")
+def read(
+    device: Annotated[str, typer.Argument(help="Id of a device in gateway.yaml.")],
+    config: ConfigOption,
+) -> None:
+    """Read one device once and show each point: raw registers, value, unit, flag."""
+    log.configure(as_json=False)
+    settings = _load(config)
+    chosen = next((one for one in settings.devices if one.id == device), None)
+    if chosen is None:
+        ids = [one.id for one in settings.devices]
+        _fail(f'{config}: no device "{device}"{nearest(device, ids)}; there are: {", ".join(ids)}', code=2)
+    snapshot = asyncio.run(_read_once(settings, chosen))
+    points = chosen.device_profile.points
+    for line in _table([_row(chosen.id, point, snapshot) for point in points]):
+        typer.echo(line)
+    reasons = {a.reason: None for a in snapshot.answers.values() if isinstance(a, Missing)}
+    if reasons:
+        _fail("\n".join(reasons), code=1)
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name="anlan edge")
+
+
+def _load(path: Path) -> GatewayConfig:
+    try:
+        return load_gateway_config(path)
+    except ConfigError as error:
+        _fail(str(error), code=2)
+
+
+def _fail(reason: str, *, code: int) -> NoReturn:
+    typer.echo(reason, err=True)
+    raise typer.Exit(code)
+
+
+def _supervise(config: GatewayConfig, *, clock: Clock, journal: Path | None) -> int:
+    """Run the agent and return the exit code. The one place that catches everything: it can only say it and end."""
+    try:
+        asyncio.run(_run_until_signal(config, clock=clock, journal=journal))
+    except Exception as error:
+        known = _expected_cause(error)
+        if known is None:
+            _log.exception("the agent failed: please report this")
+        else:
+            typer.echo(str(known), err=True)
+        return 1
+    return 0
+
+
+async def _run_until_signal(config: GatewayConfig, *, clock: Clock, journal: Path | None) -> None:
+    async with open_agent(config, clock=clock, journal=journal) as agent:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, agent.stop)
+        await agent.run()
+
+
+def _expected_cause(error: Exception) -> Exception | None:
+    """Return the first error of a group in which all are expected, None when there is a bug among them."""
+    leaves = list(_leaves(error))
+    return leaves[0] if all(isinstance(leaf, EXPECTED) for leaf in leaves) else None
+
+
+def _leaves(error: Exception) -> Iterator[Exception]:
+    if isinstance(error, ExceptionGroup):
+        for each in error.exceptions:
+            yield from _leaves(each)
+    else:
+        yield error
+
+
+async def _read_once(config: GatewayConfig, device: DeviceConfig) -> Snapshot:
+    async with ModbusLinks() as links:
+        clock = SystemClock()
+        driver = driver_for(device, links=links, clock=clock, data_dir=config.data_dir, waiting=lambda: 0)
+        return await driver.read()
+
+
+def _described(device: DeviceConfig) -> Iterator[str]:
+    profile = device.device_profile
+    yield ""
+    if isinstance(profile, ModbusProfile) and device.modbus is not None:
+        blocks = plan(profile)
+        place = f"{device.modbus.host}:{device.modbus.port} unit {device.modbus.unit}"
+        how = f"{len(profile.points)} points in {len(blocks)} requests"
+        requests = [f"    {block}: {', '.join(block.names)}" for block in blocks]
+    else:
+        place, how = "this gateway", f"{len(profile.points)} points"
+        requests = [f"    {', '.join(point.name for point in profile.points)}"]
+    yield (
+        f"{device.id}: {profile.profile} at {place}, every {device.poll_s:g} s {how}, "
+        f"unchanged values every {device.heartbeat_s:g} s"
+    )
+    yield from requests
+    for rule in device.device_rules:
+        yield f"    watches {_rule_in_words(rule)}"
+
+
+def _rule_in_words(rule: DeviceRule) -> str:
+    words = {"at_least": "at least", "below": "below", "equals": "equal to"}[rule.comparison]
+    hold = f" for {rule.hold_s:g} s" if rule.hold_s else ""
+    side = {"at_least": f"below {rule.clear:g}", "below": f"at least {rule.clear:g}", "equals": "anything else"}
+    return (
+        f"{rule.class_code}: {rule.point} {words} {rule.threshold:g} {rule.unit}, {rule.samples} samples{hold}; "
+        f"over when {side[rule.comparison]} for {rule.clear_hold_s:g} s"
+    )
+
+
+def _row(device: str, point: Point, snapshot: Snapshot) -> tuple[str, ...]:
+    answer = snapshot.answers[point.name]
+    reading = judge(device, point, snapshot.taken_at, answer)
+    value = "" if reading.value is None else f"{reading.value:,}" if point.counter else f"{reading.value:g}"
+    flag = f"{reading.flag} {Flag(reading.flag).name.lower()}"
+    if reading.tests:
+        flag += f" ({str(Test(reading.tests).name).lower()})"
+    return point.name, _raw(answer), value, point.quantity.unit, flag
+
+
+def _raw(answer: Answer) -> str:
+    if isinstance(answer, Missing | int | float):
+        return ""
+    return " ".join(f"{word:04X}" for word in answer)
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    rows = [("point", "raw", "value", "unit", "flag"), *rows]
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    for name, raw, value, unit, flag in rows:
+        line = f"{name:{widths[0]}}  {raw:{widths[1]}}  {value:>{widths[2]}}  {unit:{widths[3]}}  {flag}"
+        yield line.rstrip()
