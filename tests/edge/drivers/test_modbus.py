@@ -45,13 +45,13 @@ class Bench:
     """One device, its link and its clock."""
 
     def __init__(
-        self, links: ModbusLinks, port: int, blocks: list[Block], *, timeout_s: float = 0.1, tries: int = 1
+        self, links: ModbusLinks, port: int, blocks: list[Block], *, timeout_s: float = 5.0, tries: int = 1
     ) -> None:
         self.clock = SteppedClock(START)
         self.link = links.link("127.0.0.1", port)
         self.device = self.other(blocks, unit=1, timeout_s=timeout_s, tries=tries)
 
-    def other(self, blocks: list[Block], *, unit: int, timeout_s: float = 0.1, tries: int = 1) -> ModbusDevice:
+    def other(self, blocks: list[Block], *, unit: int, timeout_s: float = 5.0, tries: int = 1) -> ModbusDevice:
         """Another unit behind the same address."""
         return ModbusDevice(
             f"meter-{unit}", link=self.link, unit=unit, plan=blocks, clock=self.clock, timeout_s=timeout_s, tries=tries
@@ -60,7 +60,7 @@ class Bench:
 
 @contextlib.asynccontextmanager
 async def bench(
-    script: Script, blocks: list[Block] = ONE_BLOCK, *, timeout_s: float = 0.1, tries: int = 1
+    script: Script, blocks: list[Block] = ONE_BLOCK, *, timeout_s: float = 5.0, tries: int = 1
 ) -> AsyncIterator[tuple[Bench, ScriptedServer]]:
     async with ScriptedServer(script) as server, ModbusLinks() as links:
         yield Bench(links, server.port, blocks, timeout_s=timeout_s, tries=tries), server
@@ -126,7 +126,7 @@ async def test_all_four_tables_are_read_from_a_real_server() -> None:
         Block("discrete", 2, 1, (points[1],)),
     ]
     async with pymodbus_server() as port, ModbusLinks() as links:
-        snapshot = await Bench(links, port, blocks, timeout_s=5).device.read()
+        snapshot = await Bench(links, port, blocks).device.read()
     assert snapshot.taken_at == START
     assert values(snapshot) == {
         "voltage_0": (1010,), "voltage_1": (1011,), "voltage_2": (2199,), "wet_contact_1": (1,), "wet_contact_2": (0,),
@@ -137,7 +137,7 @@ async def test_an_illegal_address_is_refused_and_the_other_blocks_are_read() -> 
     """An exception makes the points of its block REFUSED, in words, and costs the others nothing."""
     blocks = [Block("input", 500, 1, (voltage(0, 500),)), Block("input", 10, 1, (voltage(1, 10),))]
     async with pymodbus_server() as port, ModbusLinks() as links:
-        snapshot = await Bench(links, port, blocks, timeout_s=5, tries=3).device.read()
+        snapshot = await Bench(links, port, blocks, tries=3).device.read()
     refused = snapshot.answers["voltage_0"]
     place = f"127.0.0.1:{port} unit 1"
     assert refused == Missing(
@@ -151,7 +151,7 @@ async def test_an_illegal_address_is_refused_and_the_other_blocks_are_read() -> 
 # --- servers that misbehave ------------------------------------------------------------------------------------------
 
 WRONG: dict[str, tuple[Script, str]] = {
-    "foreign transaction id": (lambda r, _: [frame(r, registers(r), tid=7)], "wrong answer: transaction id 0x0007"),
+    "foreign transaction id": (lambda r, _: [frame(r, registers(r), tid=r[1] ^ 1)], "wrong answer: transaction id 0x"),
     "transaction id 0": (lambda r, _: [frame(r, registers(r), tid=0)], "wrong answer: transaction id 0x0000"),
     "foreign unit": (lambda r, _: [frame(r, registers(r), unit=2)], "wrong answer: unit 0x02 instead of 0x01"),
     "foreign function": (lambda r, _: [frame(r, b"\3\4\0\1\0\2")], "wrong answer: function 3 instead of 4"),
@@ -161,7 +161,7 @@ WRONG: dict[str, tuple[Script, str]] = {
     "length that lies": (lambda r, _: [right(r)[:5] + b"\5" + right(r)[6:]], "length 0x0005 instead of 0x0007"),
     "two answers glued": (lambda r, _: [right(r) + right(r)], "wrong answer: bytes behind the answer: 13"),
     "garbage": (lambda _, __: [b"HTTP/1.1 400 Bad Request\r\n"], "wrong answer: transaction id 0x4854"),
-    "more garbage than fits": (lambda _, __: [b"\0" * 5000], "wrong answer|silent"),
+    "more garbage than fits": (lambda _, __: [b"\0" * 5000], "wrong answer|silent"),  # pymodbus drops it in some sizes
     "half an answer": (lambda r, _: [right(r)[:10]], "connected, but silent for 0.1 s"),
     "nothing": (lambda _, __: [], "connected, but silent for 0.1 s"),
     "a closed connection": (lambda _, __: [None], "it closed the connection"),
@@ -173,7 +173,7 @@ WRONG: dict[str, tuple[Script, str]] = {
 @pytest.mark.parametrize(("script", "reason"), WRONG.values(), ids=WRONG.keys())
 async def test_what_is_not_the_answer_is_no_answer(script: Script, reason: str) -> None:
     """No byte of a wrong answer becomes a value; the points are missing and the reason says what came instead."""
-    async with bench(script) as (it, server):
+    async with bench(script, timeout_s=0.1 if "silent" in reason else 5) as (it, server):
         (said,) = reasons(await it.device.read())
     assert said.startswith(f"meter-1: no answer from 127.0.0.1:{server.port} unit 1 after 1 try: ")
     assert any(part in said for part in reason.split("|"))
@@ -190,7 +190,7 @@ async def test_random_answers_never_give_a_value(*, answer: bytes, keeps_id: boo
 
 async def test_an_answer_in_pieces_is_put_together() -> None:
     """TCP may cut anywhere: an answer that comes byte by byte is the same answer."""
-    async with bench(lambda r, _: [part for b in right(r, 7) for part in (bytes([b]), 0.001)], timeout_s=5) as (it, _):
+    async with bench(lambda r, _: [part for b in right(r, 7) for part in (bytes([b]), 0.001)]) as (it, _):
         assert values(await it.device.read()) == {"voltage_0": (7,), "voltage_1": (8,)}
 
 
@@ -198,9 +198,9 @@ async def test_a_late_answer_is_never_taken_for_a_later_one() -> None:
     """After a timeout the connection is given up, so what still comes on it cannot reach the next request."""
 
     def late_then_right(request: bytes, connection: int) -> list[bytes | float | None]:
-        return [0.15, right(request, 666), 0.15, right(request, 667)] if connection == 1 else [right(request, 1)]
+        return [0.6, right(request, 666), 0.1, right(request, 667)] if connection == 1 else [right(request, 1)]
 
-    async with bench(late_then_right, tries=2) as (it, server):
+    async with bench(late_then_right, tries=2, timeout_s=0.5) as (it, server):
         assert values(await it.device.read()) == {"voltage_0": (1,), "voltage_1": (2,)}
         assert server.connections == 2
         assert int.from_bytes(server.requests[1][:2], "big") != int.from_bytes(server.requests[0][:2], "big")
@@ -212,14 +212,14 @@ async def test_a_late_answer_on_the_new_connection_is_refused_by_its_id() -> Non
     def answers_the_one_before(request: bytes, connection: int) -> list[bytes | float | None]:
         return [] if connection == 1 else [right(server.requests[-2], 666)]
 
-    async with bench(answers_the_one_before, tries=2) as (it, server):
+    async with bench(answers_the_one_before, tries=2, timeout_s=0.5) as (it, server):
         (said,) = reasons(await it.device.read())
     assert "after 2 tries: wrong answer: transaction id" in said
 
 
 async def test_bytes_between_two_requests_end_the_connection() -> None:
     """An answer that comes twice, the second time a little later, is used once and then distrusted."""
-    async with bench(lambda r, _: [right(r, 5), 0.02, right(r, 6)], timeout_s=5) as (it, server):
+    async with bench(lambda r, _: [right(r, 5), 0.02, right(r, 6)]) as (it, server):
         assert values(await it.device.read()) == {"voltage_0": (5,), "voltage_1": (6,)}
         await until(lambda: it.link.fault is not None)
         assert values(await it.device.read()) == {"voltage_0": (5,), "voltage_1": (6,)}
@@ -228,7 +228,7 @@ async def test_bytes_between_two_requests_end_the_connection() -> None:
 
 async def test_a_connection_closed_while_idle_costs_no_try() -> None:
     """A device that hangs up after each answer is read all the same, each time over a new connection."""
-    async with bench(lambda r, _: [right(r), None], timeout_s=5) as (it, server):
+    async with bench(lambda r, _: [right(r), None]) as (it, server):
         for count in (1, 2, 3):
             assert not isinstance((await it.device.read()).answers["voltage_0"], Missing)
             await until(lambda: it.link.fault is not None)
@@ -283,7 +283,7 @@ async def test_a_silent_later_block_is_missing_alone() -> None:
 
 async def test_snapshots_never_share_a_time() -> None:
     """Two polls within a millisecond are a millisecond apart, also when the clock stands still."""
-    async with bench(lambda r, _: [right(r)], timeout_s=5) as (it, _):
+    async with bench(lambda r, _: [right(r)]) as (it, _):
         assert [(await it.device.read()).taken_at - START for _ in range(3)] == [0, 1, 2]
 
 
@@ -318,8 +318,8 @@ async def test_a_device_that_comes_back_is_read_again_at_each_poll() -> None:
 
 async def test_units_of_one_address_share_one_connection() -> None:
     """Many units read at once send one request at a time over one connection."""
-    async with bench(lambda r, _: [right(r)], timeout_s=5) as (it, server):
-        devices = [it.other(ONE_BLOCK, unit=unit, timeout_s=5) for unit in range(1, 21)]
+    async with bench(lambda r, _: [right(r)]) as (it, server):
+        devices = [it.other(ONE_BLOCK, unit=unit) for unit in range(1, 21)]
         snapshots = await asyncio.gather(*(device.read() for device in devices))
     assert all(values(s) == {"voltage_0": (0,), "voltage_1": (1,)} for s in snapshots)
     assert server.connections == 1
@@ -327,7 +327,7 @@ async def test_units_of_one_address_share_one_connection() -> None:
 
 async def test_a_cancelled_read_gives_up_its_connection() -> None:
     """Whoever stops waiting leaves no answer behind for the next request."""
-    async with bench(lambda r, c: [] if c == 1 else [right(r)], timeout_s=5) as (it, server):
+    async with bench(lambda r, c: [] if c == 1 else [right(r)]) as (it, server):
         reading = asyncio.create_task(it.device.read())
         await until(lambda: bool(server.requests))
         reading.cancel()
