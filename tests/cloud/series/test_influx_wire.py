@@ -1,0 +1,151 @@
+"""What goes over the wire to InfluxDB, byte for byte, by both ways to write, and what its answers mean."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from cloud.series import MisconfiguredError, RefusedError, SeriesError, UnavailableError
+from cloud.series.influx import InfluxSettings, InfluxStore
+from edge.contract.messages import Flag, Reading, Test
+from tests.cloud.series.recording_server import Answer, RecordingServer, recording_server
+from tests.cloud.series.suite import NOON, batch_of
+from tests.servers import VictoriaMetrics
+
+ROWS = batch_of(
+    Reading("road-3", "depth", NOON, 0.1),
+    Reading("road-3", "rain_total", NOON, 2**63 - 1),
+    Reading("road-3", "depth", NOON + 1000, 9999.0, Flag.FAIL, Test.SPAN),
+    Reading("road-3", "rain_total", NOON + 1000, None, Flag.MISSING, Test.NO_ANSWER),
+    Reading("road-3", "depth", NOON + 2000, -0.0, Flag.SUSPECT, Test.SPAN),
+    Reading("road-3", "depth", NOON + 3000, 5e-324, Flag.NOT_EVALUATED),
+    Reading("meter-1", "current", NOON, 1e300),
+)
+LINES = b"""\
+waterlogging_sensor,device=road-3,gateway=gw-1 depth=0.1,rain_total=9223372036854775807i 1795348800000
+waterlogging_sensor,device=road-3,gateway=gw-1 depth_failed=9999.0,depth_flag=4i,depth_tests=8i,\
+rain_total_flag=9i,rain_total_tests=1i 1795348801000
+waterlogging_sensor,device=road-3,gateway=gw-1 depth=-0.0,depth_flag=3i,depth_tests=8i 1795348802000
+waterlogging_sensor,device=road-3,gateway=gw-1 depth=5e-324,depth_flag=2i,depth_tests=0i 1795348803000
+electricity_meter,device=meter-1,gateway=gw-1 current=1e+300 1795348800000"""
+
+
+@pytest.fixture
+def server() -> Iterator[RecordingServer]:
+    with recording_server() as server:
+        yield server
+
+
+@pytest.fixture(params=["v1", "v2"])
+async def store(request: pytest.FixtureRequest, server: RecordingServer) -> AsyncIterator[InfluxStore]:
+    """A store that writes to the recording server, by each of the two ways."""
+    settings = InfluxSettings(url=server.url, database="anlan", api="v1", username="anlan", password="secret")
+    if request.param == "v2":
+        settings = InfluxSettings(url=server.url, database="anlan", api="v2", token="secret", org="town")
+    store = InfluxStore(settings)
+    yield store
+    await store.close()
+
+
+async def test_lines_are_written_byte_for_byte(store: InfluxStore, server: RecordingServer) -> None:
+    """Both ways to write send the same lines: floats shortest, integers marked, flags where they are not 1."""
+    await store.write([ROWS])
+    [request] = server.requests
+    assert request.body == LINES
+
+
+async def test_v1_names_the_database_and_signs_in(server: RecordingServer) -> None:
+    """The way of 1.x: /write with the database, milliseconds, and a user where one is given."""
+    settings = InfluxSettings(url=server.url, database="anlan", api="v1", username="anlan", password="secret")
+    store = InfluxStore(settings)
+    await store.write([ROWS])
+    await store.close()
+    [request] = server.requests
+    address = urlsplit(request.path)
+    assert address.path == "/write"
+    assert parse_qs(address.query) == {"db": ["anlan"], "precision": ["ms"]}
+    assert request.headers["Authorization"] == "Basic YW5sYW46c2VjcmV0"
+
+
+async def test_v2_names_bucket_and_organisation_and_signs_in(server: RecordingServer) -> None:
+    """The way of 2.x: /api/v2/write with the bucket, the organisation, milliseconds and a token."""
+    store = InfluxStore(InfluxSettings(url=server.url, database="anlan", api="v2", token="secret", org="town"))
+    await store.write([ROWS])
+    await store.close()
+    [request] = server.requests
+    address = urlsplit(request.path)
+    assert address.path == "/api/v2/write"
+    assert parse_qs(address.query) == {"bucket": ["anlan"], "org": ["town"], "precision": ["ms"]}
+    assert request.headers["Authorization"] == "Token secret"
+
+
+async def test_what_is_too_large_is_sent_in_halves(store: InfluxStore, server: RecordingServer) -> None:
+    """A body that the server finds too large is halved until it fits, and every line arrives once."""
+    server.max_body = 250
+    await store.write([ROWS])
+    taken = [request.body for request in server.requests if len(request.body) <= server.max_body]
+    assert b"\n".join(taken) == LINES
+
+
+async def test_a_line_that_is_too_large_alone_is_refused(store: InfluxStore, server: RecordingServer) -> None:
+    """A single line that the server finds too large can never be stored."""
+    server.max_body = 10
+    with pytest.raises(RefusedError, match="Request Entity Too Large"):
+        await store.write([ROWS])
+
+
+async def test_nothing_to_write_asks_nothing(store: InfluxStore, server: RecordingServer) -> None:
+    """A group without batches is no request."""
+    await store.write([])
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "says"),
+    [
+        (Answer(400, b'{"error":"unable to parse"}'), RefusedError, "unable to parse"),
+        (Answer(422, b'{"code":"unprocessable entity","message":"outside retention"}'), RefusedError, "outside ret"),
+        (Answer(401, b'{"code":"unauthorized","message":"unauthorized access"}'), MisconfiguredError, "does not let"),
+        (Answer(403, b""), MisconfiguredError, "correct the user or the secret file"),
+        (Answer(404, b'{"code":"not found","message":"bucket \\"x\\" not found"}'), MisconfiguredError, "'anlan'"),
+        (Answer(405, b"<html>no</html>"), MisconfiguredError, "is this the address of an InfluxDB"),
+        (Answer(408, b""), UnavailableError, "answers 408"),
+        (Answer(429, b'{"message":"slow down"}'), UnavailableError, "slow down"),
+        (Answer(500, b'{"error":"engine: cache-max-memory-size exceeded"}'), UnavailableError, "cache-max"),
+        (Answer(503, b""), UnavailableError, "answers 503"),
+    ],
+)
+async def test_each_answer_says_what_to_do(
+    store: InfluxStore, server: RecordingServer, answer: Answer, error: type[SeriesError], says: str
+) -> None:
+    """Every answer is sorted by what must be done about it, and its error names the place."""
+    server.answers = [answer]
+    with pytest.raises(error, match=says) as caught:
+        await store.write([ROWS])
+    assert f"InfluxDB {server.url}" in str(caught.value)
+    assert "secret" not in str(caught.value).replace("secret file", "")
+
+
+async def test_retry_after_is_passed_on(store: InfluxStore, server: RecordingServer) -> None:
+    """When the server says how long to wait, the error says it too; a date or nonsense counts as unsaid."""
+    for said, understood in (("17", 17.0), ("Sun, 22 Nov 2026 04:00:00 GMT", None), ("-1", None)):
+        server.answers = [Answer(503, b"", {"Retry-After": said})]
+        with pytest.raises(UnavailableError) as caught:
+            await store.write([ROWS])
+        assert caught.value.retry_after_s == understood
+
+
+async def test_v2_writes_are_understood(victoria_metrics: VictoriaMetrics) -> None:
+    """A server that speaks the v2 write API takes our lines without complaint."""
+    store = InfluxStore(InfluxSettings(url=victoria_metrics.url, database="anlan", api="v2", token="t", org="town"))
+    await store.write([ROWS])
+    await store.close()
+
+
+async def test_v2_with_a_wrong_login_is_for_a_person(start_victoria_metrics: Callable[..., VictoriaMetrics]) -> None:
+    """A real 401 is a matter for a person."""
+    server = start_victoria_metrics(login=("anlan", "right"))
+    store = InfluxStore(InfluxSettings(url=server.url, database="anlan", api="v2", token="wrong", org="town"))
+    with pytest.raises(MisconfiguredError, match="does not let the token in"):
+        await store.write([ROWS])
+    await store.close()
