@@ -52,17 +52,16 @@ class _Device:
         )
         self.pipeline = pipeline_for(config, gateway=agent.config.gateway, new_id=agent.new_id)
         self.skipped = 0  # polls left out because the one before took too long
-        self._reason = ""
+        self._is_missing = False
 
     def say_change(self, snapshot: Snapshot) -> None:
         """Log when points begin or cease to be missing, not at every poll between."""
         reasons = [answer.reason for answer in snapshot.answers.values() if isinstance(answer, Missing)]
-        reason = reasons[0] if reasons else ""
-        if reason and not self._reason:
-            _log.warning(reason, device=self.config.id, points_missing=len(reasons))
-        elif self._reason and not reason:
+        if reasons and not self._is_missing:
+            _log.warning("; ".join(dict.fromkeys(reasons)), device=self.config.id, points_missing=len(reasons))
+        elif self._is_missing and not reasons:
             _log.info("all points read again", device=self.config.id)
-        self._reason = reason
+        self._is_missing = bool(reasons)
 
 
 class Agent:

@@ -18,17 +18,15 @@ import typer
 from edge.agent import open_agent
 from edge.contract import log
 from edge.contract.clock import Clock, ClockError, SystemClock, load_clock
-from edge.contract.config_file import ConfigError, nearest
+from edge.contract.config_file import ConfigError
 from edge.contract.gateway_config import DeviceConfig, DeviceRule, GatewayConfig, load_gateway_config
 from edge.contract.messages import Flag, Test
-from edge.contract.profile import ModbusProfile, Point
-from edge.devices import driver_for
-from edge.drivers import Answer, DriverError, Missing, Snapshot
-from edge.drivers.modbus import ModbusLinks
+from edge.contract.profile import ModbusProfile
+from edge.drivers import ConfigurationError, DriverError
 from edge.journal import JournalError
 from edge.outbox import OutboxError
-from edge.pipeline import judge
 from edge.read_plan import plan
+from edge.readout import PointReadout, read_device
 
 EXPECTED = (OutboxError, JournalError, DriverError)
 """What can end a healthy agent; each text says the thing, the place and what to do."""
@@ -88,20 +86,16 @@ def read(
     device: Annotated[str, typer.Argument(help="Id of a device in gateway.yaml.")],
     config: ConfigOption,
 ) -> None:
-    """Read one device once and show each point: raw registers, value, unit, flag."""
-    log.configure(as_json=False)
+    """Read one device once and show each point: where it is, raw registers, value, unit, flag."""
     settings = _load(config)
-    chosen = next((one for one in settings.devices if one.id == device), None)
-    if chosen is None:
-        ids = [one.id for one in settings.devices]
-        _fail(f'{config}: no device "{device}"{nearest(device, ids)}; there are: {", ".join(ids)}', code=2)
-    snapshot = asyncio.run(_read_once(settings, chosen))
-    points = chosen.device_profile.points
-    for line in _table([_row(chosen.id, point, snapshot) for point in points]):
+    try:
+        readout = asyncio.run(read_device(settings, device, clock=SystemClock()))
+    except ConfigurationError as error:
+        _fail(f"{config}: {error}", code=2)
+    for line in _table([_row(point) for point in readout.points]):
         typer.echo(line)
-    reasons = {a.reason: None for a in snapshot.answers.values() if isinstance(a, Missing)}
-    if reasons:
-        _fail("\n".join(reasons), code=1)
+    if readout.faults:
+        _fail("\n".join(readout.faults), code=1)
 
 
 def main() -> None:
@@ -157,13 +151,6 @@ def _leaves(error: Exception) -> Iterator[Exception]:
         yield error
 
 
-async def _read_once(config: GatewayConfig, device: DeviceConfig) -> Snapshot:
-    async with ModbusLinks() as links:
-        clock = SystemClock()
-        driver = driver_for(device, links=links, clock=clock, data_dir=config.data_dir, waiting=lambda: 0)
-        return await driver.read()
-
-
 def _described(device: DeviceConfig) -> Iterator[str]:
     profile = device.device_profile
     yield ""
@@ -194,25 +181,19 @@ def _rule_in_words(rule: DeviceRule) -> str:
     )
 
 
-def _row(device: str, point: Point, snapshot: Snapshot) -> tuple[str, ...]:
-    answer = snapshot.answers[point.name]
-    reading = judge(device, point, snapshot.taken_at, answer)
+def _row(readout: PointReadout) -> tuple[str, ...]:
+    point, reading = readout.point, readout.reading
+    raw = " ".join(f"{word:04X}" for word in readout.words or ())
     value = "" if reading.value is None else f"{reading.value:,}" if point.counter else f"{reading.value:g}"
     flag = f"{reading.flag} {Flag(reading.flag).name.lower()}"
     if reading.tests:
         flag += f" ({str(Test(reading.tests).name).lower()})"
-    return point.name, _raw(answer), value, point.quantity.unit, flag
-
-
-def _raw(answer: Answer) -> str:
-    if isinstance(answer, Missing | int | float):
-        return ""
-    return " ".join(f"{word:04X}" for word in answer)
+    return point.name, readout.place, raw, value, point.quantity.unit, flag
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
-    rows = [("point", "raw", "value", "unit", "flag"), *rows]
-    widths = [max(len(row[column]) for row in rows) for column in range(5)]
-    for name, raw, value, unit, flag in rows:
-        line = f"{name:{widths[0]}}  {raw:{widths[1]}}  {value:>{widths[2]}}  {unit:{widths[3]}}  {flag}"
-        yield line.rstrip()
+    rows = [("point", "place", "raw", "value", "unit", "flag"), *rows]
+    widths = [max(len(row[column]) for row in rows) for column in range(6)]
+    for *words, value, unit, flag in rows:
+        left = "  ".join(f"{word:{width}}" for word, width in zip(words, widths[:3], strict=True))
+        yield f"{left}  {value:>{widths[3]}}  {unit:{widths[4]}}  {flag}"

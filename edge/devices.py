@@ -4,42 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
 
 from edge.contract.clock import Clock
 from edge.contract.gateway_config import DeviceConfig, GatewayConfig
 from edge.contract.messages import DeviceInventory, Inventory, PointInventory
-from edge.contract.profile import ModbusProfile
 from edge.detect import Detector
 from edge.drivers import Driver
-from edge.drivers.modbus import ModbusDevice, ModbusLinks
+from edge.drivers.modbus import ModbusLinks
 from edge.health import GatewayHealth
 from edge.pipeline import Pipeline
-from edge.read_plan import plan
 from edge.report import Reporter, ReportRule
-
-MODBUS_TRIES: Final = 3
 
 
 def driver_for(
     device: DeviceConfig, *, links: ModbusLinks, clock: Clock, data_dir: Path, waiting: Callable[[], int]
 ) -> Driver:
     """Return the driver that the device's profile asks for; ``waiting`` counts the messages in the outbox."""
-    profile = device.device_profile
-    if isinstance(profile, ModbusProfile) and device.modbus is not None:
-        return ModbusDevice(
-            device.id,
-            link=links.link(device.modbus.host, device.modbus.port),
-            unit=device.modbus.unit,
-            plan=plan(profile),
-            clock=clock,
-            timeout_s=device.modbus.timeout_s,
-            tries=MODBUS_TRIES,
-            pause_s=profile.reads.pause_ms / 1000,
-        )
-    return GatewayHealth(
-        device.id, points=[point.name for point in profile.points], clock=clock, folder=data_dir, waiting=waiting
-    )
+    if device.modbus is not None:
+        return links.driver(device, clock)
+    points = [point.name for point in device.device_profile.points]
+    return GatewayHealth(device.id, points=points, clock=clock, folder=data_dir, waiting=waiting)
 
 
 def pipeline_for(device: DeviceConfig, *, gateway: str, new_id: Callable[[], str]) -> Pipeline:
