@@ -15,9 +15,9 @@ from edge.contract.config_file import ConfigModel, LocalPath, Misfit, SecretPath
 class TlsConfig(ConfigModel):
     """Whom to trust and, where the broker asks for it, who we are; files are PEM. The broker is always verified."""
 
-    ca_file: LocalPath | None = None  # None: the authorities that this machine trusts
-    certificate_file: LocalPath | None = None
-    key_file: SecretPath | None = None
+    ca_file: LocalPath | None = Field(default=None, description="Default: the authorities this machine trusts.")
+    certificate_file: LocalPath | None = Field(default=None, description="Our own, where the broker asks for one.")
+    key_file: SecretPath | None = Field(default=None, description="The key of certificate_file.")
 
     @model_validator(mode="after")
     def _check_pair(self) -> Self:
@@ -29,12 +29,14 @@ class TlsConfig(ConfigModel):
 class BrokerConfig(ConfigModel):
     """One MQTT broker. Plaintext or anonymous access is for loopback alone."""
 
-    host: str = Field(pattern=r"^[A-Za-z0-9._:-]{1,253}$")
-    port: int = Field(ge=1, le=65535)
-    username: str | None = Field(default=None, min_length=1, max_length=256)
-    password_file: SecretPath | None = None  # its first line; read at each connect, so that a password can be renewed
-    tls: TlsConfig | None = None
-    keepalive_s: int = Field(default=30, ge=5, le=1200)
+    host: str = Field(pattern=r"^[A-Za-z0-9._:-]{1,253}$", description="Name or address of the broker.")
+    port: int = Field(ge=1, le=65535, description="8883 with TLS, 1883 without.")
+    username: str | None = Field(default=None, min_length=1, max_length=256, description="Who we are to the broker.")
+    password_file: SecretPath | None = Field(
+        default=None, description="Its first line is the password; read at each connect, so that it can be renewed."
+    )
+    tls: TlsConfig | None = Field(default=None, description="`{}` is enough to encrypt; needed beyond this machine.")
+    keepalive_s: int = Field(default=30, ge=5, le=1200, description="A silent broker is given up after 1.5 times this.")
 
     @property
     def address(self) -> str:

@@ -301,24 +301,26 @@ def _problems_of(document: Document, model: type[BaseModel], detail: ErrorDetail
 
 
 def _reason(document: Document, model: type[BaseModel], detail: ErrorDetails) -> str:
-    key, kind, found = detail["loc"], detail["type"], detail["input"]
-    if kind == "extra_forbidden":
-        return "unknown key" + nearest(str(key[-1]), _field_names(model, key[:-1]))
-    if kind == "missing":
-        return "missing"
-    if kind in ("enum", "literal_error"):
-        choices = _choices(model, key)
-        return f"{json.dumps(found)} is not one of {', '.join(choices)}" + nearest(str(found), choices)
-    if kind == "value_error":
-        return str(detail["ctx"]["error"])
-    if kind == "too_short":
-        return f"needs at least {detail['ctx']['min_length']}"
-    shown = _shown(document, key, found)
-    if kind == "string_type" and not isinstance(found, dict | list | NoneType):
-        return f'expected text, found {shown}: write "{document.texts[key]}" in quotes'
-    if kind in _EXPECTED:
-        return f"expected {_EXPECTED[kind]}, found {shown}"
-    return f"{detail['msg'].partition(' ')[2]}, found {shown}"  # "Input should be …"
+    key, found = detail["loc"], detail["input"]
+    match detail["type"]:
+        case "extra_forbidden":
+            reason = "unknown key" + nearest(str(key[-1]), _field_names(model, key[:-1]))
+        case "missing":
+            reason = "missing"
+        case "enum" | "literal_error":
+            choices = _choices(model, key)
+            reason = f"{json.dumps(found)} is not one of {', '.join(choices)}" + nearest(str(found), choices)
+        case "value_error":
+            reason = str(detail["ctx"]["error"])
+        case "too_short":
+            reason = f"needs at least {detail['ctx']['min_length']}"
+        case kind if kind in _EXPECTED:
+            reason = f"expected {_EXPECTED[kind]}, found {_shown(document, key, found)}"
+            if kind == "string_type" and not isinstance(found, dict | list | NoneType):
+                reason += f': write "{document.texts[key]}" in quotes'
+        case _:
+            reason = f"{detail['msg'].partition(' ')[2]}, found {_shown(document, key, found)}"  # "Input should be …"
+    return reason
 
 
 def _shown(document: Document, key: Key, found: Any) -> str:

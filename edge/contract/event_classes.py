@@ -106,7 +106,9 @@ class EventClass(ConfigModel):
         return self
 
 
-class _EventClasses(ConfigModel):
+class EventClassFile(ConfigModel):
+    """The whole of event_classes.yaml."""
+
     classes: tuple[EventClass, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -125,7 +127,7 @@ class _EventClasses(ConfigModel):
 @cache
 def event_classes() -> Mapping[str, EventClass]:
     """Every event class by code, in the order of the file. Raises ConfigError."""
-    found = load_yaml(config_folder() / "event_classes.yaml", _EventClasses)
+    found = load_yaml(config_folder() / "event_classes.yaml", EventClassFile)
     return {event_class.code: event_class for event_class in found.classes}
 
 

@@ -42,7 +42,7 @@ class ModbusAddress(ConfigModel):
     """Where a device answers by Modbus TCP."""
 
     host: str = Field(min_length=1, max_length=253, description="Address of the device or of its serial converter.")
-    port: int = Field(default=502, ge=1, le=65535)
+    port: int = Field(default=502, ge=1, le=65535, description="Modbus TCP port.")
     unit: int = Field(default=1, ge=0, le=247, description="Modbus unit (slave) number.")
     timeout_s: float = Field(default=3.0, ge=0.05, le=60, description="How long to wait for an answer.")
 
@@ -79,7 +79,7 @@ class DeviceRule(NamedTuple):
 class DeviceConfig(ConfigModel):
     """One device that this gateway reads."""
 
-    id: Id
+    id: Id = Field(description="Unique on this gateway; the device's name in every reading.")
     profile: Annotated[str, AfterValidator(_known_profile)] = Field(
         description="Name of a profile, or the path of your own (ending in .yaml)."
     )
@@ -129,7 +129,7 @@ class DeviceConfig(ConfigModel):
 class CameraConfig(ConfigModel):
     """A camera that posts to this gateway when it sees something; it signs in with its id and its password."""
 
-    id: Id
+    id: Id = Field(description="Unique on this gateway; the name the camera signs in with.")
     password_file: SecretPath = Field(description="Its first line is the password.")
     classes: tuple[Annotated[str, AfterValidator(check_class_code)], ...] = Field(
         min_length=1, description="Event classes this camera may raise."
@@ -147,15 +147,15 @@ class CameraListenerConfig(ConfigModel):
     """Where cameras post to, by HTTP."""
 
     host: str = Field(min_length=1, max_length=253, description="Address to listen on: that of the cameras' network.")
-    port: int = Field(ge=1, le=65535)
+    port: int = Field(ge=1, le=65535, description="Port to listen on.")
     max_mb: float = Field(default=MAX_PICTURE_MB, gt=0, le=MAX_PICTURE_MB, description="Largest picture.")
 
 
 class OutboxConfig(ConfigModel):
     """How much may wait on disk for the cloud; beyond it the oldest batches are given up, and counted."""
 
-    max_mb: int = Field(default=1024, ge=1, le=1_000_000)
-    max_days: int = Field(default=30, ge=1, le=3650)
+    max_mb: int = Field(default=1024, ge=1, le=1_000_000, description="Size on disk.")
+    max_days: int = Field(default=30, ge=1, le=3650, description="Age.")
 
 
 class GatewayConfig(ConfigModel):
@@ -167,9 +167,11 @@ class GatewayConfig(ConfigModel):
     batch_s: float = Field(default=10.0, ge=0.1, le=3600, description="Readings are sent together this often.")
     status_s: float = Field(default=60.0, ge=1, le=3600, description="Time between two status messages.")
     outbox: OutboxConfig = OutboxConfig()
-    devices: tuple[DeviceConfig, ...] = ()
-    cameras: tuple[CameraConfig, ...] = ()
-    camera_listener: CameraListenerConfig | None = Field(default=None, description="Needed when there are cameras.")
+    devices: tuple[DeviceConfig, ...] = Field(default=(), description="What this gateway reads.")
+    cameras: tuple[CameraConfig, ...] = Field(default=(), description="What may post pictures to this gateway.")
+    camera_listener: CameraListenerConfig | None = Field(
+        default=None, description="Where cameras post to; needed when there are cameras."
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -50,8 +50,10 @@ class Quantity(ConfigModel):
     en: str
 
 
-class _Quantities(ConfigModel):
-    quantities: dict[Id, Quantity]
+class QuantityFile(ConfigModel):
+    """The whole of quantities.yaml."""
+
+    quantities: dict[Id, Quantity] = Field(description="By name; a point's name begins with its quantity.")
 
 
 class Point(ConfigModel):
@@ -256,7 +258,7 @@ def config_folder() -> Path:
 @cache
 def quantities() -> Mapping[str, Quantity]:
     """Every quantity by name, from quantities.yaml. Raises ConfigError."""
-    return load_yaml(config_folder() / "quantities.yaml", _Quantities).quantities
+    return load_yaml(config_folder() / "quantities.yaml", QuantityFile).quantities
 
 
 def quantity_of(name: str) -> str:

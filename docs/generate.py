@@ -1,0 +1,216 @@
+"""Writes what is generated: JSON Schemas of the configuration files, a page for each device profile, the settings.
+
+python docs/generate.py            writes every file that differs
+python docs/generate.py --check    writes nothing; lists the stale files and exits 1 when there are any
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from cloud.config import CloudConfig
+from edge.contract.event_classes import EventClassFile
+from edge.contract.gateway_config import GatewayConfig
+from edge.contract.profile import (
+    DeviceProfile,
+    GatewayProfile,
+    ModbusProfile,
+    Point,
+    QuantityFile,
+    RegisterPoint,
+    load_profile,
+    profile_names,
+)
+
+ROOT = Path(__file__).parents[1]
+# Folders that hold nothing but generated files: what is there and not made here is stale.
+FOLDERS = ("firmware_configs/schemas", "docs/profiles")
+NOTICE = "<!-- Made by `./anlan generate`: change the source, not this file. -->\n\n"
+SCHEMAS: Mapping[str, Any] = {
+    "profile": ModbusProfile | GatewayProfile,
+    "quantities": QuantityFile,
+    "event_classes": EventClassFile,
+    "gateway": GatewayConfig,
+    "cloud": CloudConfig,
+}
+
+
+def generated() -> dict[str, str]:
+    """Every generated file: its path from the repository's root, and its content."""
+    files = {f"firmware_configs/schemas/{name}.json": schema_text(kind) for name, kind in SCHEMAS.items()}
+    profiles = [load_profile(name) for name in profile_names()]
+    files |= {f"docs/profiles/{profile.profile}.md": profile_page(profile) for profile in profiles}
+    files["docs/profiles/README.md"] = profile_index(profiles)
+    files["docs/configuration.md"] = settings_page()
+    return files
+
+
+def stale_files(files: Mapping[str, str], root: Path = ROOT) -> list[str]:
+    """Paths that are missing, differ, or stand in a generated folder although nothing makes them."""
+    surplus = {
+        str(path.relative_to(root)) for folder in FOLDERS for path in (root / folder).glob("**/*") if path.is_file()
+    } - set(files)
+    different = {name for name, text in files.items() if _read(root / name) != text}
+    return sorted(surplus | different)
+
+
+def write_files(files: Mapping[str, str], root: Path = ROOT) -> list[str]:
+    """Bring every stale file up to date; return the paths that were written or removed."""
+    stale = stale_files(files, root)
+    for name in stale:
+        path = root / name
+        if name in files:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(files[name], encoding="utf-8")
+        else:
+            path.unlink()
+    return stale
+
+
+def _read(path: Path) -> str | None:
+    return path.read_text(encoding="utf-8") if path.exists() else None
+
+
+def schema_of(kind: Any) -> dict[str, Any]:
+    """The JSON Schema of a model, or of a union of models."""
+    return TypeAdapter[Any](kind).json_schema()
+
+
+def schema_text(kind: Any) -> str:
+    """A schema as a file, always in the same order."""
+    return json.dumps(schema_of(kind), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def table(headings: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table."""
+    lines = [headings, ["---"] * len(headings), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def profile_index(profiles: list[DeviceProfile]) -> str:
+    """The list of all profiles."""
+    rows = [
+        [f"[{profile.profile}]({profile.profile}.md)", profile.maker, profile.model, profile.kind]
+        for profile in profiles
+    ]
+    return f"{NOTICE}# Device profiles\n\n{table(['profile', 'maker', 'model', 'kind'], rows)}"
+
+
+def profile_page(profile: DeviceProfile) -> str:
+    """One device model: where its map comes from, and its points."""
+    source = profile.source
+    facts = [["kind", profile.kind], ["read by", profile.protocol], ["register map", source.document]]
+    facts += [["revision", source.revision]] if source.revision else []
+    facts += [["origin", source.origin], ["checked", source.checked]]
+    if isinstance(profile, ModbusProfile):
+        facts.append(["reads", _reads_words(profile)])
+    points = [_point_row(point) for point in profile.points]
+    headings = ["point", "中文", "English", "unit", "span", "deadband"]
+    headings += ["register", "holds"] if isinstance(profile, ModbusProfile) else []
+    title = f"# {profile.maker}: {profile.model}\n\nProfile `{profile.profile}`.\n\n"
+    return f"{NOTICE}{title}{table(['', ''], facts)}\n## Points\n\n{table(headings, points)}"
+
+
+def _reads_words(profile: ModbusProfile) -> str:
+    reads = profile.reads
+    words = f"at most {reads.max_registers} registers a request, gaps of up to {reads.max_gap} are read across"
+    words += f", {reads.pause_ms} ms between requests" if reads.pause_ms else ""
+    for taboo in reads.illegal:
+        words += f"; {taboo.table} 0x{taboo.first:04X}-0x{taboo.last:04X} must not be read"
+    return words
+
+
+def _point_row(point: Point) -> list[str]:
+    quantity = point.quantity
+    span = f"{point.span[0]:.15g} to {point.span[1]:.15g}" if point.span else ""
+    deadband = f"{point.deadband:g}" if point.deadband else ""
+    row = [f"`{point.name}`", point.zh or quantity.zh, point.en or quantity.en, quantity.unit, span, deadband]
+    if not isinstance(point, RegisterPoint):
+        return row
+    bit = f" bit {point.bit}" if point.bit is not None else ""
+    holds = f"{point.type} in {point.unit}" if quantity.type != "contact" else point.type
+    holds += f" x {point.scale}" if point.scale != 1 else ""
+    holds += ", low word first" if point.word_order == "low_first" else ""
+    holds += ", low byte first" if point.byte_order == "low_first" else ""
+    holds += f", no value: {', '.join(f'0x{pattern:X}' for pattern in point.missing)}" if point.missing else ""
+    return [*row, f"{point.table} 0x{point.address:04X}{bit}", holds]
+
+
+def settings_page() -> str:
+    """Every setting of gateway.yaml and cloud.yaml with its default, unit and meaning."""
+    page = f"{NOTICE}# Settings\n\nA unit is the end of a setting's name: `_s` seconds, `_mb` MiB, `_days` days. "
+    page += "`[]` stands for each entry of a list. Relative paths count from the file's folder.\n"
+    for name, kind in (("gateway.yaml", GatewayConfig), ("cloud.yaml", CloudConfig)):
+        schema = schema_of(kind)
+        rows = list(_setting_rows(schema, schema, prefix=""))
+        page += f"\n## {name}\n\n{table(['setting', 'value', 'default', 'meaning'], rows)}"
+    return page
+
+
+def _setting_rows(whole: dict[str, Any], part: dict[str, Any], *, prefix: str) -> Iterator[list[str]]:
+    for name, setting in part["properties"].items():
+        inner = _resolve(whole, setting)
+        items = _resolve(whole, inner.get("items", {}))
+        key = f"{prefix}{name}{'[]' if 'properties' in items else ''}"
+        meaning = setting.get("description") or inner.get("description", "").partition("\n")[0]
+        if not meaning:
+            raise SystemExit(f"{key}: has no description: give its Field one")
+        section = next((each for each in (inner, items) if "properties" in each), None)
+        is_required = name in part.get("required", ())
+        default = "required" if is_required else "" if section else _default_words(setting.get("default"))
+        yield [f"`{key}`", "" if section else _value_words(whole, inner), default, meaning]
+        if section:
+            yield from _setting_rows(whole, section, prefix=f"{key}.")
+
+
+def _resolve(whole: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
+    """What a schema stands for: the other half of an optional, the target of a reference."""
+    for choice in part.get("anyOf", ()):
+        if choice.get("type") != "null":
+            return _resolve(whole, choice)
+    if "$ref" in part:
+        found: dict[str, Any] = whole["$defs"][part["$ref"].rpartition("/")[2]]
+        return found
+    return part
+
+
+def _value_words(whole: dict[str, Any], inner: dict[str, Any]) -> str:
+    if "enum" in inner:
+        return " or ".join(f"`{choice}`" for choice in inner["enum"])
+    if inner["type"] == "array":
+        return f"list of {_value_words(whole, _resolve(whole, inner['items']))}"
+    words = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false"}[inner["type"]]
+    words = "path" if inner.get("format") == "path" else words
+    low, high = inner.get("minimum"), inner.get("maximum")
+    if low is not None and high is not None:
+        words += f", {low:g} to {high:g}" if high < 1e6 else f", from {low:g}"
+    elif low is not None:
+        words += f", from {low:g}"
+    elif high is not None:
+        words += f", up to {high:g}"
+    return words
+
+
+def _default_words(default: Any) -> str:
+    return "" if default is None else f"`{json.dumps(default)}`"
+
+
+def main() -> int:
+    """Write or check; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing, exit 1 when a file is stale")
+    is_check = parser.parse_args().check
+    files = generated()
+    changed = stale_files(files) if is_check else write_files(files)
+    for name in changed:
+        print(f"{name}: {'stale: run ./anlan generate' if is_check else 'written'}")
+    return 1 if is_check and changed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
