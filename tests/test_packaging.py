@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import shutil
 import subprocess
@@ -107,6 +108,13 @@ def test_the_wheel_gives_the_three_commands(wheel: zipfile.ZipFile) -> None:
     (name,) = (each for each in wheel.namelist() if each.endswith("entry_points.txt"))
     names = re.findall(r"^(anlan-\w+) =", wheel.read(name).decode(), re.MULTILINE)
     assert sorted(names) == ["anlan-cloud", "anlan-edge", "anlan-simulate"]
+
+
+@pytest.mark.parametrize("command", sorted(project()["scripts"]))
+def test_a_command_leads_to_a_function(command: str) -> None:
+    """What an installed command calls is there, in a module that can be imported."""
+    module, _, function = project()["scripts"][command].partition(":")
+    assert callable(getattr(importlib.import_module(module), function))
 
 
 def test_a_gateway_needs_nothing_of_the_cloud() -> None:
