@@ -13,11 +13,13 @@ from cloud.dead_letters import KeptLetter, newest
 from cloud.ingest import BatchIngest, Counters
 from cloud.ledger import Name, known
 from cloud.receipts import Receipts
-from cloud.series import MisconfiguredError, RefusedError, UnavailableError
+from cloud.series import MisconfiguredError, RefusedError, SeriesStore, UnavailableError
+from cloud.series.influx import InfluxSettings, InfluxStore
 from cloud.series.sqlite import SqliteStore
 from edge.contract.clock import SteppedClock
 from edge.contract.messages import Batch, Lane, Reading, Receipt
 from tests.cloud.batches import EPOCH, NOON, readings_of, sealed
+from tests.servers import InfluxDB
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -39,7 +41,7 @@ class Sent:
 class Line:
     """An ingest with real parts, and what it published."""
 
-    series: SqliteStore
+    series: SeriesStore
     database: Database
     counters: Counters = field(default_factory=Counters)
     published: list[Receipt] = field(default_factory=list)
@@ -296,6 +298,21 @@ async def test_one_bad_batch_does_not_hold_the_others(line: Line, monkeypatch: p
     [letter] = line.letters()
     assert letter.reason == "field type conflict: depth"
     assert (line.counters.stored, line.counters.refused) == (2, 1)
+
+
+async def test_influxdb_refuses_one_batch_and_takes_the_others(line: Line, influxdb: InfluxDB) -> None:
+    """A batch whose point has changed its type is refused with InfluxDB's words; its neighbours are stored."""
+    influxdb.query("CREATE DATABASE ingest")
+    line.series = InfluxStore(InfluxSettings(url=influxdb.url, database="ingest", api="v1"))
+    await line.take(Sent(sealed(1)))
+    changed = [Reading("road-1", "depth", NOON + 120_000, 7)]
+    await line.take(Sent(sealed(2, changed)), Sent(sealed(3)), Sent(sealed(4)))
+    assert await line.stored() == expected(1, 3, 4)
+    outcome, reason = line.outcomes().pop(2)
+    assert outcome == "refused"
+    assert 'field type conflict: input field "depth"' in reason
+    assert line.ledger_outcomes() == {1: "stored", 2: "refused", 3: "stored", 4: "stored"}
+    await line.series.close()
 
 
 @pytest.mark.parametrize("part", ["series", "database"])

@@ -63,6 +63,21 @@ async def test_a_locked_file_can_be_retried(tmp_path: Path, monkeypatch: pytest.
     await store.close()
 
 
+async def test_a_full_disk_can_be_retried(tmp_path: Path) -> None:
+    """Without room nothing of a group is kept; with room the same write succeeds."""
+    store = SqliteStore(tmp_path / "series.db")
+    (pages,) = store._write_connection.execute("PRAGMA page_count").fetchone()
+    store._write_connection.execute(f"PRAGMA max_page_count = {pages}")
+    batch = batch_of(*(Reading("meter-1", "voltage", NOON + n, float(n)) for n in range(1000)))
+    with pytest.raises(UnavailableError, match=r"series\.db: database or disk is full"):
+        await store.write([batch])
+    assert await store.series() == []
+    store._write_connection.execute("PRAGMA max_page_count = 1000000")
+    await store.write([batch])
+    assert len(await read_all(store, "gw-1", "meter-1", "voltage")) == 1000
+    await store.close()
+
+
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     """A wrong path is for a person to correct, and is named."""
     with pytest.raises(MisconfiguredError, match=r"nowhere/series\.db: unable to open database file: check the path"):
