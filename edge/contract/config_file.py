@@ -12,6 +12,7 @@ report a problem below themselves by raising `Misfit`; checks that need other fi
 
 import difflib
 import json
+import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -47,11 +48,14 @@ def _is_secret(path: Path, info: ValidationInfo) -> Path:
     """A secret is a file of its own that only its owner (and a group of his choice) may read."""
     path = _beside_the_file(path, info)
     if info.context:
-        if not path.is_file():
-            raise ValueError(f"no such file: {path}")
-        if path.stat().st_mode & 0o007:
+        try:
+            with path.open("rb") as file:
+                status = os.fstat(file.fileno())
+        except OSError as error:
+            raise ValueError(f"cannot read {path}: {error.strerror}") from None
+        if status.st_mode & 0o007:
             raise ValueError(f"everyone on this machine may read {path}: chmod 600 it")
-        if not path.stat().st_size:
+        if not status.st_size:
             raise ValueError(f"{path} is empty")
     return path
 
@@ -200,6 +204,7 @@ def _yaml_reason(error: yaml.MarkedYAMLError) -> str:
 
 
 _PLAIN_TAGS = {"str", "int", "float", "bool", "null"}
+_SURROGATE = re.compile("[\ud800-\udfff]")  # what an escape can make and no UTF-8 can hold
 _AMBIGUOUS_INT = re.compile(r"[-+]?0[0-9_]+|[-+]?[0-9_]+(:[0-9_.]+)+|0b[01_]+|[-+]?[0-9]+_[0-9_]*")
 
 
@@ -238,7 +243,9 @@ class _Reader:
                 continue
             name = str(name_node.value)
             place = (*key, name)
-            if name == "<<":
+            if _SURROGATE.search(name):
+                self._refuse(key, line, "a key holds half a character")
+            elif name == "<<":
                 self._refuse(place, line, "merge keys are not supported: write the keys out")
             elif name in result:
                 self._refuse(place, line, f"duplicate key, first given in line {self.document.lines[place]}")
@@ -254,6 +261,9 @@ class _Reader:
             return str(node.value)  # no setting is a date; text such as 2026-11-22 stays text
         if node.tag != f"tag:yaml.org,2002:{tag}" or tag not in _PLAIN_TAGS:
             self._refuse(key, line, f"tag {node.tag} is not allowed")
+            return None
+        if _SURROGATE.search(node.value):
+            self._refuse(key, line, "the text holds half a character")
             return None
         if tag in ("int", "float") and _AMBIGUOUS_INT.fullmatch(node.value):
             self._refuse(key, line, f'{node.value} is ambiguous: write a plain decimal or 0x number, or "{node.value}"')

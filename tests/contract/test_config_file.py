@@ -151,7 +151,9 @@ def test_paths_count_from_the_file(tmp_path: Path) -> None:
 def test_secrets_are_kept(tmp_path: Path) -> None:
     """A secret is a file that not everyone may read; a missing, open or empty one is refused."""
     secret = tmp_path / "s"
-    assert refusal(tmp_path, "secret: s") == ["a.yaml:1: secret: no such file: s"]
+    assert refusal(tmp_path, "secret: s") == ["a.yaml:1: secret: cannot read s: No such file or directory"]
+    (tmp_path / "folder").mkdir()
+    assert refusal(tmp_path, "secret: folder") == ["a.yaml:1: secret: cannot read folder: Is a directory"]
     secret.touch(0o600)
     assert refusal(tmp_path, "secret: s") == ["a.yaml:1: secret: s is empty"]
     secret.write_text("x")
@@ -163,7 +165,7 @@ def test_secrets_are_kept(tmp_path: Path) -> None:
 
 
 @settings(max_examples=300)
-@given(content=st.binary(max_size=200) | st.text("{}[]:-,&*!|> \n\t'\"#aon0.x", max_size=80).map(str.encode))
+@given(content=st.binary(max_size=200) | st.text("{}[]:-,&*!|> \n\t'\"\\#aon0.xud8", max_size=80).map(str.encode))
 def test_any_bytes(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     """Whatever a file holds, reading it gives values or a ConfigError, nothing else."""
     path = tmp_path_factory.getbasetemp() / "any.yaml"
