@@ -141,6 +141,19 @@ class InfluxStore:
         return [result.get("series", []) for result in results]
 
 
+async def create_database(settings: InfluxSettings) -> None:
+    """Create a 1.x database where it is not there yet; a bucket needs InfluxDB's own tools. Raises SeriesError."""
+    if settings.api == "v2":
+        raise MisconfiguredError(
+            f"InfluxDB {settings.url}: create the bucket there: influx bucket create --name {settings.database}, and "
+            f"influx v1 dbrp create --db {settings.database} --rp autogen --default so that it can be read"
+        )
+    async with _http_client(settings) as http:
+        answer = await _post(http, "/query", settings, data={"q": f"CREATE DATABASE {_name(settings.database)}"})
+    if not answer.is_success:
+        raise answer.sorted(settings)
+
+
 # --- what InfluxDB answers --------------------------------------------------------------------------------------------
 
 

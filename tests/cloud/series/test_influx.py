@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from cloud.series import MisconfiguredError, RefusedError, UnavailableError
-from cloud.series.influx import InfluxSettings, InfluxStore
+from cloud.series.influx import InfluxSettings, InfluxStore, create_database
 from edge.contract.messages import Reading
 from tests.cloud.series.suite import NOON, SeriesStoreSuite, batch_of, read_all
 from tests.servers import InfluxDB
@@ -52,6 +52,19 @@ async def test_a_wrong_database_is_named(influx_settings: InfluxSettings) -> Non
     with pytest.raises(MisconfiguredError, match="create the database 'nowhere' or correct its name"):
         await store.series()
     await store.close()
+
+
+async def test_a_database_is_created_once(influx_settings: InfluxSettings) -> None:
+    """Creating a database that is there already is harmless; a bucket is for InfluxDB's own tools, which are named."""
+    settings = replace(influx_settings, database=f"{influx_settings.database}_new")
+    await create_database(settings)
+    store = InfluxStore(settings)
+    await store.write([ONE])
+    await create_database(settings)
+    assert len(await store.series()) == 1
+    await store.close()
+    with pytest.raises(MisconfiguredError, match="influx bucket create --name"):
+        await create_database(replace(settings, api="v2"))
 
 
 async def test_a_wrong_password_is_said_and_not_shown(start_influxdb: Callable[..., InfluxDB]) -> None:
