@@ -107,6 +107,9 @@ class Database:
         self._readers.shutdown()
         self.engine.dispose()
 
+    def __str__(self) -> str:
+        return self.url.render_as_string(hide_password=True)
+
     def __enter__(self) -> Self:
         return self
 
@@ -116,7 +119,7 @@ class Database:
         self.close()
 
     def _unusable(self, error: OperationalError | InterfaceError) -> DatabaseError:
-        return DatabaseError(f"database {self.url.render_as_string(hide_password=True)}: {error.orig}")
+        return DatabaseError(f"database {self}: {error.orig}")
 
 
 def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:

@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, and_, func, select
+from sqlalchemy import ColumnElement, Connection, FromClause, and_, func, select
 
 from cloud.database import Database
 from cloud.registry.person import Person, Role
@@ -44,6 +44,16 @@ class Registry:
 def known_gateways(connection: Connection) -> frozenset[str]:
     """Return the ids of all active gateways."""
     return frozenset(connection.scalars(select(gateways.c.id).where(gateways.c.active)))
+
+
+def join_place(source: FromClause, gateway: ColumnElement[str], device: ColumnElement[str]) -> FromClause:
+    """Join to rows that name a gateway and a device the site where that device is, and with it its grid."""
+    own = and_(devices.c.gateway == gateway, devices.c.id == device, devices.c.active)
+    return (
+        source.join(gateways, gateways.c.id == gateway)
+        .outerjoin(devices, own)
+        .join(sites, sites.c.code == func.coalesce(devices.c.site, gateways.c.site))
+    )
 
 
 def find_place(connection: Connection, gateway: str, device: str) -> Place | None:

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-import cloud.registry.tables
-import cloud.workorders.tables  # noqa: F401 -- every table must be on the metadata
+import cloud.migrations  # noqa: F401 -- with it every table is on the metadata
 from cloud.database import Database, metadata
 from cloud.registry.load import load_registry
 from cloud.registry.registry_file import RegistryFile

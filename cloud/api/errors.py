@@ -1,0 +1,69 @@
+"""Every error is {"error": sentence}, with the status that says what the caller must do."""
+
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from cloud.blobs import PictureError
+from cloud.database import DatabaseError
+from cloud.series import SeriesError
+from cloud.workorders.orders import OrderNotFoundError
+from cloud.workorders.states import ForbiddenError, ImpossibleError, IncompleteError, TransitionError
+
+STATUS_OF: dict[type[Exception], int] = {
+    OrderNotFoundError: 404,
+    ForbiddenError: 403,
+    ImpossibleError: 409,
+    IncompleteError: 422,
+    TransitionError: 409,  # StaleError: look again
+    PictureError: 415,
+    DatabaseError: 503,
+    SeriesError: 503,
+}
+
+
+class ErrorAnswer(BaseModel):
+    """What went wrong, in one sentence."""
+
+    error: str
+
+
+ERRORS: dict[int | str, dict[str, Any]] = {status: {"model": ErrorAnswer} for status in (401, 403, 404, 422)}
+"""For `responses=` of a router, so that the OpenAPI document shows the errors' real shape."""
+
+
+def add_error_answers(app: FastAPI) -> None:
+    """Let every error leave the app in the one shape."""
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _invalid_request)
+    app.add_exception_handler(500, _our_fault)
+    for kind in STATUS_OF:
+        app.add_exception_handler(kind, _known_error)
+
+
+def _answer(status: int, sentence: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    return JSONResponse({"error": sentence}, status, headers)
+
+
+async def _http_error(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101 -- starlette's signature is wider than what it calls with
+    return _answer(error.status_code, str(error.detail), dict(error.headers) if error.headers else None)
+
+
+async def _invalid_request(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 -- as above
+    faults = (f"{'.'.join(map(str, fault['loc'][1:])) or 'body'}: {fault['msg']}" for fault in error.errors())
+    return _answer(422, "; ".join(faults)[:1000])
+
+
+async def _known_error(_request: Request, error: Exception) -> JSONResponse:
+    status = next(STATUS_OF[kind] for kind in type(error).__mro__ if kind in STATUS_OF)
+    return _answer(status, str(error))
+
+
+async def _our_fault(_request: Request, _error: Exception) -> JSONResponse:
+    return _answer(500, "something went wrong here; it is in the log")

@@ -1,0 +1,91 @@
+"""The history: which series there are, and their readings."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, HTTPException, Query
+from pydantic import BaseModel, Field
+from sqlalchemy import Connection
+
+from cloud.api.errors import ERRORS
+from cloud.api.services import Anyone, Services, ServicesHere
+from cloud.registry.person import Person, Role
+from cloud.registry.registry import find_place
+from edge.contract.messages import ID_PATTERN
+
+router = APIRouter(responses=ERRORS, tags=["history"])
+
+MAX_READINGS = 10_000
+FAR_FUTURE_MS = 4_102_444_800_000
+IdPart = Annotated[str, Query(pattern=ID_PATTERN.replace(r"\A", "^").replace(r"\Z", "$"))]
+
+
+class Series(BaseModel):
+    """One point of one device, with the kind that its device has."""
+
+    gateway: str = Field(examples=["gw-1"])
+    device: str = Field(examples=["road-1"])
+    point: str = Field(examples=["depth"])
+    kind: str = Field(examples=["waterlogging_sensor"])
+
+
+class ReadingAnswer(BaseModel):
+    """One value of one point at one time; `value` is null exactly when the flag is 9 (missing)."""
+
+    taken_at: int = Field(description="ms UTC", examples=[1795312800000])
+    value: int | float | None = Field(examples=[182.5])
+    flag: int = Field(description="1 pass, 2 not evaluated, 3 suspect, 4 fail, 9 missing", examples=[1])
+    tests: int = Field(description="bit mask of the tests that set the flag", examples=[0])
+
+
+class Readings(BaseModel):
+    """A page of readings, oldest first; `next_from` is the `from` of the next page, null on the last."""
+
+    readings: list[ReadingAnswer]
+    next_from: int | None
+
+
+@router.get("/series", summary="Series")
+async def list_series(services: ServicesHere, person: Anyone, gateway: IdPart | None = None) -> list[Series]:
+    """Return every series that holds a reading; a worker's are those of devices in their grids."""
+    found = await services.series.series(gateway)
+    devices = {(one.gateway, one.device) for one in found}
+    allowed = await services.database.read(lambda c: {device for device in devices if _may_see(c, person, *device)})
+    return [
+        Series(gateway=one.gateway, device=one.device, point=one.point, kind=one.kind)
+        for one in found
+        if (one.gateway, one.device) in allowed
+    ]
+
+
+@router.get("/readings", summary="Readings of one point")
+async def list_readings(
+    *,
+    services: ServicesHere,
+    person: Anyone,
+    gateway: IdPart,
+    device: IdPart,
+    point: IdPart,
+    start: Annotated[int, Query(alias="from", ge=0, le=FAR_FUTURE_MS, description="ms UTC, included")] = 0,
+    end: Annotated[int, Query(alias="to", ge=0, le=FAR_FUTURE_MS, description="ms UTC, not included")] = FAR_FUTURE_MS,
+    limit: Annotated[int, Query(ge=1, le=MAX_READINGS)] = 1000,
+) -> Readings:
+    """Return readings with from <= taken_at < to, flags included: missing is said as missing, never as zero."""
+    await _check_device(services, person, gateway, device)
+    found = await services.series.read(gateway, device, point, start_ms=start, end_ms=end, limit=limit + 1)
+    page = [
+        ReadingAnswer(taken_at=one.taken_at, value=one.value, flag=one.flag, tests=one.tests) for one in found[:limit]
+    ]
+    return Readings(readings=page, next_from=found[limit].taken_at if len(found) > limit else None)
+
+
+async def _check_device(services: Services, person: Person, gateway: str, device: str) -> None:
+    if not await services.database.read(lambda connection: _may_see(connection, person, gateway, device)):
+        raise HTTPException(404, f"device {gateway}/{device}: not found")
+
+
+def _may_see(connection: Connection, person: Person, gateway: str, device: str) -> bool:
+    """Whoever installs or operates sees every device of a registered gateway, a worker those of their grids."""
+    place = find_place(connection, gateway, device)
+    if place is None:
+        return False
+    return person.is_operator or Role.INSTALLER in person.roles or person.is_worker_of(place.grid)

@@ -1,0 +1,181 @@
+"""Who I am, and what is registered where: sites, gateways with their accounts, devices."""
+
+from typing import Any
+
+import msgspec
+from fastapi import APIRouter, HTTPException
+from pydantic import BaseModel, Field
+from sqlalchemy import Connection, func, select
+
+from cloud.api.errors import ERRORS
+from cloud.api.services import Anyone, Equipping, ServicesHere
+from cloud.gateway_states import find_state, gateway_states
+from cloud.ledger import account
+from cloud.registry.person import Person, Role
+from cloud.registry.tables import communities, devices, gateways, grids, sites, streets
+
+router = APIRouter(responses=ERRORS, tags=["places"])
+
+
+class Me(BaseModel):
+    """Who the token belongs to."""
+
+    login: str = Field(examples=["wang"])
+    name: str = Field(examples=["王芳"])
+    roles: list[Role]
+    grids: list[str] = Field(examples=[["heping-01"]])
+
+
+class Site(BaseModel):
+    """A place that a worker can be sent to, with the areas it lies in."""
+
+    code: str = Field(examples=["tunnel"])
+    name: str = Field(examples=["和平路下穿通道"])
+    address: str
+    latitude: float | None
+    longitude: float | None
+    grid: str
+    grid_name: str
+    community: str
+    community_name: str
+    street: str
+    street_name: str
+
+
+class Gateway(BaseModel):
+    """A gateway as registered and as last heard; `online` is null when it was never heard."""
+
+    id: str = Field(examples=["gw-1"])
+    name: str | None = Field(description="null: it was heard, but nobody has registered it")
+    site: str | None
+    registered: bool
+    online: bool | None
+    first_seen: int | None = Field(description="ms UTC")
+    last_seen: int | None = Field(description="ms UTC")
+
+
+class GatewayDetail(Gateway):
+    """A gateway with its last status and inventory and where its readings are."""
+
+    status: dict[str, Any] | None
+    inventory: dict[str, Any] | None
+    accounts: list[dict[str, Any]] = Field(
+        description="per epoch: taken = unchanged + stored + refused + pending + given_up + missing"
+    )
+
+
+class Device(BaseModel):
+    """A registered device and the site where it is."""
+
+    gateway: str
+    id: str = Field(examples=["road-1"])
+    name: str = Field(examples=["路面积水传感器"])
+    site: str
+    grid: str
+
+
+@router.get("/me", summary="Who am I")
+async def me(person: Anyone) -> Me:
+    """Return the person, their roles and grids."""
+    return Me(login=person.login, name=person.name, roles=sorted(person.roles), grids=sorted(person.grids))
+
+
+@router.get("/sites", summary="Sites")
+async def list_sites(services: ServicesHere, person: Anyone) -> list[Site]:
+    """Return the active sites; a worker's are those of their grids."""
+    return await services.database.read(lambda connection: _sites(connection, person))
+
+
+@router.get("/gateways", summary="Gateways, registered or only heard")
+async def list_gateways(services: ServicesHere, _person: Equipping) -> list[Gateway]:
+    """Return every registered gateway, then those that were heard and wait to be registered."""
+    return await services.database.read(_gateways)
+
+
+@router.get("/gateways/{gateway}", summary="One gateway with status, inventory and accounts")
+async def show_gateway(gateway: str, services: ServicesHere, _person: Equipping) -> GatewayDetail:
+    """Return what the gateway says of itself, settled against the ledger."""
+    found = await services.database.read(lambda connection: _gateway_detail(connection, gateway))
+    if found is None:
+        raise HTTPException(404, f"gateway {gateway[:64]}: neither registered nor ever heard")
+    return found
+
+
+@router.get("/devices", summary="Devices")
+async def list_devices(services: ServicesHere, person: Anyone, gateway: str | None = None) -> list[Device]:
+    """Return the registered devices, of one gateway or of all; a worker's are those of their grids."""
+    return await services.database.read(lambda connection: _devices(connection, person, gateway))
+
+
+def _only_grids(person: Person) -> bool:
+    return not (person.is_operator or Role.INSTALLER in person.roles)
+
+
+def _sites(connection: Connection, person: Person) -> list[Site]:
+    wanted = (
+        select(
+            *(sites.c[name] for name in ("code", "name", "address", "latitude", "longitude", "grid")),
+            grids.c.name.label("grid_name"),
+            communities.c.code.label("community"),
+            communities.c.name.label("community_name"),
+            streets.c.code.label("street"),
+            streets.c.name.label("street_name"),
+        )
+        .select_from(sites.join(grids).join(communities).join(streets))
+        .where(sites.c.active)
+        .order_by(sites.c.code)
+    )
+    if _only_grids(person):
+        wanted = wanted.where(sites.c.grid.in_(person.grids))
+    return [Site(**row) for row in connection.execute(wanted).mappings()]
+
+
+def _gateways(connection: Connection) -> list[Gateway]:
+    heard = {row.gateway: row for row in connection.execute(select(gateway_states).order_by(gateway_states.c.gateway))}
+    found = []
+    for row in connection.execute(select(gateways).where(gateways.c.active).order_by(gateways.c.id)):
+        state = heard.pop(row.id, None)
+        found.append(_gateway(row.id, state, name=row.name, site=row.site))
+    return found + [_gateway(name, state, name=None, site=None) for name, state in heard.items()]
+
+
+def _gateway(gateway: str, state: Any, *, name: str | None, site: str | None) -> Gateway:
+    return Gateway(
+        id=gateway,
+        name=name,
+        site=site,
+        registered=name is not None,
+        online=state.online if state else None,
+        first_seen=state.first_seen if state else None,
+        last_seen=state.last_seen if state else None,
+    )
+
+
+def _gateway_detail(connection: Connection, gateway: str) -> GatewayDetail | None:
+    registered = connection.execute(select(gateways).where(gateways.c.id == gateway, gateways.c.active)).one_or_none()
+    state = find_state(connection, gateway)
+    if registered is None and state is None:
+        return None
+    name, site = (registered.name, registered.site) if registered else (None, None)
+    status, inventory = (state.status, state.inventory) if state else (None, None)
+    return GatewayDetail(
+        **_gateway(gateway, state, name=name, site=site).model_dump(),
+        status=msgspec.to_builtins(status),
+        inventory=msgspec.to_builtins(inventory),
+        accounts=msgspec.to_builtins(account(connection, status)) if status else [],
+    )
+
+
+def _devices(connection: Connection, person: Person, gateway: str | None) -> list[Device]:
+    site = func.coalesce(devices.c.site, gateways.c.site)
+    wanted = (
+        select(devices.c.gateway, devices.c.id, devices.c.name, sites.c.code.label("site"), sites.c.grid)
+        .select_from(devices.join(gateways, gateways.c.id == devices.c.gateway).join(sites, sites.c.code == site))
+        .where(devices.c.active, gateways.c.active)
+        .order_by(devices.c.gateway, devices.c.id)
+    )
+    if gateway is not None:
+        wanted = wanted.where(devices.c.gateway == gateway)
+    if _only_grids(person):
+        wanted = wanted.where(sites.c.grid.in_(person.grids))
+    return [Device(**row) for row in connection.execute(wanted).mappings()]

@@ -1,0 +1,72 @@
+"""What the API's routes work with: the databases, the clock, and the person who asks."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+from fastapi import Depends, HTTPException, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from msgspec import Struct
+
+from cloud.database import Database
+from cloud.ingest import Counters
+from cloud.registry.person import Person, Role
+from cloud.registry.tokens import find_bearer
+from cloud.series import SeriesStore
+from edge.contract.clock import Clock
+
+T = TypeVar("T")
+
+
+class Services(Struct, frozen=True, kw_only=True):
+    """Made once per process and kept in `app.state.services`."""
+
+    database: Database
+    series: SeriesStore
+    clock: Clock
+    counters: Counters
+    blobs_folder: Path
+
+
+def services_of(request: Request) -> Services:
+    """Return the services of the app that serves this request."""
+    services: Services = request.app.state.services
+    return services
+
+
+ServicesHere = Annotated[Services, Depends(services_of)]
+_bearer = HTTPBearer(auto_error=False, description="A token from `anlan cloud token LOGIN`.")
+
+
+async def _person(
+    services: ServicesHere, given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+) -> Person:
+    """Return who asks; answers 401 without a valid token."""
+    sign_in = {"WWW-Authenticate": "Bearer"}
+    if given is None:
+        raise HTTPException(401, "sign in: send Authorization: Bearer and a token", headers=sign_in)
+    token, now_ms = given.credentials, services.clock.now_ms()
+    person = await services.database.read(lambda connection: find_bearer(connection, token, now_ms=now_ms))
+    if person is None:
+        raise HTTPException(401, "this token is unknown, expired or revoked", headers=sign_in)
+    return person
+
+
+Anyone = Annotated[Person, Depends(_person)]
+
+
+def _one_of(*roles: Role) -> Callable[[Person], Person]:
+    def check(person: Anyone) -> Person:
+        if not person.roles & set(roles):
+            raise HTTPException(403, f"this is for {', '.join(roles)}")
+        return person
+
+    return check
+
+
+Dispatching = Annotated[Person, Depends(_one_of(Role.OPERATOR, Role.ADMIN))]
+"""Sees and steers every order."""
+Working = Annotated[Person, Depends(_one_of(Role.WORKER, Role.OPERATOR, Role.ADMIN))]
+"""Sees events, alerts and orders: a worker those of their grids."""
+Equipping = Annotated[Person, Depends(_one_of(Role.INSTALLER, Role.OPERATOR, Role.ADMIN))]
+"""Sees gateways and what arrived from them."""

@@ -1,0 +1,217 @@
+"""What is going on: counts, alerts, events, and what could not be taken."""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from fastapi import APIRouter, HTTPException, Query
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import ColumnElement, Connection, FromClause, and_, func, select, true
+
+from cloud.api.errors import ERRORS
+from cloud.api.services import Equipping, ServicesHere, Working
+from cloud.dead_letters import dead_letters, newest
+from cloud.gateway_states import gateway_states
+from cloud.registry.person import Person
+from cloud.registry.registry import join_place
+from cloud.registry.tables import gateways, sites
+from cloud.workorders.orders import code_of, visible_to
+from cloud.workorders.tables import alerts, event_revisions, events, orders
+from edge.contract.messages import Event, EventState, Severity
+
+router = APIRouter(responses=ERRORS, tags=["situation"])
+
+PAGE = 500
+Limit = Annotated[int, Query(ge=1, le=PAGE)]
+
+
+class GatewayCounts(BaseModel):
+    """Registered gateways by what is known of them, and those that nobody registered."""
+
+    online: int
+    offline: int
+    never_heard: int
+    unregistered: int
+
+
+class Overview(BaseModel):
+    """The counts of the first page; a worker's orders and alerts are those of their grids."""
+
+    orders: dict[str, int] = Field(description="by state; `closed` without `recovered`", examples=[{"dispatched": 2}])
+    recovered: int = Field(description="orders that closed by themselves, 自动恢复")
+    firing: dict[str, int] = Field(description="alerts that fire now, by severity", examples=[{"orange": 1}])
+    gateways: GatewayCounts
+    dead_letters: int
+
+
+class Alert(BaseModel):
+    """A condition that is true now (`resolved_at` null) or was."""
+
+    id: int
+    gateway: str
+    device: str
+    class_code: str = Field(examples=["WATERLOG.ROAD.2"])
+    severity: Severity
+    exercise: bool
+    site: str
+    grid: str
+    started_at: int = Field(description="ms UTC")
+    resolved_at: int | None
+    order: str | None = Field(description="code of its order; null: watched only", examples=["WO-000042"])
+
+
+class EventSummary(BaseModel):
+    """The latest revision of an event."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    gateway: str
+    id: str
+    revision: int
+    state: EventState
+    class_code: str
+    device: str
+    point: str
+    severity: Severity
+    exercise: bool
+    began_at: int = Field(description="ms UTC")
+    updated_at: int
+    ended_at: int | None
+    received_at: int
+    alert: int | None = Field(description="null: never confirmed")
+
+
+class Letter(BaseModel):
+    """A message that could not be taken: the reason, and how often it came."""
+
+    id: int
+    topic: str
+    gateway: str | None
+    reason: str
+    size: int
+    count: int
+    first_at: int
+    last_at: int
+
+
+@router.get("/overview", summary="Counts")
+async def overview(services: ServicesHere, person: Working) -> Overview:
+    """Return how many orders, alerts and gateways there are in which state."""
+    return await services.database.read(lambda connection: _overview(connection, person))
+
+
+@router.get("/alerts", summary="Alerts")
+async def list_alerts(
+    *,
+    services: ServicesHere,
+    person: Working,
+    state: Literal["firing", "resolved"] | None = None,
+    before: Annotated[int | None, Query(ge=1, description="id of the last alert of the page before")] = None,
+    limit: Limit = 100,
+) -> list[Alert]:
+    """Return alerts, newest first."""
+    wanted = (
+        select(alerts, sites.c.code.label("site"), sites.c.grid, orders.c.id.label("order"))
+        .select_from(_placed(alerts).outerjoin(orders, orders.c.alert == alerts.c.id))
+        .where(_in_grids_of(person))
+        .order_by(alerts.c.id.desc())
+        .limit(limit)
+    )
+    if state is not None:
+        wanted = wanted.where(alerts.c.firing.is_not(None) if state == "firing" else alerts.c.firing.is_(None))
+    if before is not None:
+        wanted = wanted.where(alerts.c.id < before)
+    found = await services.database.read(lambda connection: connection.execute(wanted).mappings().all())
+    return [Alert(**{**row, "order": code_of(row["order"]) if row["order"] else None}) for row in found]
+
+
+@router.get("/events", summary="Events")
+async def list_events(
+    *,
+    services: ServicesHere,
+    person: Working,
+    state: EventState | None = None,
+    gateway: Annotated[str | None, Query(max_length=64)] = None,
+    before: Annotated[int | None, Query(ge=0, description="ms UTC; events that began earlier")] = None,
+    limit: Limit = 100,
+) -> list[EventSummary]:
+    """Return events, latest beginning first; suspects are here too."""
+    wanted = select(events).select_from(_placed(events)).where(_in_grids_of(person))
+    wanted = wanted.order_by(events.c.began_at.desc(), events.c.id).limit(limit)
+    if state is not None:
+        wanted = wanted.where(events.c.state == state)
+    if gateway is not None:
+        wanted = wanted.where(events.c.gateway == gateway)
+    if before is not None:
+        wanted = wanted.where(events.c.began_at < before)
+    found = await services.database.read(lambda connection: connection.execute(wanted).all())
+    return [EventSummary.model_validate(row) for row in found]
+
+
+@router.get("/events/{gateway}/{event_id}", summary="One event with its revisions")
+async def show_event(gateway: str, event_id: str, services: ServicesHere, person: Working) -> list[dict[str, Any]]:
+    """Return every revision that came, the first one first, each with the readings that made it."""
+    revised = and_(event_revisions.c.gateway == events.c.gateway, event_revisions.c.event == events.c.id)
+    wanted = (
+        select(event_revisions.c.body)
+        .select_from(_placed(events).join(event_revisions, revised))
+        .where(events.c.gateway == gateway, events.c.id == event_id, _in_grids_of(person))
+        .order_by(event_revisions.c.revision)
+    )
+    bodies = await services.database.read(lambda connection: connection.scalars(wanted).all())
+    if not bodies:
+        raise HTTPException(404, f"event {gateway[:64]}/{event_id[:64]}: not found")
+    return [msgspec.to_builtins(msgspec.json.decode(body, type=Event)) for body in bodies]
+
+
+@router.get("/dead-letters", summary="Messages that could not be taken")
+async def list_dead_letters(
+    services: ServicesHere,
+    _person: Equipping,
+    gateway: Annotated[str | None, Query(max_length=64)] = None,
+    limit: Limit = 100,
+) -> list[Letter]:
+    """Return the letters seen last, newest first, without their content."""
+    found = await services.database.read(lambda connection: newest(connection, limit=limit, gateway=gateway))
+    return [Letter(**{name: getattr(letter, name) for name in Letter.model_fields}) for letter in found]
+
+
+def _placed(table: Any) -> FromClause:
+    return join_place(table, table.c.gateway, table.c.device)
+
+
+def _in_grids_of(person: Person) -> ColumnElement[bool]:
+    return true() if person.is_operator else sites.c.grid.in_(person.grids)
+
+
+def _overview(connection: Connection, person: Person) -> Overview:
+    by_state = (
+        select(orders.c.state, func.count())
+        .where(visible_to(person), orders.c.recovered.is_(False))
+        .group_by(orders.c.state)
+    )
+    recovered = select(func.count()).where(visible_to(person), orders.c.recovered)
+    by_severity = (
+        select(alerts.c.severity, func.count())
+        .select_from(_placed(alerts))
+        .where(_in_grids_of(person), alerts.c.firing.is_not(None))
+        .group_by(alerts.c.severity)
+    )
+    return Overview(
+        orders=dict(connection.execute(by_state).tuples().all()),
+        recovered=connection.scalar(recovered) or 0,
+        firing=dict(connection.execute(by_severity).tuples().all()),
+        gateways=_gateway_counts(connection),
+        dead_letters=connection.scalar(select(func.count()).select_from(dead_letters)) or 0,
+    )
+
+
+def _gateway_counts(connection: Connection) -> GatewayCounts:
+    registered = set(connection.scalars(select(gateways.c.id).where(gateways.c.active)))
+    heard = {row.gateway: row.online for row in connection.execute(select(gateway_states))}
+    known = [heard.get(gateway) for gateway in registered]
+    return GatewayCounts(
+        online=known.count(True),
+        offline=known.count(False),
+        never_heard=known.count(None),
+        unregistered=len(heard.keys() - registered),
+    )

@@ -1,0 +1,64 @@
+"""`cloud check`: tries what the configuration names, and says of each part whether it can be used."""
+
+import secrets
+from collections.abc import Awaitable, Callable
+
+from cloud.config import CloudConfig, influx_settings, open_series
+from cloud.database import DatabaseError
+from cloud.run import StartError, listen, open_database
+from cloud.series import SeriesError
+from cloud.series.influx import create_database
+from edge.contract import mqtt
+
+Say = Callable[[str], object]
+
+
+async def check_all(config: CloudConfig, say: Say) -> int:
+    """Check every part, saying one line for each; return how many cannot be used."""
+    parts: list[tuple[str, Callable[[CloudConfig], Awaitable[str]]]] = [
+        ("database", _check_database),
+        ("broker", _check_broker),
+        ("series", _check_series),
+        ("api", _check_api),
+    ]
+    faults = 0
+    for name, check in parts:
+        try:
+            say(f"{name}: ok, {await check(config)}")
+        except (StartError, DatabaseError, SeriesError, mqtt.MqttError) as error:
+            say(f"{name}: {error}")
+            faults += 1
+    return faults
+
+
+async def create_series_database(config: CloudConfig) -> str:
+    """Create the InfluxDB database where it is not there yet; return what was done. Raises SeriesError."""
+    if config.series.engine != "influx":
+        return "series: a file in data_dir, made when the cloud first runs"
+    await create_database(influx_settings(config.series))
+    return f"series: InfluxDB {config.series.url} has the database {config.series.database}"
+
+
+async def _check_database(config: CloudConfig) -> str:
+    with open_database(config) as database:
+        return str(database)
+
+
+async def _check_broker(config: CloudConfig) -> str:
+    async with mqtt.connect(config.broker, client_id=f"anlan-cloud-check-{secrets.token_hex(4)}"):
+        return config.broker.address
+
+
+async def _check_series(config: CloudConfig) -> str:
+    series = open_series(config)
+    try:
+        await series.series("none")
+    finally:
+        await series.close()
+    return config.series.url or str(config.data_dir / "series.db")
+
+
+async def _check_api(config: CloudConfig) -> str:
+    with listen(config.api) as listening:
+        host, port = listening.getsockname()[:2]
+        return f"{host}:{port} is free"

@@ -1,0 +1,135 @@
+"""The cloud's command line: `python -m cloud`, `anlan cloud`, `anlan-cloud`."""
+
+import asyncio
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from cloud.check import check_all, create_series_database
+from cloud.config import load_cloud_config
+from cloud.database import Database, DatabaseError
+from cloud.migrations import migrate
+from cloud.registry.load import load_registry
+from cloud.registry.registry_file import RegistryFile
+from cloud.registry.tokens import UnknownPersonError, issue_token, revoke_tokens
+from cloud.run import StartError, open_database, run
+from cloud.series import SeriesError
+from cloud.status import status_lines
+from edge.contract import log
+from edge.contract.clock import ClockError, SystemClock, load_clock
+from edge.contract.config_file import ConfigError, load_yaml
+
+app = typer.Typer(
+    help="The cloud: keeps the history, turns events into work orders, answers the API.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+registry_app = typer.Typer(help="Sites, grids, gateways, devices and people.", no_args_is_help=True)
+app.add_typer(registry_app, name="registry")
+
+Config = Annotated[Path, typer.Option("--config", "-c", help="The cloud's configuration file.")]
+CLOUD_YAML = Path("cloud.yaml")
+
+
+@app.command("run", epilog="Example: anlan cloud run --config cloud.yaml")
+def run_cloud(
+    *,
+    config: Config = CLOUD_YAML,
+    clock: Annotated[Path | None, typer.Option(help="Accelerated clock of a replay; loopback brokers only.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Log JSON lines.")] = False,
+) -> None:
+    """Take messages, keep them, answer the API, until SIGTERM or Ctrl-C."""
+    log.configure(as_json=as_json)
+    with _errors_said():
+        settings = load_cloud_config(config)
+        asyncio.run(run(settings, load_clock(clock, settings.broker.host)))
+
+
+@app.command(epilog="Example: anlan cloud init --config cloud.yaml --create-series")
+def init(
+    *,
+    config: Config = CLOUD_YAML,
+    create_series: Annotated[bool, typer.Option(help="Also create the InfluxDB database.")] = False,
+) -> None:
+    """Create or migrate the database; safe to repeat, also while the cloud runs."""
+    with _errors_said():
+        settings = load_cloud_config(config)
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with Database(settings.database) as database:
+            changed = database.write_now(migrate)
+        typer.echo(f"database {database}: {'tables created or migrated' if changed else 'is up to date'}")
+        if create_series:
+            typer.echo(asyncio.run(create_series_database(settings)))
+
+
+@app.command(epilog="Example: anlan cloud check --config cloud.yaml")
+def check(config: Config = CLOUD_YAML) -> None:
+    """Try everything that the configuration names: database, broker, series store, API port."""
+    log.configure(as_json=False, level=logging.ERROR)
+    with _errors_said():
+        faults = asyncio.run(check_all(load_cloud_config(config), typer.echo))
+    raise typer.Exit(1 if faults else 0)
+
+
+@app.command(epilog="Example: anlan cloud status --config cloud.yaml")
+def status(config: Config = CLOUD_YAML) -> None:
+    """Show each gateway and where its readings are: stored, pending, missing."""
+    with _errors_said(), open_database(load_cloud_config(config)) as database:
+        for line in database.read_now(status_lines):
+            typer.echo(line)
+
+
+@app.command(epilog="Example: anlan cloud token wang --days 30")
+def token(
+    login: str,
+    *,
+    config: Config = CLOUD_YAML,
+    days: Annotated[int, typer.Option(min=1, max=3660, help="How long the token is valid.")] = 90,
+    revoke: Annotated[bool, typer.Option(help="End all tokens of this person instead.")] = False,
+) -> None:
+    """Print a new API token of a person, once: only its hash is kept."""
+    with _errors_said(), open_database(load_cloud_config(config)) as database:
+        now_ms = SystemClock().now_ms()
+        if revoke:
+            ended = database.write_now(lambda connection: revoke_tokens(connection, login, now_ms=now_ms))
+            typer.echo(f"{login}: {ended} tokens revoked")
+        else:
+            typer.echo(database.write_now(lambda connection: issue_token(connection, login, now_ms=now_ms, days=days)))
+
+
+@registry_app.command(epilog="Example: anlan cloud registry load registry.yaml --config cloud.yaml")
+def load(file: Path, config: Config = CLOUD_YAML) -> None:
+    """Bring the registry to what FILE says and print what changed; what is no longer there becomes inactive."""
+    with _errors_said(), open_database(load_cloud_config(config)) as database:
+        registry = load_yaml(file, RegistryFile)
+        changes = database.write_now(lambda connection: load_registry(connection, registry))
+        for change in changes:
+            typer.echo(change)
+        typer.echo(f"{len(changes)} changes")
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name="anlan cloud")
+
+
+@contextmanager
+def _errors_said() -> Iterator[None]:
+    """End the program with one clear message for what a person can mend."""
+    try:
+        yield
+    except (ConfigError, ClockError, StartError, DatabaseError, SeriesError, UnknownPersonError) as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"{error.filename}: {error.strerror}")
+
+
+def _fail(message: str) -> NoReturn:
+    sys.stderr.write(f"{message}\n")
+    raise typer.Exit(1)

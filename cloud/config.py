@@ -1,0 +1,113 @@
+"""cloud.yaml: where the cloud keeps things, which broker and which series store it uses, where its API listens.
+
+Only `data_dir` must be given; a cloud without other servers keeps everything there:
+
+    data_dir: /var/lib/anlan
+    broker: {host: 127.0.0.1, port: 1883}
+    api: {host: 127.0.0.1, port: 8000}
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from cloud.series import SeriesStore
+from cloud.series.influx import InfluxSettings, InfluxStore
+from cloud.series.sqlite import SqliteStore
+from edge.contract.broker_config import BrokerConfig
+from edge.contract.config_file import ConfigModel, Key, LocalPath, Misfit, SecretPath, load_yaml
+
+
+class SeriesConfig(ConfigModel):
+    """Where readings are kept: in a file of data_dir, or in a database of an InfluxDB server."""
+
+    engine: Literal["sqlite", "influx"] = Field(default="sqlite", description="sqlite needs no server.")
+    url: str | None = Field(default=None, pattern=r"^https?://[^/\s]+$", description="influx: http://host:8086")
+    database: str | None = Field(default=None, min_length=1, max_length=64, description="influx: database or bucket.")
+    api: Literal["v1", "v2"] = Field(default="v1", description="influx: v1 for 1.x, v2 for 2.x and later.")
+    username: str | None = Field(default=None, description="influx v1: who we are there.")
+    password_file: SecretPath | None = Field(default=None, description="influx v1: its first line is the password.")
+    token_file: SecretPath | None = Field(default=None, description="influx v2: its first line is the token.")
+    org: str | None = Field(default=None, description="influx v2: the organisation.")
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        problems = list(self._problems())
+        if problems:
+            raise Misfit(problems)
+        return self
+
+    def _problems(self) -> Iterator[tuple[Key, str]]:
+        if self.engine == "sqlite":
+            given = [name for name in type(self).model_fields if name in self.model_fields_set and name != "engine"]
+            yield from (((name,), "only for engine: influx") for name in given)
+            return
+        needed = ("url", "database") if self.api == "v1" else ("url", "database", "token_file", "org")
+        missing = [name for name in needed if getattr(self, name) is None]
+        yield from (((name,), f"missing: engine influx with api {self.api} needs it") for name in missing)
+        if self.api == "v1" and (self.username is None) != (self.password_file is None):
+            yield (), "username and password_file belong together: give both or none"
+
+
+class ApiConfig(ConfigModel):
+    """Where the API listens. It speaks plain HTTP: beyond this machine, put a proxy with TLS before it."""
+
+    host: str = Field(default="127.0.0.1", min_length=1, max_length=253, description="Address to listen on.")
+    port: int = Field(default=8000, ge=1, le=65535, description="Port to listen on.")
+
+
+class CloudConfig(ConfigModel):
+    """The whole of cloud.yaml."""
+
+    data_dir: LocalPath = Field(description="Folder of the databases and pictures.")
+    broker: BrokerConfig = BrokerConfig(host="127.0.0.1", port=1883)
+    shared: bool = Field(default=False, description="Share the messages with other cloud processes; MQTT 5 brokers.")
+    database_url: str | None = Field(default=None, description="SQLAlchemy URL; default: a SQLite file in data_dir.")
+    series: SeriesConfig = SeriesConfig()
+    api: ApiConfig = ApiConfig()
+
+    @property
+    def blobs_folder(self) -> Path:
+        """Where pictures lie."""
+        return self.data_dir / "blobs"
+
+    @property
+    def database_file(self) -> Path:
+        """The SQLite file that is the database when `database_url` names no other."""
+        return self.data_dir / "cloud.db"
+
+    @property
+    def database(self) -> str:
+        """The SQLAlchemy URL of registry, ledger and work orders."""
+        return self.database_url or f"sqlite:///{self.database_file}"
+
+
+def load_cloud_config(path: Path) -> CloudConfig:
+    """Read and check cloud.yaml. Raises ConfigError with every problem found."""
+    return load_yaml(path, CloudConfig)
+
+
+def influx_settings(config: SeriesConfig) -> InfluxSettings:
+    """Return the settings of engine influx, with its secrets read from their files."""
+    return InfluxSettings(
+        url=config.url or "",
+        database=config.database or "",
+        api=config.api,
+        username=config.username or "",
+        password=_first_line(config.password_file),
+        token=_first_line(config.token_file),
+        org=config.org or "",
+    )
+
+
+def open_series(config: CloudConfig) -> SeriesStore:
+    """Return the series store. Raises MisconfiguredError when a file cannot be opened; a server is not asked yet."""
+    if config.series.engine == "influx":
+        return InfluxStore(influx_settings(config.series))
+    return SqliteStore(config.data_dir / "series.db")
+
+
+def _first_line(path: Path | None) -> str:
+    return path.read_text(encoding="utf-8").partition("\n")[0].rstrip("\r") if path else ""

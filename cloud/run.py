@@ -1,0 +1,122 @@
+"""`cloud run`: batch worker, event worker and API in one process, in one TaskGroup.
+
+Exception
+└── StartError        cannot run as configured: the text says what to do
+"""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
+
+import structlog
+import uvicorn
+
+from cloud.api.app import create_app
+from cloud.api.services import Services
+from cloud.config import ApiConfig, CloudConfig, open_series
+from cloud.database import Database
+from cloud.events import EventTaker, run_event_worker
+from cloud.ingest import Counters, run_batch_worker
+from cloud.migrations import head, revision_of
+from cloud.registry.registry import Registry
+from edge.contract.clock import Clock
+
+MOST_CONNECTIONS = 256
+FINISH_REQUESTS_S = 1
+
+_log = structlog.get_logger()
+
+
+class StartError(Exception):
+    """The cloud cannot run as configured."""
+
+
+async def run(config: CloudConfig, clock: Clock) -> None:
+    """Run until SIGTERM or Ctrl-C; broker and series store may come and go meanwhile.
+
+    Raises StartError, and what opening the databases raises.
+    """
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as stack:
+        listening = stack.enter_context(listen(config.api))
+        database = stack.enter_context(open_database(config))
+        series = open_series(config)
+        stack.push_async_callback(series.close)
+        registry, counters = Registry(database), Counters()
+        taker = EventTaker(database, registry, clock, blobs_folder=config.blobs_folder)
+        services = Services(
+            database=database, series=series, clock=clock, counters=counters, blobs_folder=config.blobs_folder
+        )
+        server = _Server(_settings(services))
+        async with asyncio.TaskGroup() as tasks:
+            batches = run_batch_worker(
+                config.broker,
+                series=series,
+                database=database,
+                is_registered=registry.is_known,
+                clock=clock,
+                counters=counters,
+                shared=config.shared,
+            )
+            workers = [
+                tasks.create_task(batches, name="batch worker"),
+                tasks.create_task(run_event_worker(config.broker, taker, shared=config.shared), name="event worker"),
+            ]
+            tasks.create_task(server.serve(sockets=[listening]), name="api")
+            _log.info("cloud runs", api=f"http://{config.api.host}:{config.api.port}", broker=config.broker.address)
+            await stop.wait()
+            server.should_exit = True
+            for worker in workers:
+                worker.cancel()
+    _log.info("cloud stopped")
+
+
+def open_database(config: CloudConfig) -> Database:
+    """Return the database; raises StartError when it has not the tables that this program needs."""
+    database = Database(config.database)
+    found = None if is_absent(config) else database.read_now(revision_of)
+    if found != head():
+        database.close()
+        state = "has no tables yet" if found is None else f"has the tables of another version ({found})"
+        raise StartError(f"database {database}: {state}: run anlan cloud init")
+    return database
+
+
+def is_absent(config: CloudConfig) -> bool:
+    """Whether the embedded database's file is not there; opening it would create it."""
+    return config.database_url is None and not config.database_file.exists()
+
+
+def listen(config: ApiConfig) -> socket.socket:
+    """Return the socket that the API listens on; raises StartError when it cannot."""
+    try:
+        return socket.create_server((config.host, config.port), backlog=MOST_CONNECTIONS)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise StartError(f"api.port: cannot listen on {config.host}:{config.port}: {reason}") from error
+
+
+def _settings(services: Services) -> uvicorn.Config:
+    return uvicorn.Config(
+        create_app(services),
+        lifespan="off",
+        ws="none",
+        log_config=None,
+        log_level="error",
+        access_log=False,
+        server_header=False,
+        limit_concurrency=MOST_CONNECTIONS,
+        timeout_graceful_shutdown=FINISH_REQUESTS_S,
+    )
+
+
+class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to `run`, of which the server is a part."""
+        yield

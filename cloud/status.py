@@ -1,0 +1,39 @@
+"""`cloud status`: each gateway, how it is, and where its readings are."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection, select
+
+from cloud.gateway_states import GatewayState, find_state, gateway_states
+from cloud.ledger import EpochAccount, account
+from cloud.registry.registry import known_gateways
+
+
+def status_lines(connection: Connection) -> list[str]:
+    """Return a line for each gateway and, below it, one for each epoch of its outbox."""
+    registered = known_gateways(connection)
+    heard = set(connection.scalars(select(gateway_states.c.gateway)))
+    lines = []
+    for gateway in sorted(registered | heard):
+        state = find_state(connection, gateway)
+        lines.append(f"{gateway}: {_how_it_is(state)}{'' if gateway in registered else ', not registered'}")
+        if state is not None and state.status is not None:
+            lines += [f"  {line}" for line in _account_lines(account(connection, state.status))]
+    return lines or ["no gateway is registered or was heard"]
+
+
+def _how_it_is(state: GatewayState | None) -> str:
+    if state is None:
+        return "never heard"
+    word = {True: "online", False: "offline", None: "no status yet"}[state.online]
+    return f"{word}, last heard {datetime.fromtimestamp(state.last_seen / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _account_lines(accounts: list[EpochAccount]) -> Iterator[str]:
+    for one in accounts:
+        yield (
+            f"epoch {one.epoch}: taken {one.taken} = unchanged {one.unchanged} + stored {one.stored} + refused "
+            f"{one.refused} + pending {one.pending} + given up {one.given_up} + missing {one.missing}"
+        )
+        yield from (f"  lost: {gap.lane.name.lower()} {gap.first} to {gap.last}" for gap in one.gaps)
