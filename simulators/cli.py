@@ -16,6 +16,7 @@ import typer
 from edge.contract.clock import SystemClock
 from edge.contract.config_file import ConfigError, nearest
 from edge.contract.profile import ModbusProfile, RegisterPoint
+from simulators.demo.run import run_demo
 from simulators.device import NotModbusError, SimulatedDevice, load_modbus_profile
 from simulators.modbus_server import ModbusServer, PortInUseError
 from simulators.plausible import Plausible
@@ -156,6 +157,24 @@ async def _play(name: ScenarioName, folder: Path, *, seed: int, as_json: bool) -
 
     async with Stage(workspace, RainyDay(seed), tell=tell) as stage:
         await stage.play()
+
+
+@app.command(epilog="Example: anlan simulate demo --check")
+def demo(
+    *,
+    check: Annotated[
+        bool, typer.Option("--check", help="Without a person: work an order to closed, prove all.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Another seed, another day.")] = 1,
+) -> None:
+    """Start broker, cloud, two gateways and a rainy day on this machine, and show what happens until Ctrl-C."""
+    codes: list[int] = []
+
+    async def run() -> None:
+        codes.append(await run_demo(check=check, seed=seed))
+
+    asyncio.run(run_until_stopped(run()))
+    raise typer.Exit(codes[0] if codes else 0)
 
 
 def how_to_read(profile: ModbusProfile, port: int, unit: int) -> str:

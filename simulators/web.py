@@ -11,7 +11,14 @@ TIMEOUT_S = 10.0
 
 
 class WebError(RuntimeError):
-    """The other side refused or did not answer; the text says what was asked, and what came back."""
+    """The other side refused or did not answer; the text says what was asked, and what came back.
+
+    ``status`` is the HTTP status, 0 when there was no answer.
+    """
+
+    def __init__(self, text: str, *, status: int = 0) -> None:
+        super().__init__(text)
+        self.status = status
 
 
 class Web:
@@ -50,5 +57,6 @@ class Web:
         except httpx.HTTPError as error:
             raise WebError(f"{method} {self._client.base_url}{path}: {type(error).__name__}: {error}") from error
         if not response.is_success:
-            raise WebError(f"{method} {response.url}: {response.status_code} {response.text[:500]}")
+            text = f"{method} {response.url}: {response.status_code} {response.text[:500]}"
+            raise WebError(text, status=response.status_code)
         return response

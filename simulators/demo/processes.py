@@ -45,15 +45,19 @@ class Program:
             self.process.send_signal(signal.SIGTERM)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.process.wait(), STOP_LIMIT_S)
-        with suppress(ProcessLookupError):  # also catches children that outlived it
-            os.killpg(self.process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)  # it, or children that outlived it
         await self.process.wait()
+        await self._check_gone()
 
-    async def watch(self) -> None:
-        """Wait for the end of the process; raises DemoError when nobody asked for it."""
-        await self.process.wait()
-        if not self.stopping:
-            raise DemoError(f"{self.name} ended by itself with code {self.process.returncode}{self.last_lines()}")
+    async def _check_gone(self) -> None:
+        for _ in range(50):
+            try:
+                os.killpg(self.process.pid, 0)
+            except ProcessLookupError:
+                return
+            await asyncio.sleep(0.05)
+        raise DemoError(f"{self.name} left processes of group {self.process.pid} behind")
 
 
 class Programs:
@@ -62,6 +66,8 @@ class Programs:
     def __init__(self, logs: Path) -> None:
         self.logs = logs
         self.started: list[Program] = []
+        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._watching: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
         self.logs.mkdir(parents=True, exist_ok=True)
@@ -70,6 +76,11 @@ class Programs:
     async def __aexit__(self, *_: object) -> None:
         for program in reversed(self.started):
             await program.stop()
+        self._failed.cancel()
+
+    async def watch(self) -> None:
+        """Wait for ever; raises DemoError when a program ends by itself."""
+        await self._failed
 
     async def start(self, name: str, arguments: Sequence[str], *, pipe: bool = False) -> Program:
         """Run ``python -m <arguments>``; with ``pipe`` its standard output is ours to read instead of in the log."""
@@ -87,7 +98,16 @@ class Programs:
             )
         program = Program(name, process, log)
         self.started.append(program)
+        watching = asyncio.create_task(self._watch(program))
+        self._watching.add(watching)
+        watching.add_done_callback(self._watching.discard)
         return program
+
+    async def _watch(self, program: Program) -> None:
+        await program.process.wait()
+        if not program.stopping and not self._failed.done():
+            code = program.process.returncode
+            self._failed.set_exception(DemoError(f"{program.name} ended by itself with {code}{program.last_lines()}"))
 
 
 def _environment() -> Mapping[str, str]:

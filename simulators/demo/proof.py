@@ -13,7 +13,7 @@ SHOWN: Final = 5  # examples of what is missing or foreign
 
 
 class Row(NamedTuple):
-    """A reading as both sides must have it: same place, time, value and flag."""
+    """A reading as both sides must have it: same place, time, value, flag and tests."""
 
     gateway: str
     device: str
@@ -21,6 +21,7 @@ class Row(NamedTuple):
     taken_at: int
     value: float | int | None
     flag: int
+    tests: int
 
 
 class Counts(Struct):
@@ -68,7 +69,7 @@ def read_journal(path: Path, gateway: str) -> Journalled:
         line = msgspec.json.decode(text, type=_Line)
         if line.counts is not None:
             counts[line.epoch] = line.counts  # a running total: the last one holds
-        rows += [Row(gateway, *reading[:5]) for reading in line.readings]
+        rows += [Row(gateway, *reading) for reading in line.readings]
     return Journalled(_sum(counts.values()), rows)
 
 

@@ -1,4 +1,4 @@
-"""The files of a rainy day: two gateway.yaml, the registry, passwords and ports, in one folder.
+"""The files of a rainy day: two gateway.yaml, cloud.yaml, the registry, passwords and ports, in one folder.
 
 The numbers below are sized for a demo and stated by it; real ones are minutes (docs: event classes).
 """
@@ -54,6 +54,7 @@ class Workspace:
         for gateway in GATEWAYS:
             _write_yaml(workspace.gateway_file(gateway), workspace._gateway(gateway))
         _write_yaml(workspace.registry_file, _registry())
+        _write_yaml(workspace.cloud_file, workspace._cloud())
         return workspace
 
     @classmethod
@@ -64,6 +65,11 @@ class Workspace:
     def gateway_file(self, gateway: str) -> Path:
         """The gateway's gateway.yaml."""
         return self.folder / f"{gateway}.yaml"
+
+    @property
+    def cloud_file(self) -> Path:
+        """The cloud's cloud.yaml."""
+        return self.folder / "cloud.yaml"
 
     @property
     def registry_file(self) -> Path:
@@ -80,8 +86,12 @@ class Workspace:
         return self.folder / "secrets" / user
 
     def data_dir(self, gateway: str) -> Path:
-        """Where the gateway keeps its outbox and journal."""
+        """Where the gateway keeps its outbox."""
         return self.folder / gateway
+
+    def journal_file(self, gateway: str) -> Path:
+        """Where the gateway's agent notes what it has committed."""
+        return self.folder / f"{gateway}.journal"
 
     def bus_port(self, seat: Seat) -> int:
         """The TCP port of the converter that the device is behind."""
@@ -93,6 +103,13 @@ class Workspace:
             _write(self.password_file(user), secrets.token_urlsafe(24) + "\n")
         users = [f"{user}:{self.password_file(user).read_text()}" for user in USERS]
         _write(self.users_file, "".join(users))
+
+    def _cloud(self) -> dict[str, Any]:
+        return {
+            "data_dir": str(self.folder / "cloud"),
+            "broker": self.broker("cloud"),
+            "api": {"host": "127.0.0.1", "port": self.ports[API]},
+        }
 
     def _gateway(self, gateway: str) -> dict[str, Any]:
         config: dict[str, Any] = {
