@@ -15,9 +15,9 @@ JOURNAL = """\
 {"epoch":"1111111111111111","counts":{"taken":3,"unchanged":2,"given_up":0,"refused":0}}
 """
 ROWS = [
-    Row("gw", "m", "voltage_l1", 1_790_000_000_000, 230.1, 1),
-    Row("gw", "m", "depth", 1_790_000_000_000, None, 9),
-    Row("gw", "m", "energy_import_total", 1_790_000_001_000, 9_007_199_254_740_993, 1),
+    Row("gw", "m", "voltage_l1", 1_790_000_000_000, 230.1, 1, 0),
+    Row("gw", "m", "depth", 1_790_000_000_000, None, 9, 1),
+    Row("gw", "m", "energy_import_total", 1_790_000_001_000, 9_007_199_254_740_993, 1, 0),
 ]
 
 
