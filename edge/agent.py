@@ -143,12 +143,12 @@ class Agent:
             _log.warning("the clock is not set: nothing is read before it is", device=one.config.id)
             await self.clock.sleep(60)
         await self.poll(one.config.id)
-        due_ms = _next_slot(round(share * interval_ms), self.clock.now_ms() + interval_ms // 2, interval_ms)
+        due_ms = next_slot(round(share * interval_ms), self.clock.now_ms() + interval_ms // 2, interval_ms)
         while True:
             # Not until a time of day: when the clock is set back, polls go on.
             await self.clock.sleep(max(due_ms - self.clock.now_ms(), 0) / 1000)
             await self.poll(one.config.id)
-            last_ms, due_ms = due_ms, _next_slot(due_ms, self.clock.now_ms(), interval_ms)
+            last_ms, due_ms = due_ms, next_slot(due_ms, self.clock.now_ms(), interval_ms)
             self._count_skipped(one, max((due_ms - last_ms) // interval_ms - 1, 0))
 
     def _count_skipped(self, one: _Device, skipped: int) -> None:
@@ -197,7 +197,7 @@ class Agent:
         await self._recorder.store(event, pieces)
 
 
-def _next_slot(due_ms: int, now_ms: int, interval_ms: int) -> int:
+def next_slot(due_ms: int, now_ms: int, interval_ms: int) -> int:
     """Return the next time of the grid through ``due_ms`` that is after ``now_ms``.
 
     A wake-up that was early by less than a tenth of the interval counts as on time.

@@ -1,0 +1,290 @@
+"""The agent whole: simulated devices, a real broker, a cloud that receipts; stopped kindly, killed, started again."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import itertools
+import json
+import secrets
+import signal
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from edge.agent import Agent, next_slot, open_agent
+from edge.contract.clock import Clock, SteppedClock, SystemClock
+from edge.contract.gateway_config import load_gateway_config
+from edge.contract.messages import Event, EventState, Flag, Reading
+from simulators.device import SimulatedDevice, load_modbus_profile
+from simulators.modbus_server import ModbusServer
+from tests.edge.cloud_stand_in import CloudStandIn, cloud_for
+from tests.servers import Mosquitto, free_ports
+
+AT = 1_790_000_000_000
+MINUTE = 60_000
+JPEG = b"\xff\xd8\xff\xe0" + bytes(range(256)) * 200
+
+
+class Site:
+    """A gateway's neighbourhood: a road sensor and a meter behind one Modbus port, and the gateway's files."""
+
+    def __init__(self, folder: Path, broker: Mosquitto, modbus: ModbusServer) -> None:
+        self.gateway = f"gw-{secrets.token_hex(4)}"
+        self.folder = folder
+        self.broker = broker
+        self.modbus = modbus
+        self.road, self.meter = modbus.units[1], modbus.units[2]
+        self.journal = folder / "journal.jsonl"
+
+    def write(self, **changes: Any) -> Path:
+        """Write gateway.yaml with these keys changed; return its path."""
+        address = {"host": "127.0.0.1", "port": self.modbus.port, "timeout_s": 1.0}
+        road = {"id": "road-1", "profile": "moxa_e1242_depth", "modbus": {**address, "unit": 1}, "poll_s": 0.2}
+        meter = {"id": "meter-1", "profile": "eastron_sdm630", "modbus": {**address, "unit": 2}, "poll_s": 0.2}
+        road["rules"] = [{"class": "WATERLOG.ROAD.2", "clear_hold_s": 0.5}]
+        document = {
+            "gateway": self.gateway,
+            "broker": {"host": "127.0.0.1", "port": self.broker.port},
+            "data_dir": "data",
+            "batch_s": 0.5,
+            "status_s": 1,
+            "devices": [road, meter, {"id": "gateway", "profile": "anlan_gateway", "poll_s": 1}],
+            **changes,
+        }
+        path = self.folder / "gateway.yaml"
+        path.write_text(yaml.safe_dump(document), encoding="utf-8")
+        return path
+
+    def journalled(self) -> dict[tuple[str, str, int], tuple[float | None, int]]:
+        """Every reading that the agent's journal says was committed."""
+        lines = [json.loads(line) for line in self.journal.read_text(encoding="utf-8").splitlines()]
+        readings = [reading for line in lines for reading in line.get("readings", [])]
+        return {(device, point, at): (value, flag) for device, point, at, value, flag, _ in readings}
+
+
+@pytest.fixture
+async def site(tmp_path: Path, mosquitto: Mosquitto) -> AsyncIterator[Site]:
+    """Two devices that answer."""
+    units = {1: SimulatedDevice(load_modbus_profile("moxa_e1242_depth"))}
+    units[2] = SimulatedDevice(load_modbus_profile("eastron_sdm630"))
+    async with ModbusServer(units) as modbus:
+        yield Site(tmp_path, mosquitto, modbus)
+
+
+@asynccontextmanager
+async def running(config: Path, clock: Clock, *, is_polling: bool = True) -> AsyncIterator[Agent]:
+    """Run an agent in this process, and stop it after."""
+    ids = itertools.count(1)
+    async with open_agent(load_gateway_config(config), clock=clock, new_id=lambda: f"{next(ids):032x}") as agent:
+        work = asyncio.create_task(agent.run(is_polling=is_polling))
+        try:
+            yield agent
+        finally:
+            agent.stop()
+            await work
+
+
+@asynccontextmanager
+async def process(site: Site) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run the agent as a process of its own; what is left of it at the end is killed."""
+    command = [sys.executable, "-m", "edge", "run", "--config", str(site.folder / "gateway.yaml")]
+    with (site.folder / "agent.log").open("ab") as log:
+        agent = await asyncio.create_subprocess_exec(*command, "--journal", str(site.journal), stdout=log, stderr=log)
+    try:
+        yield agent
+    finally:
+        if agent.returncode is None:
+            agent.kill()
+            await agent.wait()
+
+
+async def terminate(agent: asyncio.subprocess.Process) -> None:
+    """Send SIGTERM; the agent must end by itself, with 0."""
+    agent.send_signal(signal.SIGTERM)
+    assert await asyncio.wait_for(agent.wait(), 20) == 0
+
+
+def stored(cloud: CloudStandIn) -> dict[tuple[str, str, int], tuple[float | None, int]]:
+    return {key: (reading.value, reading.flag) for key, reading in cloud.readings.items()}
+
+
+def depths(cloud: CloudStandIn) -> set[float | None]:
+    return {reading.value for reading in cloud.readings.values() if reading.point == "depth"}
+
+
+def shows(cloud: CloudStandIn, depth: float) -> bool:
+    return depth in depths(cloud)
+
+
+def said(events: Sequence[Event]) -> list[tuple[int, str]]:
+    return [(event.revision, event.state.value) for event in events]
+
+
+async def test_readings_and_events_arrive(site: Site) -> None:
+    """Values arrive as the registers hold them, and a flood as revisions of one event, each at its moment."""
+    site.meter.set("voltage_l1", 230.5)
+    site.road.set("depth", 20)
+    async with cloud_for(site.gateway, site.broker.port) as cloud, running(site.write(), SystemClock()):
+        await cloud.wait_for(lambda: 230.5 in {r.value for r in cloud.readings.values()}, "the meter's voltage")
+        site.road.set("depth", 300)
+        await cloud.wait_for(lambda: len(cloud.events) == 2, "the flood's beginning")
+        site.road.set("depth", 20)
+        await cloud.wait_for(lambda: len(cloud.events) == 3, "the flood's end")
+        assert said(cloud.revisions()) == [(1, "suspect"), (2, "confirmed"), (3, "ended")]
+        first, confirmed, ended = cloud.revisions()
+        assert {event.id for event in cloud.revisions()} == {first.id}
+        assert (confirmed.class_code, confirmed.device, confirmed.point) == ("WATERLOG.ROAD.2", "road-1", "depth")
+        assert (ended.value, ended.threshold, ended.unit) == (300.0, 150.0, "mm")
+        await cloud.wait_for(lambda: depths(cloud) == {20.0, 300.0}, "both depths")
+        assert cloud.inventory is not None
+        assert [(d.device, d.kind, len(d.points)) for d in cloud.inventory.devices] == [
+            ("road-1", "waterlogging_sensor", 2),
+            ("meter-1", "electricity_meter", 17),
+            ("gateway", "gateway", 7),
+        ]
+        assert "cpu_load" in {point for _, point, _ in cloud.readings}
+
+
+async def test_one_silent_device_leaves_the_others_alone(site: Site) -> None:
+    """Behind the same address one unit falls silent: it is missing, the other goes on, and it comes back."""
+    async with cloud_for(site.gateway, site.broker.port) as cloud, running(site.write(), SystemClock()):
+        site.meter.silent = True
+
+        def missing() -> list[Reading]:
+            return [r for r in cloud.readings.values() if r.device == "meter-1" and r.flag == Flag.MISSING]
+
+        await cloud.wait_for(lambda: len(missing()) == 17, "every point of the meter, missing")
+        assert {(r.value, r.tests) for r in missing()} == {(None, 1)}
+        site.road.set("depth", 42)
+        await cloud.wait_for(lambda: shows(cloud, 42.0), "the road's depth")
+        silent_since = max(r.taken_at for r in missing())
+        site.meter.silent = False
+        await cloud.wait_for(
+            lambda: any(r.device == "meter-1" and r.flag == Flag.PASS and r.taken_at > silent_since
+                        for r in cloud.readings.values()),
+            "the meter again",
+        )  # fmt: skip
+
+
+async def test_a_term_signal_loses_nothing(site: Site) -> None:
+    """SIGTERM in the middle of work: exit code 0, and everything the agent took is in the cloud before it ends."""
+    site.write()
+    async with cloud_for(site.gateway, site.broker.port) as cloud:
+        async with process(site) as agent:
+            for depth in (300.0, 310.0, 320.0):
+                site.road.set("depth", depth)
+                await cloud.wait_for(partial(shows, cloud, depth), "the road's depth")
+            await terminate(agent)
+        await cloud.wait_for(lambda: cloud.status is not None and not cloud.status.online, "the goodbye")
+        assert stored(cloud) == site.journalled()
+        assert len(cloud.events) == 2
+        assert cloud.status is not None
+        [epoch] = cloud.status.epochs
+        assert all(lane.oldest_kept == lane.next_seq for lane in epoch.lanes.values())
+        assert epoch.counts.taken == epoch.counts.unchanged + len(cloud.readings)
+
+
+async def test_a_kill_loses_nothing_committed_and_the_event_goes_on(site: Site) -> None:
+    """After -9 during a flood, all that the journal has arrives, and the restarted agent ends the same event."""
+    site.write()
+    site.road.set("depth", 300)
+    async with cloud_for(site.gateway, site.broker.port) as cloud:
+        async with process(site) as agent:
+            await cloud.wait_for(lambda: len(cloud.events) == 2, "the flood")
+            agent.kill()
+            await agent.wait()
+        before = site.journalled()
+        site.road.set("depth", 20)
+        async with process(site) as agent:
+            await cloud.wait_for(lambda: len(cloud.events) == 3, "its end")
+            await terminate(agent)
+        assert said(cloud.revisions()) == [(1, "suspect"), (2, "confirmed"), (3, "ended")]
+        assert len({event.id for event in cloud.revisions()}) == 1
+        assert before.items() <= site.journalled().items()
+        assert stored(cloud) == site.journalled()
+
+
+async def test_a_replay_drives_the_agent_poll_by_poll(site: Site) -> None:
+    """Polled at chosen times on a stepped clock, every stamp is the clock's and the flood ends after its half hour."""
+    path = site.write(devices=[{
+        "id": "road-1", "profile": "moxa_e1242_depth", "rules": [{"class": "WATERLOG.ROAD.2"}],
+        "modbus": {"host": "127.0.0.1", "port": site.modbus.port, "unit": 1},
+    }])  # fmt: skip
+    clock = SteppedClock(AT)
+    async with (
+        cloud_for(site.gateway, site.broker.port) as cloud,
+        running(path, clock, is_polling=False) as agent,
+    ):
+        for minute, depth in [(0, 20), (7, 160), (9, 170), (15, 90), (30, 10), (44, 10), (45, 10), (46, 160), (47, 0)]:
+            await clock.advance_to(AT + minute * MINUTE)
+            site.road.set("depth", depth)
+            taken = await agent.poll("road-1")
+            assert {(r.taken_at - AT) / MINUTE for r in taken.readings} == {minute}
+        await cloud.wait_for(lambda: len(cloud.events) == 5, "five revisions")
+        flood, blip = cloud.revisions()[:3], cloud.revisions()[3:]
+        assert said(flood) == [(1, "suspect"), (2, "confirmed"), (3, "ended")]
+        assert [(e.updated_at - AT) / MINUTE for e in flood] == [7, 9, 45]
+        assert said(blip) == [(1, "suspect"), (2, "withdrawn")]
+
+
+async def test_an_event_whose_rule_was_removed_is_ended(site: Site) -> None:
+    """No event stays open for ever because somebody changed gateway.yaml."""
+    site.road.set("depth", 300)
+    async with cloud_for(site.gateway, site.broker.port) as cloud:
+        async with running(site.write(), SystemClock()):
+            await cloud.wait_for(lambda: len(cloud.events) == 2, "the flood")
+        address = {"host": "127.0.0.1", "port": site.modbus.port, "unit": 1}
+        road = {"id": "road-1", "profile": "moxa_e1242_depth", "modbus": address}
+        async with running(site.write(devices=[road]), SystemClock()):
+            await cloud.wait_for(lambda: len(cloud.events) == 3, "its end")
+        last = cloud.revisions()[-1]
+        assert (last.revision, last.state) == (3, EventState.ENDED)
+        assert "no longer configured" in last.note
+
+
+async def test_a_camera_post_becomes_an_event_with_its_picture(site: Site) -> None:
+    """An authenticated post is answered once it is committed; event and picture arrive, byte for byte."""
+    [port] = free_ports(1)
+    password = site.folder / "camera.password"
+    password.write_text("secret\n", encoding="utf-8")
+    password.chmod(0o600)
+    path = site.write(
+        cameras=[{"id": "cam-1", "password_file": "camera.password", "classes": ["CAM.GARBAGE"]}],
+        camera_listener={"host": "127.0.0.1", "port": port},
+    )
+    post = {"class": "CAM.GARBAGE", "note": "north gate", "picture": base64.b64encode(JPEG).decode()}
+    async with cloud_for(site.gateway, site.broker.port) as cloud, running(path, SystemClock(), is_polling=False):
+        async with httpx.AsyncClient(auth=("cam-1", "secret"), trust_env=False) as camera:
+            answer = await camera.post(f"http://127.0.0.1:{port}/v1/trigger", json=post)
+        assert answer.status_code == 202, answer.text
+        await cloud.wait_for(lambda: len(cloud.events) == 1 and len(cloud.pieces) == 2, "event and picture")
+        [event] = cloud.revisions()
+        assert (event.id, event.class_code, event.device) == (answer.json()["event"], "CAM.GARBAGE", "cam-1")
+        assert event.state is EventState.CONFIRMED
+        assert {name for name, _ in cloud.pieces} == set(event.blobs)
+        assert b"".join(cloud.pieces[event.blobs[0], index].data for index in (0, 1)) == JPEG
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [
+        (0, 1000),  # on time
+        (-90, 1000),  # woken early
+        (850, 1000),
+        (999, 2000),  # took nearly all of the interval
+        (1000, 2000),
+        (4500, 5000),  # overrun: the next slot of the same grid
+        (-3_600_000, -3_599_000),  # the clock was set back by an hour
+    ],
+)
+def test_polls_keep_to_their_grid(now: int, expected: int) -> None:
+    """After an overrun or a step of the clock the next poll is the next slot of the same grid, not a burst."""
+    assert next_slot(0, now, 1000) == expected
