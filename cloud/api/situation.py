@@ -197,9 +197,9 @@ def _overview(connection: Connection, person: Person) -> Overview:
         .group_by(alerts.c.severity)
     )
     return Overview(
-        orders=dict(connection.execute(by_state).tuples().all()),
+        orders=dict(connection.execute(by_state).all()),
         recovered=connection.scalar(recovered) or 0,
-        firing=dict(connection.execute(by_severity).tuples().all()),
+        firing=dict(connection.execute(by_severity).all()),
         gateways=_gateway_counts(connection),
         dead_letters=connection.scalar(select(func.count()).select_from(dead_letters)) or 0,
     )
