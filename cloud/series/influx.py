@@ -33,12 +33,11 @@ from urllib3.exceptions import HTTPError
 
 from cloud.series import MisconfiguredError, RefusedError, SeriesError, SeriesId, UnavailableError
 from edge.contract.messages import Batch, Flag, Reading
+from edge.contract.readings import RESERVED_ENDINGS
 
 LINES_PER_REQUEST = 10_000
 MILLISECONDS = cast("WritePrecision", WritePrecision.MS)  # its own annotation says str
-SUFFIXES = ("_failed", "_flag", "_tests")
 FieldTypes = dict[tuple[str, str], type[float] | type[int]]  # by measurement and field
-RESERVED = frozenset({"gateway", "device", "time"})
 
 
 class InfluxSettings(Struct, frozen=True, kw_only=True):
@@ -277,9 +276,6 @@ def _lines_of(batches: Sequence[Batch]) -> list[str]:
 
 def _lines_of_batch(batch: Batch) -> Iterator[str]:
     for table in batch.tables:
-        for column in table.columns:
-            if column.point in RESERVED or column.point.endswith(SUFFIXES):
-                raise RefusedError(f"{table.device}: {column.point!r} is reserved and cannot name a point")
         prefix = f"{table.kind},device={table.device},gateway={batch.gateway}"
         for taken_at, readings in table.rows():
             if readings:
@@ -310,7 +306,7 @@ def _name(value: str) -> str:
 
 
 def _select(point: str) -> str:
-    fields = ", ".join(_name(point + suffix) for suffix in ("", *SUFFIXES))
+    fields = ", ".join(_name(point + suffix) for suffix in ("", *RESERVED_ENDINGS))
     return f"SELECT {fields} FROM /.*/"  # noqa: S608  # every name and text from outside is quoted
 
 
@@ -319,7 +315,7 @@ def _is_device(gateway: str, device: str) -> str:
 
 
 def _point_of(field: str) -> str:
-    return next((field.removesuffix(suffix) for suffix in SUFFIXES if field.endswith(suffix)), field)
+    return next((field.removesuffix(suffix) for suffix in RESERVED_ENDINGS if field.endswith(suffix)), field)
 
 
 def _types(field_keys: list[dict[str, Any]]) -> FieldTypes:

@@ -29,7 +29,7 @@ from edge.contract.envelope import (
     open_body,
     pack_body,
 )
-from edge.contract.readings import EARLIEST, LATEST, ContractError, Flag, Id, Reading, check_value
+from edge.contract.readings import EARLIEST, LATEST, ContractError, Flag, Id, Reading, check_value, is_reserved
 
 MAX_TABLES = 1024
 MAX_POINTS = 512
@@ -342,6 +342,8 @@ def _unpack_table(packed: _WireTable) -> tuple[Table, int]:
     times = _unpack_times(packed)
     if len(set(packed.points)) != len(packed.points) or len(packed.written) != len(packed.points):
         raise ContractError(f"{device}: each point needs one column and one writing")
+    if any(map(is_reserved, packed.points)):
+        raise ContractError(f"{device}: a point has a name that stores keep for themselves")
     if not packed.flags:
         values = _unpack_values(packed, [len(times)] * len(packed.points))
         if packed.tests:

@@ -15,6 +15,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from edge.contract.config_file import ConfigError, ConfigModel, Key, Misfit, Problem, load_yaml, nearest, read_document
+from edge.contract.readings import is_reserved
 
 Table = Literal["input", "holding", "coil", "discrete"]
 RegisterType = Literal[
@@ -74,6 +75,8 @@ class Point(ConfigModel):
     @classmethod
     def _has_quantity(cls, name: str) -> str:
         quantity_of(name)
+        if is_reserved(name):
+            raise ValueError(f'"{name}": a name that ends so is kept for flags and failed values')
         return name
 
     @model_validator(mode="after")

@@ -15,6 +15,10 @@ ID_PATTERN = r"\A[a-z0-9][a-z0-9_-]{0,63}\Z"
 EARLIEST = 946_684_800_000  # 2000-01-01: no reading of ours is older
 LATEST = 4_102_444_800_000  # 2100-01-01
 
+# A store keeps flag, tests and failed values of a point in fields beside it, and its place under these names.
+RESERVED_ENDINGS = ("_failed", "_flag", "_tests")
+RESERVED_NAMES = frozenset({"gateway", "device", "time"})
+
 Id = Annotated[str, Meta(pattern=ID_PATTERN, max_length=64)]
 TimeMs = Annotated[int, Meta(ge=EARLIEST, le=LATEST)]
 Value = float | int | None
@@ -58,6 +62,11 @@ class Reading(Struct, frozen=True, gc=False):
     value: Value
     flag: Flag = Flag.PASS
     tests: Annotated[int, Meta(ge=0, lt=2**31)] = 0
+
+
+def is_reserved(point: str) -> bool:
+    """Say whether a store needs this name for itself."""
+    return point in RESERVED_NAMES or point.endswith(RESERVED_ENDINGS)
 
 
 def check_value(value: Value, what: str) -> None:

@@ -109,6 +109,8 @@ def test_a_million_rows_times_five_hundred_points() -> None:
         ({"times": [2, AT, b"\x00"]}, "no whole number"),
         ({"points": ["a", "a"], "written": b"\x00\x00", "integers": [1, 5, b"\x00\x00"]}, "one column"),
         ({"written": b""}, "one column"),
+        ({"points": ["depth_flag"]}, "keep for themselves"),
+        ({"points": ["time"]}, "keep for themselves"),
         ({"written": b"\x63"}, "unknown writing"),
         ({"flags": b"\x07"}, "none of 1, 2, 3, 4, 9"),
         ({"flags": b"\x01\x01"}, "2 flags for 1 x 1"),

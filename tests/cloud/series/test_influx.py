@@ -101,11 +101,3 @@ async def test_readings_older_than_the_retention_are_refused(
     with pytest.raises(RefusedError, match="points beyond retention policy"):
         await store.write([batch_of(Reading("meter-1", "voltage", 1_000_000_000_000, 230.1))])
     await store.close()
-
-
-@pytest.mark.parametrize("name", ["depth_failed", "depth_flag", "depth_tests", "time", "gateway", "device"])
-async def test_reserved_names_are_refused(store: InfluxStore, name: str) -> None:
-    """A point whose name would be taken for one of our own fields is refused before anything is written."""
-    with pytest.raises(RefusedError, match=f"road-3: '{name}' is reserved"):
-        await store.write([batch_of(Reading("road-3", name, NOON, 1.0))])
-    assert await store.series() == []
