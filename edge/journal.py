@@ -43,6 +43,8 @@ class Journal:
         self._gateway = gateway
         self._names: set[tuple[str, str, int]] = set()
         self._counts: dict[str, Counts] = {}
+        if path.exists() and not path.is_file():
+            raise JournalError(f"{path}: is not a plain file")
         try:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
             self._read()

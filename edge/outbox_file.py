@@ -113,6 +113,8 @@ def translated(path: Path) -> Iterator[None]:
     """Turn SQLite's errors into ours."""
     try:
         yield
+    except sqlite3.ProgrammingError:
+        raise  # used after close, for one: a mistake of ours, not of the disk
     except sqlite3.DatabaseError as error:
         if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
             raise OutboxFullError(f"{path}: the disk is full: free space on it, nothing can be stored") from error
