@@ -27,6 +27,7 @@ lookup, TCP, TLS: at most some 10 s) runs in a thread.
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -232,9 +233,10 @@ class Connection:
 
     def _attach(self) -> None:
         client, loop = self._client, self._loop
-        sock = client.socket()
+        sock: Any = client.socket()
         if sock is None:  # lost within paho's connect()
             return
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else each ack waits up to 40 ms for company
         client.on_socket_close = lambda _client, _data, closing: self._detach(closing)
         client.on_socket_register_write = lambda _client, _data, full: loop.add_writer(full.fileno(), client.loop_write)
         client.on_socket_unregister_write = lambda *told: self._stop_writing(told[-1])

@@ -1,0 +1,423 @@
+"""The uplink against a real Mosquitto and a small cloud that answers as a test tells it to."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from edge import uplink as uplink_module
+from edge import window
+from edge.contract.broker_config import BrokerConfig
+from edge.contract.clock import SystemClock
+from edge.contract.messages import (
+    LANE_KIND,
+    Body,
+    ClockState,
+    Header,
+    Inventory,
+    Lane,
+    Receipt,
+    ReceiptRange,
+    Status,
+    decode_header,
+    topic,
+)
+from edge.contract.mqtt import Connection, connect
+from edge.outbox import MessageName, Outbox, OutboxBrokenError
+from edge.uplink import NEARLY_DRAINED, Uplink
+from tests.servers import Mosquitto, free_ports
+
+GATEWAY = "gw-uplink"
+INVENTORY = Inventory(gateway=GATEWAY, config_hash="ab12", devices=[])
+Answer = Callable[[Header], str | None]
+
+
+def body(size: int = 10) -> Body:
+    return Body(1, 0, size, os.urandom(size))
+
+
+class Cloud:
+    """Receives what the gateway sends and answers with receipts; ``answer`` says stored, refused or nothing."""
+
+    def __init__(self, connection: Connection, answer: Answer) -> None:
+        self.connection = connection
+        self.answer = answer
+        self.received: list[MessageName] = []
+        self.payloads: dict[MessageName, bytes] = {}
+        self.statuses: list[Status] = []
+        self.inventories: list[Inventory] = []
+        self._changed = asyncio.Condition()
+
+    async def run(self) -> None:
+        async for message in self.connection.messages():
+            kind = message.topic.rpartition("/")[2]
+            if kind == "status":
+                self.statuses.append(Status.from_bytes(message.payload, GATEWAY))
+            elif kind == "inventory":
+                self.inventories.append(Inventory.from_bytes(message.payload, GATEWAY))
+            elif kind != "receipt":
+                await self.take(message.payload, kind)
+            await message.ack()
+            async with self._changed:
+                self._changed.notify_all()
+
+    async def take(self, payload: bytes, kind: str) -> None:
+        header = decode_header(payload)
+        assert LANE_KIND[header.lane] == kind
+        name = MessageName(header.epoch, header.lane, header.seq)
+        self.received.append(name)
+        self.payloads[name] = payload
+        outcome = self.answer(header)
+        if outcome is not None:
+            await self.send_receipt(name, outcome)
+
+    async def send_receipt(self, name: MessageName, outcome: str = "stored") -> None:
+        part = ReceiptRange(name.seq, name.seq, outcome, "as told")  # type: ignore[arg-type]
+        receipt = Receipt(gateway=GATEWAY, epoch=name.epoch, lane=name.lane, ranges=[part])
+        await self.connection.publish(topic(GATEWAY, "receipt"), receipt.to_bytes())
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        async with asyncio.timeout(20), self._changed:
+            await self._changed.wait_for(lambda: bool(condition()))
+
+
+def stored(_header: Header) -> str | None:
+    return "stored"
+
+
+def silent(_header: Header) -> str | None:
+    return None
+
+
+@asynccontextmanager
+async def running_cloud(broker: BrokerConfig, answer: Answer = stored) -> AsyncIterator[Cloud]:
+    async with connect(broker, client_id="cloud", max_inflight=1000) as connection:
+        cloud = Cloud(connection, answer)
+        await connection.subscribe(f"anlan/v1/{GATEWAY}/+")
+        task = asyncio.create_task(cloud.run())
+        yield cloud
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.fixture
+def server(start_mosquitto: Callable[..., Mosquitto]) -> Mosquitto:
+    return start_mosquitto(options=["set_tcp_nodelay true"])
+
+
+@pytest.fixture
+def broker(server: Mosquitto) -> BrokerConfig:
+    return BrokerConfig(host="127.0.0.1", port=server.port)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "outbox.sqlite"
+
+
+def open_outbox(path: Path) -> Outbox:
+    return Outbox.open(path, max_bytes=10**9, max_age_ms=10**10, clock=SystemClock())
+
+
+@pytest.fixture
+def outbox(path: Path) -> Outbox:
+    return open_outbox(path)
+
+
+@pytest.fixture(autouse=True)
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uplink_module, "RECONNECT_MIN_S", 0.02)
+    monkeypatch.setattr(uplink_module, "RECONNECT_MAX_S", 0.1)
+    monkeypatch.setattr(uplink_module, "FLUSH_S", 0.3)
+
+
+def make_uplink(outbox: Outbox, broker: BrokerConfig) -> Uplink:
+    return Uplink(outbox, broker, INVENTORY, clock=SystemClock(), clock_state=lambda: (ClockState.SYNCHRONISED, None))
+
+
+@asynccontextmanager
+async def running(uplink: Uplink) -> AsyncIterator[asyncio.Task[None]]:
+    task = asyncio.create_task(uplink.run())
+    yield task
+    uplink.stop()
+    async with asyncio.timeout(10):
+        await task
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for something that has no event to wait for."""
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110 -- see above
+            await asyncio.sleep(0.01)
+
+
+def is_empty(outbox: Outbox) -> bool:
+    return not any(outbox.waiting(lane) for lane in Lane)
+
+
+async def test_what_waits_is_sent_and_forgotten(outbox: Outbox, broker: BrokerConfig) -> None:
+    """Everything arrives in lane order; after its receipts nothing waits; new messages go at once."""
+    waiting = outbox.append_all([(lane, body()) for lane in (Lane.BACKLOG, Lane.BLOBS, Lane.LIVE, Lane.EVENTS)])
+    uplink = make_uplink(outbox, broker)
+    async with running_cloud(broker) as cloud:
+        async with running(uplink):
+            await cloud.until(lambda: len(cloud.received) == 4)
+            assert cloud.received == list(reversed(waiting))
+            more = outbox.append(Lane.EVENTS, body())
+            uplink.notify()
+            await cloud.until(lambda: more in cloud.received)
+            await until(lambda: is_empty(outbox))
+        assert len(cloud.received) == 5
+    outbox.close()
+
+
+async def test_the_gateway_says_who_it_is(outbox: Outbox, broker: BrokerConfig) -> None:
+    """Inventory and status are retained; at a clean stop the last status says offline, with the final state."""
+    uplink = make_uplink(outbox, broker)
+    async with running_cloud(broker) as cloud:
+        async with running(uplink):
+            await cloud.until(lambda: cloud.statuses)
+            outbox.append(Lane.LIVE, body())
+            uplink.notify()
+            await until(lambda: is_empty(outbox))
+        await cloud.until(lambda: not cloud.statuses[-1].online)
+        assert cloud.inventories == [INVENTORY]
+        assert len({status.session for status in cloud.statuses}) == 1
+    async with running_cloud(broker) as later:
+        await later.until(lambda: later.statuses and later.inventories)
+        [status] = later.statuses
+        assert (status.online, status.config_hash, status.clock) == (False, "ab12", ClockState.SYNCHRONISED)
+        live = status.epochs[0].lanes["live"]
+        assert (status.epochs[0].epoch, live.oldest_kept, live.next_seq) == (outbox.epoch, 2, 2)
+    outbox.close()
+
+
+async def test_nothing_is_forgotten_without_a_receipt(outbox: Outbox, broker: BrokerConfig) -> None:
+    """The broker's PUBACK is not enough: without a receipt the message still waits after a stop."""
+    name = outbox.append(Lane.LIVE, body())
+    async with running_cloud(broker, silent) as cloud, running(make_uplink(outbox, broker)):
+        await cloud.until(lambda: cloud.received)
+    assert cloud.received == [name]
+    assert outbox.waiting(Lane.LIVE) == 1
+    outbox.close()
+
+
+async def test_a_lost_receipt(outbox: Outbox, broker: BrokerConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a receipt the same bytes come again after the timeout, and again, until the receipt is there."""
+    monkeypatch.setattr(window, "FIRST_TIMEOUT_S", 0.1)
+    name = outbox.append(Lane.LIVE, body())
+    async with running_cloud(broker, silent) as cloud, running(make_uplink(outbox, broker)):
+        await cloud.until(lambda: cloud.received)
+        payload = cloud.payloads[name]
+        await cloud.until(lambda: len(cloud.received) == 2)
+        cloud.answer = stored
+        await until(lambda: is_empty(outbox))
+        assert cloud.payloads == {name: payload}
+    outbox.close()
+
+
+async def test_a_receipt_that_comes_twice_or_is_nonsense(outbox: Outbox, broker: BrokerConfig) -> None:
+    """A duplicate changes nothing, and a receipt that cannot be read is passed over."""
+    first = outbox.append(Lane.LIVE, body())
+    uplink = make_uplink(outbox, broker)
+    async with running_cloud(broker, silent) as cloud, running(uplink):
+        await cloud.until(lambda: cloud.received)
+        await cloud.connection.publish(topic(GATEWAY, "receipt"), b"{not json")
+        await cloud.send_receipt(first)
+        await cloud.send_receipt(first)
+        await until(lambda: is_empty(outbox))
+        cloud.answer = stored
+        outbox.append(Lane.LIVE, body())
+        uplink.notify()
+        await until(lambda: is_empty(outbox))
+    outbox.close()
+
+
+async def test_what_the_cloud_refuses(outbox: Outbox, broker: BrokerConfig) -> None:
+    """A refused message is set aside, is not sent again, and the status tells it at once."""
+    name = outbox.append(Lane.BACKLOG, body())
+    async with (
+        running_cloud(broker, lambda header: "refused" if header.lane == Lane.BACKLOG else "stored") as cloud,
+        running(make_uplink(outbox, broker)),
+    ):
+        await cloud.until(lambda: cloud.statuses and cloud.statuses[-1].epochs[0].counts.refused == 1)
+    assert cloud.received == [name]
+    assert [(refused.name, refused.reason) for refused in outbox.refused()] == [(name, "as told")]
+    outbox.close()
+
+
+async def test_the_window_is_respected_and_events_overtake(outbox: Outbox, broker: BrokerConfig) -> None:
+    """Of thirty messages of backlog twelve go at first; an event goes past them; each receipt lets one more go."""
+    backlog = outbox.append_all([(Lane.BACKLOG, body())] * 30)
+    uplink = make_uplink(outbox, broker)
+    async with running_cloud(broker, silent) as cloud, running(uplink):
+        await cloud.until(lambda: len(cloud.received) == 12)
+        assert cloud.received == backlog[:12]
+        event = outbox.append(Lane.EVENTS, body())
+        uplink.notify()
+        await cloud.until(lambda: event in cloud.received)
+        assert cloud.received[12:] == [event]
+        for number in range(12, 30):
+            await cloud.send_receipt(backlog[number - 12])
+            await cloud.until(lambda expected=number: len(cloud.received) == expected + 2)  # type: ignore[misc]
+        assert cloud.received[13:] == backlog[12:]
+    outbox.close()
+
+
+async def test_live_messages_go_before_waiting_backlog(outbox: Outbox, broker: BrokerConfig) -> None:
+    """A live batch appended while backlog drains takes the next free place."""
+    backlog = outbox.append_all([(Lane.BACKLOG, body())] * 14)
+    uplink = make_uplink(outbox, broker)
+    async with running_cloud(broker, silent) as cloud, running(uplink):
+        await cloud.until(lambda: len(cloud.received) == 12)
+        live = outbox.append(Lane.LIVE, body())
+        uplink.notify()
+        await cloud.send_receipt(backlog[0])
+        await cloud.until(lambda: len(cloud.received) == 13)
+        assert cloud.received[12] == live
+    outbox.close()
+
+
+async def test_bytes_in_flight_are_bounded(outbox: Outbox, broker: BrokerConfig) -> None:
+    """Three batches of 60 kB fill the part of the window that is not kept for events."""
+    large = outbox.append_all([(Lane.LIVE, body(60_000)) for _ in range(4)])
+    uplink = make_uplink(outbox, broker)
+    async with running_cloud(broker, silent) as cloud, running(uplink):
+        await cloud.until(lambda: len(cloud.received) == 3)
+        event = outbox.append(Lane.EVENTS, body())
+        uplink.notify()
+        await cloud.until(lambda: event in cloud.received)
+        assert cloud.received == [*large[:3], event]
+    outbox.close()
+
+
+async def test_a_broker_restart_loses_nothing(server: Mosquitto, broker: BrokerConfig, outbox: Outbox) -> None:
+    """What is appended while the broker is away, and what was on its way, arrives when it is back."""
+    uplink = make_uplink(outbox, broker)
+    given = [outbox.append(Lane.LIVE, body())]
+    async with running(uplink):
+        async with running_cloud(broker, silent) as cloud:
+            await cloud.until(lambda: cloud.received)
+            assert uplink.is_current
+        server.kill()
+        await until(lambda: not uplink.is_current)
+        given.append(outbox.append(Lane.BACKLOG, body()))
+        uplink.notify()
+        server.start()
+        async with running_cloud(broker) as cloud:
+            await cloud.until(lambda: set(given) <= set(cloud.received))
+            await until(lambda: is_empty(outbox))
+            await until(lambda: uplink.is_current)
+    outbox.close()
+
+
+async def test_old_epochs_are_sent_under_their_own_name(broker: BrokerConfig, path: Path) -> None:
+    """After an unclean stop what waited goes first, as it was named; its receipts are honoured."""
+    outbox = open_outbox(path)
+    old = outbox.append_all([(Lane.LIVE, body())] * 2)
+    outbox._file.close()
+    outbox = open_outbox(path)
+    new = outbox.append(Lane.LIVE, body())
+    async with running_cloud(broker) as cloud, running(make_uplink(outbox, broker)):
+        await until(lambda: is_empty(outbox))
+        assert cloud.received == [*old, new]
+        assert {status.epochs[0].epoch for status in cloud.statuses} == {new.epoch}
+    outbox.close()
+
+
+async def test_a_killed_gateway_leaves_its_will(outbox: Outbox, broker: BrokerConfig) -> None:
+    """When the connection ends without a goodbye the retained status says offline, under the same session."""
+    async with running_cloud(broker) as cloud:
+        task = asyncio.create_task(make_uplink(outbox, broker).run())
+        await cloud.until(lambda: cloud.statuses)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await cloud.until(lambda: not cloud.statuses[-1].online)
+        assert cloud.statuses[-1].session == cloud.statuses[0].session
+    outbox.close()
+
+
+async def test_each_connection_has_its_own_session(server: Mosquitto, broker: BrokerConfig, outbox: Outbox) -> None:
+    """So that the will of an older connection can be told from the status of a newer one."""
+    sessions = set()
+    async with running(make_uplink(outbox, broker)):
+        for _ in range(2):
+            async with running_cloud(broker) as cloud:
+                await cloud.until(lambda: cloud.statuses and cloud.statuses[-1].online)
+                sessions.add(cloud.statuses[-1].session)
+            server.restart()
+    assert len(sessions) == 2
+    outbox.close()
+
+
+async def test_live_only_while_the_cloud_keeps_up(outbox: Outbox, broker: BrokerConfig) -> None:
+    """is_current needs a connection and a live lane that is nearly drained."""
+    uplink = make_uplink(outbox, broker)
+    assert not uplink.is_current
+    async with running_cloud(broker, silent) as cloud, running(uplink):
+        await cloud.until(lambda: cloud.statuses)
+        assert uplink.is_current
+        outbox.append_all([(Lane.LIVE, body())] * (NEARLY_DRAINED + 1))
+        assert not uplink.is_current
+        uplink.notify()
+        await cloud.until(lambda: cloud.received)
+        await cloud.send_receipt(cloud.received[0])
+        await until(lambda: uplink.is_current)
+    assert not uplink.is_current
+    outbox.close()
+
+
+async def test_stop_without_a_broker(outbox: Outbox) -> None:
+    """With nobody to say goodbye to, run() ends by itself."""
+    [port] = free_ports(1)
+    uplink = make_uplink(outbox, BrokerConfig(host="127.0.0.1", port=port))
+    async with running(uplink):
+        await until(lambda: uplink._said)
+    outbox.close()
+
+
+async def test_stop_while_the_broker_hangs(
+    outbox: Outbox, broker: BrokerConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A goodbye that gets no answer does not hold up the stop."""
+    monkeypatch.setattr(uplink_module, "STOP_S", 0.5)
+    monkeypatch.setattr(Connection, "_on_answer", lambda _self, _mid, _codes: None)
+    uplink = make_uplink(outbox, broker)
+    async with running(uplink):
+        await asyncio.sleep(0)
+    outbox.close()
+
+
+async def test_a_refused_password_is_tried_again(
+    start_mosquitto: Callable[..., Mosquitto], outbox: Outbox, tmp_path: Path
+) -> None:
+    """A wrong password does not end the agent: once the file is mended the uplink connects."""
+    server = start_mosquitto(users={"gw": "right"})
+    secret = tmp_path / "password"
+    secret.write_text("wrong")
+    broker = BrokerConfig(host="127.0.0.1", port=server.port, username="gw", password_file=secret)
+    uplink = make_uplink(outbox, broker)
+    async with running(uplink):
+        await until(lambda: "check username and password_file" in uplink._said)
+        secret.write_text("right")
+        await until(lambda: uplink.is_current)
+    outbox.close()
+
+
+async def test_a_failing_disk_ends_the_uplink(
+    outbox: Outbox, broker: BrokerConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the outbox raises when its file fails reaches whoever runs the uplink."""
+
+    def fail(_lane: Lane, *, after: int) -> None:
+        raise OutboxBrokenError(f"disk I/O error after {after}")
+
+    monkeypatch.setattr(outbox, "next_waiting", fail)
+    with pytest.RaisesGroup(OutboxBrokenError):
+        await make_uplink(outbox, broker).run()
+    outbox.close()
