@@ -33,8 +33,11 @@ from edge.contract.gateway_config import load_gateway_config
 from edge.contract.messages import Reading
 from simulators.device import SimulatedDevice, load_modbus_profile
 from simulators.modbus_server import ModbusServer
+from tests.e2e.floods import Flood
 from tests.e2e.line import GATEWAY, WAIT_S, registry_document
 
+ROAD, ROAD_RULES = "moxa_e1242_depth", [{"class": "WATERLOG.ROAD.2"}]
+DRY_S = 31 * 60
 MOST_WAITING = 12  # messages in the outbox; beyond it the replay waits for the line instead of filling the disk
 
 
@@ -84,6 +87,16 @@ class Replay:
         while self._agent.waiting() > most:
             assert time.monotonic() < deadline, f"{self._agent.waiting()} messages without a receipt"
             await asyncio.sleep(0.002)
+
+
+async def replay_flood(replay: Replay, flood: Flood) -> tuple[int, int]:
+    """Poll once at each recorded time, then dry each minute for 31 minutes; return first and last time, ms."""
+    began_ms = replay.clock.now_ms() + 60_000
+    samples = list(zip(flood.seconds, flood.depths_mm, strict=True))
+    samples += [(flood.seconds[-1] + second, 0.0) for second in range(60, DRY_S + 1, 60)]
+    for second, depth in samples:
+        await replay.sample(began_ms + second * 1000, {"depth": depth})
+    return began_ms, replay.clock.now_ms()
 
 
 @asynccontextmanager

@@ -14,15 +14,13 @@ import pytest
 
 from edge.contract.readings import Reading
 from simulators.scenarios.rainy_day import DEPTH_NOISE_MM
-from tests.e2e.floods import FILE, Flood, count_events, read_floods
+from tests.e2e.floods import FILE, count_events, read_floods
 from tests.e2e.line import GATEWAY
-from tests.e2e.replay import Replay, open_replay
+from tests.e2e.replay import ROAD, ROAD_RULES, open_replay, replay_flood
 from tests.servers import Mosquitto
 
 START_MS = 1_767_225_600_000  # 2026-01-01
-DRY_S = 31 * 60
 RIVER = "lro_stage_MainStreet2019.csv.gz"
-ROAD, ROAD_RULES = "moxa_e1242_depth", [{"class": "WATERLOG.ROAD.2"}]
 
 
 def data_folder(file: str) -> Path:
@@ -31,16 +29,6 @@ def data_folder(file: str) -> Path:
     if not folder or not (Path(folder) / file).exists():
         pytest.skip(f"needs recorded series: set ANLAN_DATA to a folder with {file}")
     return Path(folder)
-
-
-async def replay_flood(replay: Replay, flood: Flood) -> tuple[int, int]:
-    """Poll once at each recorded time, then dry each minute for 31 minutes; return first and last time, ms."""
-    began_ms = replay.clock.now_ms() + 60_000
-    samples = list(zip(flood.seconds, flood.depths_mm, strict=True))
-    samples += [(flood.seconds[-1] + second, 0.0) for second in range(60, DRY_S + 1, 60)]
-    for second, depth in samples:
-        await replay.sample(began_ms + second * 1000, {"depth": depth})
-    return began_ms, replay.clock.now_ms()
 
 
 async def test_each_recorded_flood_opens_one_order(tmp_path: Path, mosquitto: Mosquitto) -> None:
