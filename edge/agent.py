@@ -119,9 +119,12 @@ class Agent:
                     for index, one in enumerate(devices)
                 ]
                 _log.info("agent runs", gateway=self.config.gateway, devices=len(self._devices))
-                await self._stopping.wait()
-                for task in polling:
-                    task.cancel()
+                try:
+                    await self._stopping.wait()
+                finally:
+                    self._stopping.set()
+                    for task in polling:
+                        task.cancel()
             self._recorder.stop()
             await recording
             self._uplink.stop()
@@ -139,12 +142,15 @@ class Agent:
     async def _poll_for_ever(self, one: _Device, *, share: float) -> None:
         """Poll at once, then on a fixed grid; ``share`` of the interval spreads the devices over it."""
         interval_ms = round(one.config.poll_s * 1000)
-        while self.clock.now_ms() < CLOCK_IS_SET_MS:
+        if self.clock.now_ms() < CLOCK_IS_SET_MS:
             _log.warning("the clock is not set: nothing is read before it is", device=one.config.id)
-            await self.clock.sleep(60)
+        while self.clock.now_ms() < CLOCK_IS_SET_MS:
+            await self.clock.sleep(1)
         await self.poll(one.config.id)
         due_ms = next_slot(round(share * interval_ms), self.clock.now_ms() + interval_ms // 2, interval_ms)
-        while True:
+        # Being cancelled is not enough: asyncio.wait_for of Python 3.11, in pymodbus, loses that when an answer comes
+        # at the same moment.
+        while not self._stopping.is_set():
             # Not until a time of day: when the clock is set back, polls go on.
             await self.clock.sleep(max(due_ms - self.clock.now_ms(), 0) / 1000)
             await self.poll(one.config.id)
