@@ -366,7 +366,7 @@ async def _find_version(broker: BrokerConfig) -> MQTTProtocolVersion:
 def _check_connack(broker: BrokerConfig, code: ReasonCode) -> None:
     if not code.is_failure:
         return
-    reason = f"broker {broker.address}: connection refused: {code.getName().lower()}"
+    reason = f"broker {broker.address}: does not let us in: {code.getName().lower()}"
     if code.value in _RETRY_CODES:
         raise UnreachableError(reason)
     if code.value in _CREDENTIAL_CODES:
@@ -428,7 +428,17 @@ def _raise_unconnected(address: str, error: OSError) -> NoReturn:
         raise RefusedError(reason) from error
     if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
         raise RefusedError(f"broker {address}: TLS failed: {_words(error)}: is this its TLS port?") from error
-    raise UnreachableError(f"broker {address}: cannot connect: {_words(error)}") from error
+    raise UnreachableError(f"broker {address}: cannot connect: {_why_unconnected(error)}") from error
+
+
+def _why_unconnected(error: OSError) -> str:
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused: is the broker running there, and is it this port?"
+    if isinstance(error, TimeoutError):
+        return "no answer: check its address, the network and firewalls"
+    if isinstance(error, socket.gaierror):
+        return f"{_words(error)}: check the host name"
+    return _words(error)
 
 
 def _words(error: Exception) -> str:
