@@ -212,8 +212,8 @@ async def test_a_wrong_password_is_said_loudly_and_the_agent_goes_on(
     path = write(tmp_path, broker=broker.port, login=", username: gw-1, password_file: password")
     async with agent("--config", path) as process:
         line = await line_with(process, "broker refuses us")
-        assert "error" in line
-        assert f"broker 127.0.0.1:{broker.port}: connection refused: Not authorized" in line
+        assert "[error]" in line
+        assert f"broker 127.0.0.1:{broker.port}: does not let us in: not authorized (user gw-1)" in line
         assert process.returncode is None
         process.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(process.wait(), 20) == 0
