@@ -1,0 +1,189 @@
+"""`anlan cloud …` as a person types it: what it says, when it ends, and with which code."""
+
+import asyncio
+import signal
+import socket
+import sys
+from asyncio.subprocess import PIPE, STDOUT, Process
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from cloud.database import Database
+from cloud.migrations import migrate
+from cloud.registry.load import load_registry
+from cloud.registry.registry_file import RegistryFile
+from edge.contract.clock import AcceleratedClock
+from edge.contract.config_file import load_yaml
+from tests.cloud.series.suite import NOON
+from tests.servers import InfluxDB, Mosquitto, free_ports
+
+NEIGHBOURHOOD = Path(__file__).parent / "registry" / "neighbourhood.yaml"
+LIMIT_S = 60.0
+
+
+class Cloud:
+    """A folder with a cloud.yaml, and the commands run there."""
+
+    def __init__(self, folder: Path, more: str = "") -> None:
+        self.folder = folder
+        self.broker_port, self.api_port = free_ports(2)
+        self.write(more)
+
+    def write(self, more: str = "", *, broker: str = "") -> None:
+        """Write cloud.yaml."""
+        broker = broker or f"{{host: 127.0.0.1, port: {self.broker_port}}}"
+        text = f"data_dir: data\nbroker: {broker}\napi: {{port: {self.api_port}}}\n{more}\n"
+        (self.folder / "cloud.yaml").write_text(text, encoding="utf-8")
+
+    async def start(self, *arguments: str) -> Process:
+        """Start a command; what it prints and logs comes through one pipe."""
+        program = (sys.executable, "-m", "cloud", *arguments, "--config", str(self.folder / "cloud.yaml"))
+        return await asyncio.create_subprocess_exec(*program, stdout=PIPE, stderr=STDOUT)
+
+    async def do(self, *arguments: str) -> tuple[int, str]:
+        """Run a command to its end; return its code and everything that it said."""
+        process = await self.start(*arguments)
+        async with asyncio.timeout(LIMIT_S):
+            output, _ = await process.communicate()
+        assert process.returncode is not None
+        return process.returncode, output.decode()
+
+    def init(self) -> None:
+        """Make the database with the neighbourhood in it, quicker than by commands."""
+        (self.folder / "data").mkdir()
+        registry = load_yaml(NEIGHBOURHOOD, RegistryFile)
+        with Database.at(self.folder / "data" / "cloud.db") as database:
+            database.write_now(migrate)
+            database.write_now(lambda connection: load_registry(connection, registry))
+
+    @asynccontextmanager
+    async def running(self, *arguments: str) -> AsyncIterator[asyncio.StreamReader]:
+        """Run the cloud for the time of the block, then end it by SIGTERM; it must end with 0."""
+        process = await self.start("run", *arguments)
+        assert process.stdout is not None
+        try:
+            yield process.stdout
+            process.send_signal(signal.SIGTERM)
+            async with asyncio.timeout(LIMIT_S):
+                await process.communicate()
+            assert process.returncode == 0
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.communicate()
+
+
+async def line_with(output: asyncio.StreamReader, words: str) -> str:
+    """Return the first line that has these words."""
+    async with asyncio.timeout(LIMIT_S):
+        while line := (await output.readline()).decode():
+            if words in line:
+                return line
+    raise AssertionError(f"ended without a line with {words!r}")
+
+
+@pytest.fixture
+def cloud(tmp_path: Path) -> Cloud:
+    return Cloud(tmp_path)
+
+
+async def test_from_nothing_to_a_token(cloud: Cloud) -> None:
+    """init, registry load, token, status: each says what it did and is safe to repeat."""
+    code, said = await cloud.do("status")
+    assert (code, said) == (
+        1,
+        f"database sqlite:///{cloud.folder}/data/cloud.db: has no tables yet: run anlan cloud init\n",
+    )
+    assert (await cloud.do("init"))[1].endswith("tables created or migrated\n")
+    assert (await cloud.do("init"))[1].endswith("is up to date\n")
+    _, said = await cloud.do("registry", "load", str(NEIGHBOURHOOD))
+    assert "gateway gw-1 added\n" in said
+    assert await cloud.do("registry", "load", str(NEIGHBOURHOOD)) == (0, "0 changes\n")
+    code, token = await cloud.do("token", "wang")
+    assert (code, token[:6], len(token.split())) == (0, "anlan_", 1)
+    assert await cloud.do("token", "wang", "--revoke") == (0, "wang: 1 tokens revoked\n")
+    assert await cloud.do("token", "nobody") == (1, "person nobody: not in the registry\n")
+    assert await cloud.do("status") == (0, "gw-1: never heard\n")
+
+
+async def test_it_runs_without_its_broker(cloud: Cloud) -> None:
+    """With no broker there the API answers, the log says why nothing arrives, and SIGTERM ends it with 0."""
+    cloud.init()
+    async with cloud.running() as output, httpx.AsyncClient(trust_env=False) as client:
+        line = await line_with(output, "cannot connect")
+        assert f"broker 127.0.0.1:{cloud.broker_port}: cannot connect: connection refused" in line
+        assert (await client.get(f"http://127.0.0.1:{cloud.api_port}/healthz")).status_code == 200
+
+
+async def test_a_port_in_use_is_named(cloud: Cloud) -> None:
+    """One line says which address, and which key to change."""
+    cloud.init()
+    with socket.create_server(("127.0.0.1", cloud.api_port)):
+        code, said = await cloud.do("run")
+    place = f"api: cannot listen on 127.0.0.1:{cloud.api_port}"
+    assert (code, said) == (1, f"{place}: another program listens there: stop it, or choose another port\n")
+
+
+async def test_a_wrong_broker_password_is_said(cloud: Cloud, start_mosquitto: Callable[..., Mosquitto]) -> None:
+    """The check and the running cloud name broker and user, and never the password."""
+    server = start_mosquitto(users={"cloud": "right"})
+    secret = cloud.folder / "broker.password"
+    secret.write_text("wrong-secret\n")
+    secret.chmod(0o600)
+    cloud.write(broker=f"{{host: 127.0.0.1, port: {server.port}, username: cloud, password_file: broker.password}}")
+    cloud.init()
+    code, said = await cloud.do("check")
+    assert code == 1
+    [line] = [line for line in said.splitlines() if line.startswith("broker: ")]
+    assert f"broker 127.0.0.1:{server.port}" in line
+    assert "check username and password_file" in line
+    assert "wrong-secret" not in said
+    async with cloud.running() as output:
+        await line_with(output, "check username and password_file")
+
+
+async def test_check_finds_everything_in_order(
+    cloud: Cloud, mosquitto: Mosquitto, start_influxdb: Callable[..., InfluxDB]
+) -> None:
+    """With a broker and an InfluxDB there, init makes the database and check says ok four times."""
+    influx = start_influxdb()
+    series = f"series: {{engine: influx, url: 'http://127.0.0.1:{influx.port}', database: anlan_cli}}"
+    cloud.write(series, broker=f"{{host: 127.0.0.1, port: {mosquitto.port}}}")
+    cloud.init()
+    code, said = await cloud.do("check")
+    assert code == 1
+    assert f"series: InfluxDB http://127.0.0.1:{influx.port}: database not found: anlan_cli" in said
+    assert "create the database 'anlan_cli' or correct its name" in said
+    code, said = await cloud.do("init", "--create-series")
+    assert (code, said.splitlines()[-1]) == (
+        0,
+        f"series: InfluxDB http://127.0.0.1:{influx.port} has the database anlan_cli",
+    )
+    code, said = await cloud.do("check")
+    assert (code, [line.partition(",")[0] for line in said.splitlines()]) == (
+        0,
+        ["database: ok", "broker: ok", "series: ok", "api: ok"],
+    )
+    influx.stop()
+    code, said = await cloud.do("check")
+    assert code == 1
+    assert f"series: InfluxDB http://127.0.0.1:{influx.port}: no answer" in said
+
+
+async def test_mistakes_in_files_end_with_their_place(cloud: Cloud) -> None:
+    """A wrong key, a missing file and a made-up clock for a far broker are refused before anything starts."""
+    cloud.init()
+    assert await cloud.do("registry", "load", "absent.yaml") == (1, "absent.yaml: no such file\n")
+    AcceleratedClock(origin_ms=NOON, speed=10, started_ns=0).write(cloud.folder / "clock.json")
+    cloud.write(broker="{host: mqtt.example.org, port: 8883, username: a, password_file: cloud.yaml, tls: {}}")
+    (cloud.folder / "cloud.yaml").chmod(0o600)
+    code, said = await cloud.do("run", "--clock", str(cloud.folder / "clock.json"))
+    assert code == 1
+    assert "an accelerated clock is for replays; broker mqtt.example.org is not on loopback" in said
+    cloud.write("colour: red")
+    code, said = await cloud.do("run")
+    assert (code, said) == (1, f"{cloud.folder}/cloud.yaml:4: colour: unknown key\n")

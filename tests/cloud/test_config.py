@@ -1,0 +1,60 @@
+"""cloud.yaml: little is needed, and what is wrong is said with its place."""
+
+from pathlib import Path
+
+import pytest
+
+from cloud.config import influx_settings, load_cloud_config
+from edge.contract.config_file import ConfigError
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "cloud.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_folder_is_all_that_is_needed(tmp_path: Path) -> None:
+    """Everything is embedded in data_dir, which counts from the file's folder."""
+    config = load_cloud_config(write(tmp_path, "data_dir: data\n"))
+    assert config.database == f"sqlite:///{tmp_path}/data/cloud.db"
+    assert (config.series.engine, config.api.host, config.broker.address) == ("sqlite", "127.0.0.1", "127.0.0.1:1883")
+
+
+def test_secrets_come_from_files(tmp_path: Path) -> None:
+    """The first line of the password file, which only its owner may read, is the password."""
+    secret = tmp_path / "influx.password"
+    secret.write_text("right\n# comment\n")
+    secret.chmod(0o600)
+    series = (
+        "{engine: influx, url: 'http://127.0.0.1:8086', database: anlan, username: a, password_file: influx.password}"
+    )
+    path = write(tmp_path, f"data_dir: data\nseries: {series}\n")
+    settings = influx_settings(load_cloud_config(path).series)
+    assert (settings.url, settings.database, settings.password) == ("http://127.0.0.1:8086", "anlan", "right")
+    secret.chmod(0o644)
+    with pytest.raises(ConfigError, match="everyone on this machine may read"):
+        load_cloud_config(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("data_dri: data", r'cloud\.yaml:1: data_dri: unknown key \(did you mean "data_dir"\?\)'),
+        ("data_dir: data\nseries: {engine: influx}", r"cloud\.yaml:2: series\.url: missing: engine influx"),
+        (
+            "data_dir: d\nseries: {engine: inlux}",
+            r'series\.engine: "inlux" is not one of sqlite, influx \(did you mean',
+        ),
+        ("data_dir: d\nseries: {url: 'http://x'}", r"series\.url: only for engine: influx"),
+        ("data_dir: d\napi: {port: 0}", r"cloud\.yaml:2: api\.port"),
+        (
+            "data_dir: d\nseries: {engine: influx, api: v2, url: 'http://x', database: a}",
+            r"series\.token_file: missing: engine influx with api v2 needs it",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said(tmp_path: Path, text: str, message: str) -> None:
+    """File, line, key, reason and the nearest word."""
+    with pytest.raises(ConfigError, match=message):
+        load_cloud_config(write(tmp_path, text + "\n"))
