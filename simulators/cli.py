@@ -15,10 +15,11 @@ import typer
 
 from edge.contract.clock import SystemClock
 from edge.contract.config_file import ConfigError, nearest
+from edge.contract.listening import ListenError
 from edge.contract.profile import ModbusProfile, RegisterPoint
 from simulators.demo.run import run_demo
 from simulators.device import NotModbusError, SimulatedDevice, load_modbus_profile
-from simulators.modbus_server import ModbusServer, PortInUseError
+from simulators.modbus_server import ModbusServer
 from simulators.plausible import Plausible
 from simulators.replay import UnitError, factor_to, replay
 from simulators.scenarios.rainy_day import RainyDay
@@ -138,12 +139,13 @@ def scenario(
     folder: Annotated[Path, typer.Option("--dir", help="Folder of its files; they are made when there are none.")],
     seed: Annotated[int, typer.Option(help="Another seed, another day.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Tell what happens as JSON lines, for programs.")] = False,
+    wait: Annotated[bool, typer.Option(help="Serve at once, but let it begin with a line on standard input.")] = False,
 ) -> None:
     """Play a scenario: 20 devices behind two gateways, rain, a flooded road, a silent meter, an uplink outage."""
-    _run(_play(name, folder, seed=seed, as_json=as_json))
+    _run(_play(name, folder, seed=seed, as_json=as_json, wait=wait))
 
 
-async def _play(name: ScenarioName, folder: Path, *, seed: int, as_json: bool) -> None:
+async def _play(name: ScenarioName, folder: Path, *, seed: int, as_json: bool, wait: bool) -> None:
     workspace = Workspace.open_or_create(folder)
     if not as_json:
         typer.echo(f"{name.value}: files in {folder}; the gateways' are {', '.join(f'{g}.yaml' for g in GATEWAYS)}")
@@ -156,7 +158,17 @@ async def _play(name: ScenarioName, folder: Path, *, seed: int, as_json: bool) -
             typer.echo(f"{told.second:6.1f} s  {told.text}")
 
     async with Stage(workspace, RainyDay(seed), tell=tell) as stage:
+        if wait:
+            await _next_line()
         await stage.play()
+
+
+async def _next_line() -> None:
+    """Wait for a line on standard input, or for its end; unlike a thread that reads, this can be cancelled."""
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    await reader.readline()
 
 
 @app.command(epilog="Example: anlan simulate demo --check")
@@ -243,7 +255,7 @@ def _second_of_day() -> float:
 def _run(work: Coroutine[Any, Any, None]) -> None:
     try:
         asyncio.run(run_until_stopped(work))
-    except (ConfigError, NotModbusError, PortInUseError, SettingError, UnitError) as error:
+    except (ConfigError, ListenError, NotModbusError, SettingError, UnitError) as error:
         _fail(error)
 
 

@@ -8,11 +8,11 @@ of cancelling out; and here a device can be silent. Written after the Modbus App
 from __future__ import annotations
 
 import asyncio
-import errno
 import struct
 from collections.abc import Mapping
 from typing import Self
 
+from edge.contract.listening import listen
 from edge.contract.profile import BIT_TABLES, Table
 from simulators.device import SimulatedDevice
 
@@ -20,12 +20,9 @@ MBAP = struct.Struct(">HHHB")  # transaction, protocol (0), length of what follo
 READ_REQUEST = struct.Struct(">BHH")  # function, address, count
 TABLES: dict[int, Table] = {1: "coil", 2: "discrete", 3: "holding", 4: "input"}
 MAX_BITS = 2000
+BACKLOG = 100
 
 ILLEGAL_FUNCTION, ILLEGAL_ADDRESS, ILLEGAL_VALUE, NO_SUCH_UNIT = 1, 2, 3, 0x0B
-
-
-class PortInUseError(OSError):
-    """Another program listens on the port that was asked for."""
 
 
 class ModbusServer:
@@ -48,17 +45,11 @@ class ModbusServer:
         await self.go_offline()
 
     async def go_online(self) -> None:
-        """Listen; raises PortInUseError."""
+        """Listen; raises ListenError."""
         if self._server is not None:
             return
-        try:
-            self._server = await asyncio.start_server(self._accept, self.host, self.port)
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE:
-                raise
-            raise PortInUseError(
-                f"{self.host}:{self.port}: another program listens there: choose another port"
-            ) from error
+        listening = listen(self.host, self.port, backlog=BACKLOG)
+        self._server = await asyncio.start_server(self._accept, sock=listening)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def go_offline(self) -> None:

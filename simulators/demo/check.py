@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Container
 from typing import Final
 
@@ -14,6 +13,7 @@ from simulators.demo.console import Console
 from simulators.demo.line import Line
 from simulators.demo.processes import DemoError
 from simulators.demo.proof import Row, compare, join, read_journal
+from simulators.demo.tasks import all_of
 from simulators.demo.walk import wait_until, work_flood_order
 from simulators.demo.watch import Watch
 from simulators.scenarios.rainy_day import CAMERA, Act
@@ -58,7 +58,7 @@ class Check:
         flood = await work_flood_order(self._worker, self._operator)
         self._console.say(f"order {flood.code} went its whole way", "done")
         await self._see_outage_over()
-        await asyncio.gather(*(self._settle(gateway) for gateway in GATEWAYS))
+        await all_of(*(self._settle(gateway) for gateway in GATEWAYS))
         await self._line.stop_scenario()
         await self._watch.look()
         return await self._prove(flood)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from typing import Final
 
 import msgspec
 
 from simulators.demo.processes import DemoError, Program, Programs, run_once, wait_for_port
+from simulators.demo.tasks import all_of
 from simulators.scenarios.rainy_day_files import API, BROKER, GATEWAYS, Workspace
 from simulators.scenarios.rainy_day_stage import Told
-
-READY_LIMIT_S: Final = 60.0
 
 
 class Line:
@@ -23,32 +20,37 @@ class Line:
         self._agents: dict[str, Program] = {}
         self._scenario: Program | None = None
 
-    async def start_cloud(self) -> None:
-        """Start broker and cloud and wait until both answer."""
-        ports, files = self.workspace.ports, self.workspace
-        broker = await self._programs.start(
-            "broker", ["simulators.broker", "--port", str(ports[BROKER]), "--users", str(files.users_file)]
-        )
-        config = ["--config", str(files.cloud_file)]
+    async def start_servers(self) -> None:
+        """Start broker, cloud and devices, side by side where they do not need each other, until all answer."""
+        await all_of(self._start_broker(), self._start_scenario(), self._start_cloud())
+
+    async def _start_broker(self) -> None:
+        port, users = self.workspace.ports[BROKER], self.workspace.users_file
+        arguments = ["simulators.broker", "--port", str(port), "--users", str(users)]
+        await wait_for_port(port, await self._programs.start("broker", arguments))
+
+    async def _start_cloud(self) -> None:
+        config = ["--config", str(self.workspace.cloud_file)]
         await run_once(["cloud", "init", *config])
-        await run_once(["cloud", "registry", "load", str(files.registry_file), *config])
-        await wait_for_port(ports[BROKER], broker)
-        cloud = await self._programs.start("cloud", ["cloud", "run", *config])
-        await wait_for_port(ports[API], cloud)
+        await run_once(["cloud", "registry", "load", str(self.workspace.registry_file), *config])
+        await wait_for_port(self.workspace.ports[API], await self._programs.start("cloud", ["cloud", "run", *config]))
+
+    async def _start_scenario(self) -> None:
+        folder = str(self.workspace.folder)
+        arguments = ["simulators", "scenario", "rainy-day", "--seed", str(self._seed), "--dir", folder]
+        self._scenario = await self._programs.start("scenario", [*arguments, "--json", "--wait"], pipe=True)
+        if await self._next_told() is None:
+            raise DemoError(f"the scenario did not start{self._scenario.last_lines()}")
 
     async def make_token(self, login: str) -> str:
         """A new API token of a person."""
         printed = await run_once(["cloud", "token", login, "--config", str(self.workspace.cloud_file)])
         return printed.split()[-1]
 
-    async def start_scenario(self) -> None:
-        """Start the devices and wait until they answer."""
-        folder = str(self.workspace.folder)
-        arguments = ["simulators", "scenario", "rainy-day", "--seed", str(self._seed), "--dir", folder, "--json"]
-        self._scenario = await self._programs.start("scenario", arguments, pipe=True)
-        async with asyncio.timeout(READY_LIMIT_S):
-            if await self._next_told() is None:
-                raise DemoError(f"the scenario did not start{self._scenario.last_lines()}")
+    def begin(self) -> None:
+        """Let the scenario begin: its second 0 is now."""
+        if self._scenario is not None and self._scenario.process.stdin is not None:
+            self._scenario.process.stdin.write(b"\n")
 
     async def follow_scenario(self, tell: Callable[[Told], None]) -> None:
         """Hand on what happens, until the scenario ends."""

@@ -83,14 +83,14 @@ class Programs:
         await self._failed
 
     async def start(self, name: str, arguments: Sequence[str], *, pipe: bool = False) -> Program:
-        """Run ``python -m <arguments>``; with ``pipe`` its standard output is ours to read instead of in the log."""
+        """Run ``python -m <arguments>``; with ``pipe`` standard input and output are ours, and only errors logged."""
         log = self.logs / f"{name}.log"
         with log.open("ab") as output:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
                 *arguments,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE if pipe else subprocess.DEVNULL,
                 stdout=subprocess.PIPE if pipe else output,
                 stderr=output,
                 start_new_session=True,  # Ctrl-C reaches the demo alone, which stops the others in order
@@ -117,9 +117,20 @@ def _environment() -> Mapping[str, str]:
 async def run_once(arguments: Sequence[str]) -> str:
     """Run ``python -m <arguments>`` to its end and return what it printed; raises DemoError when it fails."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", *arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        sys.executable,
+        "-m",
+        *arguments,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
     )
-    output, errors = await process.communicate()
+    try:
+        output, errors = await process.communicate()
+    finally:
+        if process.returncode is None:  # we are being stopped
+            process.kill()
+            await process.wait()
     if process.returncode != 0:
         raise DemoError(f"python -m {' '.join(arguments)} failed:\n{errors.decode(errors='replace')}")
     return output.decode()

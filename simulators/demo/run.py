@@ -6,10 +6,8 @@ import asyncio
 import shutil
 import sys
 import tempfile
-from collections.abc import Coroutine
-from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final
 
 import msgspec
 
@@ -17,14 +15,15 @@ from simulators.demo.check import Check, Report
 from simulators.demo.cloud_api import CloudApi
 from simulators.demo.console import Console
 from simulators.demo.line import Line
-from simulators.demo.processes import DemoError, Programs
+from simulators.demo.processes import START_LIMIT_S, DemoError, Programs
+from simulators.demo.tasks import beside
+from simulators.demo.walk import wait_until
 from simulators.demo.watch import Watch
 from simulators.scenarios.rainy_day import FLOODED_ROAD, Act
 from simulators.scenarios.rainy_day_files import ADMIN, API, LIMITS, OPERATOR, WORKER, Workspace
 from simulators.scenarios.rainy_day_stage import Told
 from simulators.web import Web, WebError
 
-T = TypeVar("T")
 DEPTHS_WORTH_TELLING_MM: Final = (30, 100, 150, 200)
 
 
@@ -52,25 +51,28 @@ async def _run_in(folder: Path, console: Console, *, check: bool, seed: int) -> 
     console.say("Anlan demo: a simulated neighbourhood, from registers to closed orders. Ctrl-C ends it.")
     console.say(LIMITS, "step")
     workspace = Workspace.create(folder)
-    async with AsyncExitStack() as stack:
-        programs = await stack.enter_async_context(Programs(folder / "logs"))
+    async with Programs(folder / "logs") as programs:
         line = Line(workspace, programs, seed=seed)
-        console.say("starting broker and cloud …", "step")
-        await line.start_cloud()
-        address = f"http://127.0.0.1:{workspace.ports[API]}"
-        logins = (WORKER, OPERATOR, ADMIN)
-        tokens = dict(zip(logins, await asyncio.gather(*map(line.make_token, logins)), strict=True))
-        _say_access(console, address, tokens)
-        worker, operator = [
-            CloudApi(await stack.enter_async_context(Web(address, token=tokens[login]))) for login in (WORKER, OPERATOR)
-        ]
-        await line.start_scenario()
-        await line.start_agents()
+        return await beside(_play(line, console, check=check), programs.watch())
+
+
+async def _play(line: Line, console: Console, *, check: bool) -> Report:
+    console.say("starting a broker, the cloud and 20 devices …", "step")
+    await line.start_servers()
+    await line.start_agents()
+    address = f"http://127.0.0.1:{line.workspace.ports[API]}"
+    logins = (WORKER, OPERATOR, ADMIN)
+    tokens = dict(zip(logins, await asyncio.gather(*map(line.make_token, logins)), strict=True))
+    _say_access(console, address, tokens)
+    async with Web(address, token=tokens[WORKER]) as worker_web, Web(address, token=tokens[OPERATOR]) as operator_web:
+        worker, operator = CloudApi(worker_web), CloudApi(operator_web)
         watch, teller = Watch(operator, console), _Teller(console)
+        await wait_until(watch.all_online, within_s=START_LIMIT_S, what="the gateways' first word")
+        line.begin()
         work = (
             Check(line, console, watch, worker=worker, operator=operator, acts=teller.acts).run if check else _for_ever
         )
-        return await _beside(work(), programs.watch(), watch.run(), line.follow_scenario(teller.tell))
+        return await beside(work(), watch.run(), line.follow_scenario(teller.tell))
 
 
 def _say_access(console: Console, address: str, tokens: dict[str, str]) -> None:
@@ -105,19 +107,3 @@ class _Teller:
 async def _for_ever() -> Report:
     await asyncio.Event().wait()
     raise AssertionError("nobody sets it")
-
-
-async def _beside(work: Coroutine[Any, Any, T], *others: Coroutine[Any, Any, None]) -> T:
-    """Run ``work`` with others beside it, which end with it; what one of them raises ends everything."""
-    main = asyncio.create_task(work)
-    pending: set[asyncio.Task[Any]] = {main, *map(asyncio.create_task, others)}
-    try:
-        while not main.done():
-            done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-        return main.result()
-    finally:
-        for task in pending:
-            task.cancel()
-        await asyncio.gather(*pending, return_exceptions=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from simulators.demo.cloud_api import CloudApi, Order
+from simulators.demo.cloud_api import CloudApi, Order, Revision
 from simulators.demo.console import Console
 from simulators.scenarios.rainy_day_files import GATEWAYS
 
@@ -40,6 +40,11 @@ class Watch:
                 self._console.say(f"order {order.code} {order.device}: {_in_words(order)}", "done")
         await self._look_at_gateways()
 
+    async def all_online(self) -> bool | None:
+        """True once every gateway is online, else None."""
+        await self.look()
+        return True if all(self._online.get(name) for name in GATEWAYS) else None
+
     async def _say_opened(self, order: Order) -> None:
         detail = await self._api.order(order.code)
         for event in detail.events:
@@ -49,10 +54,10 @@ class Watch:
                 continue
             seconds = (order.opened_at - met.updated_at) / 1000
             self.seconds_to_order.setdefault(order.code, seconds)
-            seen = f"{met.value:g} {met.unit}" if met.value is not None else "a picture"
             self._console.say(
-                f"{order.device} {order.device_name}: {seen} → order {order.code} ({order.class_code}) opened "
-                f"{seconds:.1f} s after it was sure; {_in_words(order)}",
+                f"{order.device} {order.device_name}: {_seen(met)} → order {order.code} ({order.class_code}) opened "
+                f"{seconds:.2f} s after {'the sample that settled it' if met.unit else 'it was seen'}; "
+                f"{_in_words(order)}",
                 "order",
             )
 
@@ -75,6 +80,12 @@ class Watch:
                 "orders finished": finished,
             }
         )
+
+
+def _seen(met: Revision) -> str:
+    if met.value is None:
+        return "a picture"
+    return f"{met.value / 10:.0f} cm" if met.unit == "mm" else f"{met.value:g} {met.unit}"
 
 
 def _in_words(order: Order) -> str:

@@ -62,10 +62,10 @@ SEATS: Final = (
 """The devices with registers; the twentieth is the camera."""
 
 ROADS: Final = {
-    "road-r1": Road(gathers=5.5, drain_mm_min=2.5, opens_min=40, cleared_mm_min=4),  # light, stays under 10 cm
+    "road-r1": Road(gathers=5.5, drain_mm_min=2.5, opens_min=35, cleared_mm_min=4),  # light, stays under 10 cm
     "road-r2": Road(gathers=1, drain_mm_min=3),  # dry
-    FLOODED_ROAD: Road(gathers=10, drain_mm_min=0.8, opens_min=34, cleared_mm_min=9),  # leaves in the gully
-    "road-r4": Road(gathers=6.6, drain_mm_min=2.6, opens_min=40, cleared_mm_min=7),  # 10 to 15 cm: worth watching
+    FLOODED_ROAD: Road(gathers=10, drain_mm_min=0.8, opens_min=29, cleared_mm_min=9),  # leaves in the gully
+    "road-r4": Road(gathers=6.6, drain_mm_min=2.6, opens_min=35, cleared_mm_min=7),  # 10 to 15 cm: worth watching
     "road-r5": Road(gathers=1, drain_mm_min=3),
     "underpass-u1": Road(gathers=3, drain_mm_min=3),  # the pumps keep up
 }
@@ -91,14 +91,14 @@ class Scene(NamedTuple):
 
 
 SCENES: Final = (
-    Scene(10, Act.TOLD, "it begins to rain"),
-    Scene(25, Act.SILENT, f"meter {SILENT_METER} stops answering"),
-    Scene(34, Act.TOLD, f"the gully at {FLOODED_ROAD} is free again: the road begins to drain"),
-    Scene(45, Act.CUT, f"the uplink of {WEST} is cut: it goes on alone"),
-    Scene(52, Act.RUBBISH, f"{CAMERA} sees rubbish beside the bins"),
-    Scene(55, Act.ANSWERING, f"meter {SILENT_METER} answers again"),
-    Scene(70, Act.MENDED, f"the uplink of {WEST} is back: what waited is sent"),
-    Scene(100, Act.TOLD, "the roads are dry again; it will rain again in 9 minutes"),
+    Scene(5, Act.TOLD, "it begins to rain"),
+    Scene(20, Act.SILENT, f"meter {SILENT_METER} stops answering"),
+    Scene(29, Act.TOLD, f"the gully at {FLOODED_ROAD} is free again: the road begins to drain"),
+    Scene(40, Act.CUT, f"the uplink of {WEST} is cut: it goes on alone"),
+    Scene(47, Act.RUBBISH, f"{CAMERA} sees rubbish beside the bins"),
+    Scene(50, Act.ANSWERING, f"meter {SILENT_METER} answers again"),
+    Scene(65, Act.MENDED, f"the uplink of {WEST} is back: what waited is sent"),
+    Scene(95, Act.TOLD, "the roads are dry again; it will rain again in 9 minutes"),
 )
 
 
@@ -108,7 +108,7 @@ class RainyDay:
     def __init__(self, seed: int) -> None:
         rng = random.Random(seed)
         self.seed = seed
-        begins_min = rng.uniform(9, 11)
+        begins_min = rng.uniform(4, 6)
         self.rain = Rain(begins_min=begins_min, peak_min=begins_min + 14, peak_mm_h=rng.uniform(93, 97))
         self._depths = {name: road.depths_mm(self.rain, STORM_MIN) for name, road in ROADS.items()}
         self._levels = River(base_mm=1_800, rise_mm_per_mm=26, lag_min=60).levels_mm(self.rain, STORM_MIN)

@@ -110,5 +110,7 @@ async def test_a_port_in_use_is_named() -> None:
         assert told is not None
         async with simulate("device", EVERY_TYPE, "--port", told[1]) as second:
             _, errors = await second.communicate()
-    assert errors.decode() == f"127.0.0.1:{told[1]}: another program listens there: choose another port\n"
+    assert errors.decode() == (
+        f"cannot listen on 127.0.0.1:{told[1]}: another program listens there: stop it, or choose another port\n"
+    )
     assert second.returncode == 1

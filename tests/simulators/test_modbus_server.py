@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from edge.contract.clock import SystemClock
+from edge.contract.listening import ListenError
 from edge.contract.messages import Test
 from edge.contract.profile import ModbusProfile
 from edge.contract.readings import Value
@@ -17,7 +18,7 @@ from edge.drivers import Missing
 from edge.drivers.modbus import ModbusDevice, ModbusLinks
 from edge.read_plan import plan
 from simulators.device import SimulatedDevice, load_modbus_profile
-from simulators.modbus_server import ModbusServer, PortInUseError
+from simulators.modbus_server import ModbusServer
 
 VALUES: dict[str, Value] = {
     "voltage_l1": 230.1,
@@ -172,5 +173,5 @@ async def test_offline_refuses_and_comes_back_on_its_port(server: ModbusServer, 
 
 async def test_a_port_in_use_is_said_clearly(server: ModbusServer, device: SimulatedDevice) -> None:
     """A port that another program has is named, with what to do."""
-    with pytest.raises(PortInUseError, match=rf"127.0.0.1:{server.port}: .*choose another"):
+    with pytest.raises(ListenError, match=rf"127.0.0.1:{server.port}: .*choose another"):
         await ModbusServer({1: device}, port=server.port).go_online()
