@@ -173,10 +173,11 @@ def _described(device: DeviceConfig) -> Iterator[str]:
 
 def _rule_in_words(rule: DeviceRule) -> str:
     words = {"at_least": "at least", "below": "below", "equals": "equal to"}[rule.comparison]
+    samples = "1 sample" if rule.samples == 1 else f"{rule.samples} samples"
     hold = f" for {rule.hold_s:g} s" if rule.hold_s else ""
     side = {"at_least": f"below {rule.clear:g}", "below": f"at least {rule.clear:g}", "equals": "anything else"}
     return (
-        f"{rule.class_code}: {rule.point} {words} {rule.threshold:g} {rule.unit}, {rule.samples} samples{hold}; "
+        f"{rule.class_code}: {rule.point} {words} {rule.threshold:g} {rule.unit}, {samples}{hold}; "
         f"over when {side[rule.comparison]} for {rule.clear_hold_s:g} s"
     )
 
