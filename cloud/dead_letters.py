@@ -73,6 +73,13 @@ class KeptLetter(Struct, frozen=True, kw_only=True):
 _KEPT = [dead_letters.c[field] for field in KeptLetter.__struct_fields__]
 
 
+def unregistered(gateway: str) -> str:
+    """Return why a message of a gateway that is not registered is no more than a dead letter."""
+    return (
+        f"gateway {gateway} is not registered: add it with anlan cloud registry load; until then it keeps its messages"
+    )
+
+
 def keep(connection: Connection, letters: Iterable[DeadLetter], *, now_ms: int) -> None:
     """Keep letters, or count those whose content is kept already; the longest unseen make room."""
     for letter in letters:

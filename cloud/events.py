@@ -19,7 +19,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 
 from cloud.blobs import PictureError, take_piece
 from cloud.database import Database, DatabaseError
-from cloud.dead_letters import DeadLetter, keep
+from cloud.dead_letters import DeadLetter, keep, unregistered
 from cloud.gateway_states import take_inventory, take_status
 from cloud.ledger import Entry, Name, Outcome, hash_of, known, record
 from cloud.receipts import Receipts, Verdict
@@ -31,6 +31,7 @@ from edge.contract import mqtt
 from edge.contract.broker_config import BrokerConfig
 from edge.contract.clock import Clock
 from edge.contract.messages import (
+    LANE_KIND,
     ContractError,
     Inventory,
     Status,
@@ -96,11 +97,10 @@ class EventTaker:
     def _take_laned(self, connection: Connection, arrival: Arrival, *, is_known: bool) -> Verdict | None:
         """Take an event or a piece of a picture, once."""
         if not is_known:
-            reason = f"gateway {arrival.gateway} is not registered: its messages are kept there until it is"
-            self._set_aside(connection, arrival, reason)
+            self._set_aside(connection, arrival, unregistered(arrival.gateway))
             return None
         try:
-            name = Name.of(arrival.gateway, decode_header(arrival.payload))
+            name = _name_of(arrival)
         except ContractError as error:
             self._set_aside(connection, arrival, str(error))
             return None
@@ -139,6 +139,14 @@ class EventTaker:
     def _set_aside(self, connection: Connection, arrival: Arrival, reason: str) -> None:
         letter = DeadLetter(topic=arrival.topic, gateway=arrival.gateway, reason=reason, payload=arrival.payload)
         keep(connection, [letter], now_ms=self._clock.now_ms())
+
+
+def _name_of(arrival: Arrival) -> Name:
+    """Return the message's name; raises ContractError where there is none by which it could be refused."""
+    header = decode_header(arrival.payload)
+    if LANE_KIND[header.lane] != arrival.kind:
+        raise ContractError(f"{arrival.kind}: arrived with the name of a {LANE_KIND[header.lane]}, which it is not")
+    return Name.of(arrival.gateway, header)
 
 
 def _store_status(connection: Connection, arrival: Arrival, now_ms: int) -> None:

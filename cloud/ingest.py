@@ -18,7 +18,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from cloud.arrivals import Arrival, entry_of, is_conflict, judge, open_batch
 from cloud.database import Database, DatabaseError
-from cloud.dead_letters import DeadLetter, keep
+from cloud.dead_letters import DeadLetter, keep, unregistered
 from cloud.ledger import Entry, Name, known, record
 from cloud.receipts import Receipts
 from cloud.series import MisconfiguredError, RefusedError, SeriesStore, UnavailableError
@@ -115,8 +115,7 @@ class BatchIngest:
     async def _admit(self, arrival: Arrival) -> Arrival:
         if arrival.gateway is None or await self._patiently(self._is_registered, arrival.gateway):
             return arrival
-        reason = f"gateway {arrival.gateway} is not registered; it keeps the message until it is"
-        return replace(arrival, name=None, batch=None, reason=reason)
+        return replace(arrival, name=None, batch=None, reason=unregistered(arrival.gateway))
 
     async def _find(self, arrivals: Sequence[Arrival]) -> dict[Name, Entry]:
         names = {each.name for each in arrivals if each.name}
