@@ -5,7 +5,6 @@ Exception
 """
 
 import asyncio
-import os
 import signal
 import socket
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from cloud.events import EventTaker, run_event_worker
 from cloud.ingest import Counters, run_batch_worker
 from cloud.migrations import head, revision_of
 from cloud.registry.registry import Registry
+from edge.contract import listening
 from edge.contract.clock import Clock
 
 MOST_CONNECTIONS = 256
@@ -43,7 +43,7 @@ async def run(config: CloudConfig, clock: Clock) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
-        listening = stack.enter_context(listen(config.api))
+        api_socket = stack.enter_context(listen(config.api))
         database = stack.enter_context(open_database(config))
         series = open_series(config)
         stack.push_async_callback(series.close)
@@ -67,7 +67,7 @@ async def run(config: CloudConfig, clock: Clock) -> None:
                 tasks.create_task(batches, name="batch worker"),
                 tasks.create_task(run_event_worker(config.broker, taker, shared=config.shared), name="event worker"),
             ]
-            tasks.create_task(server.serve(sockets=[listening]), name="api")
+            tasks.create_task(server.serve(sockets=[api_socket]), name="api")
             _log.info("cloud runs", api=f"http://{config.api.host}:{config.api.port}", broker=config.broker.address)
             await stop.wait()
             server.should_exit = True
@@ -95,10 +95,9 @@ def is_absent(config: CloudConfig) -> bool:
 def listen(config: ApiConfig) -> socket.socket:
     """Return the socket that the API listens on; raises StartError when it cannot."""
     try:
-        return socket.create_server((config.host, config.port), backlog=MOST_CONNECTIONS)
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise StartError(f"api.port: cannot listen on {config.host}:{config.port}: {reason}") from error
+        return listening.listen(config.host, config.port, backlog=MOST_CONNECTIONS)
+    except listening.ListenError as error:
+        raise StartError(f"api: {error}") from error
 
 
 def _settings(services: Services) -> uvicorn.Config:

@@ -178,7 +178,7 @@ class Outbox:
             self._load = load
             self._on_commit([payload for _, payload in sent], states)
         if dropped:
-            _log.warning("outbox too full or too old: gave up the oldest messages", messages=dropped)
+            _log.warning("gave up the oldest messages: beyond outbox.max_mb or max_days", messages=dropped)
         return [name for name, _ in sent]
 
     def open_events(self) -> dict[str, str]:

@@ -139,7 +139,7 @@ def _take_lock(path: Path) -> int:
         raise OutboxLockedError(f"{path}: process {owner} has this outbox open; only one agent may use it") from None
     except OSError as error:
         os.close(lock)
-        raise OutboxFullError(f"{lock_path}: cannot be written: {error.strerror}") from error
+        raise OutboxFullError(f"{lock_path}: cannot be written: {error.strerror}: free space on its disk") from error
     return lock
 
 

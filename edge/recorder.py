@@ -29,12 +29,13 @@ from edge.contract.messages import (
     encode_event,
 )
 from edge.drivers import NotStoredError
-from edge.outbox import Outbox, OutboxFullError
+from edge.outbox import Outbox, OutboxError, OutboxFullError
 from edge.pipeline import Taken
 
 BATCH_READINGS: Final = 500
 MOST_READINGS: Final = 50_000  # in memory while the disk is full, some 10 MB
 MOST_EVENTS: Final = 1_000
+STOPPED: Final = "the gateway's agent has stopped"
 READINGS_AT_ONCE, EVENTS_AT_ONCE = 5_000, 100  # in one commit, so that even the smallest outbox takes it
 
 _log = structlog.get_logger()
@@ -45,6 +46,11 @@ MakeBatch = Callable[[Sequence[Reading]], Batch]
 class _Picture(NamedTuple):
     messages: list[tuple[Lane, Body]]
     stored: asyncio.Future[None]
+
+    def refuse(self, reason: str) -> None:
+        """Let the camera know, unless it has hung up."""
+        if not self.stored.done():
+            self.stored.set_exception(NotStoredError(reason))
 
 
 class _Draft(NamedTuple):
@@ -103,6 +109,8 @@ class Recorder:
 
     async def store(self, event: Event, pieces: Sequence[BlobPiece]) -> None:
         """Commit an event and its picture, event first; raises NotStoredError where nothing was kept."""
+        if self._is_stopping:
+            raise NotStoredError(STOPPED)
         messages = [(Lane.EVENTS, encode_event(event)), *((Lane.BLOBS, encode_blob(piece)) for piece in pieces)]
         picture = _Picture(messages, asyncio.get_running_loop().create_future())
         self._pictures.append(picture)
@@ -116,6 +124,14 @@ class Recorder:
 
     async def run(self) -> None:
         """Commit events at once and a batch every ``batch_s``, until :meth:`stop`. Raises OutboxBrokenError."""
+        try:
+            await self._work()
+        finally:
+            self._is_stopping = True
+            for picture in self._pictures:
+                picture.refuse(STOPPED)
+
+    async def _work(self) -> None:
         async with asyncio.TaskGroup() as group:
             ticking = group.create_task(self._tick())
             while not self._is_stopping:
@@ -158,13 +174,15 @@ class Recorder:
         return True
 
     async def _commit_picture(self, picture: _Picture) -> None:
-        outcome: NotStoredError | None = None
         try:
             await asyncio.to_thread(self._outbox.append_all, picture.messages)
         except OutboxFullError as error:
-            outcome = NotStoredError(str(error))
-        if not picture.stored.done():  # the camera may have hung up
-            picture.stored.set_exception(outcome) if outcome else picture.stored.set_result(None)
+            picture.refuse(str(error))
+        except OutboxError as error:
+            picture.refuse(str(error))
+            raise
+        if not picture.stored.done():
+            picture.stored.set_result(None)
         self._on_commit()
 
     def _draft(self) -> _Draft:

@@ -177,7 +177,8 @@ class _Answer(Struct, frozen=True):
             return MisconfiguredError(f"{place}: does not let {who} in: {said}: correct the user or the secret file")
         if self.status == 404:
             return MisconfiguredError(
-                f"{place}: {said}: create the database {settings.database!r} or correct its name in the configuration"
+                f"{place}: {said}: create the database {settings.database!r} or correct its name in the configuration; "
+                "anlan cloud init --create-series creates it"
             )
         return MisconfiguredError(f"{place}: answers {self.status}: {said}: is this the address of an InfluxDB?")
 

@@ -200,7 +200,7 @@ def _yaml_reason(error: yaml.MarkedYAMLError) -> str:
     if "'\\t'" in problem:
         return "a tab: YAML indents with spaces only"
     context = f" ({error.context})" if error.context else ""
-    return f"not valid YAML: {problem}{context}"
+    return f"not valid YAML: {problem}{context}: look at indents, colons, quotes and brackets here and just above"
 
 
 _PLAIN_TAGS = {"str", "int", "float", "bool", "null"}

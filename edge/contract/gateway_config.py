@@ -185,6 +185,8 @@ class GatewayConfig(ConfigModel):
             yield ("devices",), "missing: a gateway reads at least one device or listens to one camera"
         if self.cameras and self.camera_listener is None:
             yield ("camera_listener",), "missing: say where the cameras post to"
+        if self.camera_listener is not None and self.outbox.max_mb < 2 * self.camera_listener.max_mb:
+            yield ("outbox", "max_mb"), "must be at least twice camera_listener.max_mb, or a picture would not fit"
         seen: dict[str, str] = {}
         places = [("devices", index, device.id) for index, device in enumerate(self.devices)]
         places += [("cameras", index, camera.id) for index, camera in enumerate(self.cameras)]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import socket
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
@@ -18,6 +17,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from edge.contract.clock import Clock
 from edge.contract.gateway_config import CameraConfig, CameraListenerConfig
+from edge.contract.listening import ListenError, listen
 from edge.drivers import ConfigurationError
 from edge.drivers.camera_access import Camera
 from edge.drivers.camera_app import PATIENCE, CameraApp, CameraTrigger, OnTrigger, Patience
@@ -59,12 +59,10 @@ class CameraListener:
         return self
 
     def _bind(self) -> socket.socket:
-        host, port = self._config.host, self._config.port
         try:
-            return socket.create_server((host, port), backlog=MOST_CONNECTIONS)
-        except OSError as error:
-            reason = os.strerror(error.errno) if error.errno else str(error)
-            raise ConfigurationError(f"camera_listener.port: cannot listen on {host}:{port}: {reason}") from error
+            return listen(self._config.host, self._config.port, backlog=MOST_CONNECTIONS)
+        except ListenError as error:
+            raise ConfigurationError(f"camera_listener: {error}") from error
 
     async def __aexit__(self, *_: object) -> None:
         self._server.should_exit = True

@@ -74,13 +74,16 @@ def test_refusals(tmp_path: Path, content: str, lines: list[str]) -> None:
     assert sorted(refusal(tmp_path, content)) == sorted(lines)
 
 
+YAML_HINT = ": look at indents, colons, quotes and brackets here and just above"
+
+
 @pytest.mark.parametrize(
     ("content", "line"),
     [
         (b"title: a\x07", "a.yaml:1: character U+0007 is not allowed"),
         (b"title: a\nleaves: \xe4\n", "a.yaml:2: not UTF-8 text: save the file as UTF-8"),
         (b"#" * (1024 * 1024 + 1), "a.yaml: larger than 1024 KiB: not a configuration file"),
-        (b"title: " + b"[" * 5000, "a.yaml:1: not valid YAML: nested deeper than 32 levels"),
+        (b"title: " + b"[" * 5000, "a.yaml:1: not valid YAML: nested deeper than 32 levels" + YAML_HINT),
         (b"# nothing\n", "a.yaml: the file is empty"),
     ],
 )

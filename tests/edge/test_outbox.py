@@ -346,7 +346,8 @@ outbox = Outbox.open(Path(sys.argv[1]), max_bytes=10**9, max_age_ms=10**12, cloc
 for number in range(100_000):
     lane = (Lane.LIVE, Lane.EVENTS, Lane.BACKLOG)[number % 3]
     for name in outbox.append_all([(lane, Body(number % 7, 0, 4, b"%04d" % number))] * (1 + number % 2)):
-        print(name.epoch, name.lane.value, name.seq, number, flush=True)
+        sys.stdout.write(f"{name.epoch} {name.lane.value} {name.seq} {number}\\n")
+        sys.stdout.flush()
 """
 
 

@@ -25,7 +25,7 @@ from edge.contract.messages import (
     split_blob,
 )
 from edge.drivers import NotStoredError
-from edge.outbox import Outbox, OutboxFullError
+from edge.outbox import Outbox, OutboxBrokenError, OutboxFullError
 from edge.pipeline import Taken
 from edge.recorder import BATCH_READINGS, Recorder
 
@@ -166,6 +166,25 @@ async def test_a_camera_is_told_when_its_picture_could_not_be_kept(disk: Disk) -
     with pytest.raises(NotStoredError, match="disk is full"):
         await disk.recorder.store(event(), [])
     assert disk.revisions() == []
+
+
+async def test_a_camera_is_told_when_the_disk_breaks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waits, and whoever posts afterwards, hears that nothing was kept; the recorder ends with the reason."""
+    disk = Disk(tmp_path, monkeypatch)
+    disk.outbox.close()
+
+    def fail(*_: object) -> None:
+        raise OutboxBrokenError("outbox: disk I/O error")
+
+    monkeypatch.setattr(disk.outbox, "append_all", fail)
+    running = asyncio.create_task(disk.recorder.run())
+    posts = [asyncio.create_task(disk.recorder.store(event(number=number), [])) for number in (1, 2)]
+    told = await asyncio.gather(*posts, running, return_exceptions=True)
+    assert [str(one) for one in told[:2]] == ["outbox: disk I/O error", "the gateway's agent has stopped"]
+    with pytest.raises(NotStoredError, match="has stopped"):
+        await disk.recorder.store(event(), [])
+    assert isinstance(told[2], ExceptionGroup)
+    assert isinstance(told[2].exceptions[0], OutboxBrokenError)
 
 
 async def test_a_full_disk_loses_nothing_that_fits_into_memory(disk: Disk, capsys: pytest.CaptureFixture[str]) -> None:

@@ -341,8 +341,8 @@ async def test_a_post_of_50_mb_is_refused_in_little_memory(site: Site, *, says_i
 
     peak = await peak_of(send)
     assert responses[0].status_code == 413
-    allowed = "a picture of 1048576 bytes (camera_listener.max_mb)"
-    assert error(responses[0]) == f"post is larger than {allowed} allows: set a lower quality or resolution"
+    said = "a picture may have 1 MiB (camera_listener.max_mb), this is more: set a lower quality or resolution"
+    assert error(responses[0]) == f"{said} in the camera"
     assert peak < 8 * 1024 * 1024
 
 
@@ -413,7 +413,8 @@ async def test_a_port_in_use_is_named_with_its_key(tmp_path: Path) -> None:
         async with site.listener:
             pass
     assert str(raised.value) == (
-        f"camera_listener.port: cannot listen on 127.0.0.1:{site.config.port}: Address already in use"
+        f"camera_listener: cannot listen on 127.0.0.1:{site.config.port}: "
+        "another program listens there: stop it, or choose another port"
     )
     await site.http.aclose()
 

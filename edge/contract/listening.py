@@ -1,0 +1,35 @@
+"""Opening a port that others connect to, with an error that says what to change.
+
+OSError
+└── ListenError
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+
+_WHAT_TO_DO = {
+    errno.EADDRINUSE: "another program listens there: stop it, or choose another port",
+    errno.EADDRNOTAVAIL: "that is no address of this machine: correct host",
+    errno.EACCES: "ports below 1024 are for root: choose a higher one",
+}
+
+
+class ListenError(OSError):
+    """Nothing can listen there as things are."""
+
+
+def listen(host: str, port: int, *, backlog: int) -> socket.socket:
+    """Return a listening TCP socket; port 0 takes a free one. Raises ListenError."""
+    try:
+        return socket.create_server((host, port), backlog=backlog)
+    except OSError as error:
+        raise ListenError(f"cannot listen on {host}:{port}: {_reason(error)}") from error
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, socket.gaierror) or not error.errno:
+        return f"{error.strerror or error}: correct host"
+    return _WHAT_TO_DO.get(error.errno, os.strerror(error.errno))
