@@ -131,7 +131,7 @@ class Event(Struct, frozen=True, kw_only=True):
     id: Annotated[str, Meta(pattern=r"\A[0-9a-f]{32}\Z")]
     revision: Annotated[int, Meta(ge=1, lt=2**31)]
     state: EventState
-    class_code: Annotated[str, Meta(pattern=r"\A[A-Z0-9]+(\.[A-Z0-9_]+)*\Z", max_length=64)]
+    class_code: Annotated[str, Meta(pattern=r"\A[A-Z0-9_]+(\.[A-Z0-9_]+)*\Z", max_length=64)]
     device: Id
     point: Word = ""  # empty for a camera
     severity: Severity
@@ -141,7 +141,7 @@ class Event(Struct, frozen=True, kw_only=True):
     value: Value = None  # the highest so far for a rising rule, the lowest for a falling one
     unit: Word = ""
     threshold: float | None = None
-    rule: Word = ""
+    rule: Annotated[str, Meta(max_length=160)] = ""  # class code and point
     rule_version: Annotated[int, Meta(ge=0, lt=2**31)] = 0
     readings: Annotated[list[Reading], Meta(max_length=MAX_EVENT_READINGS)] = []
     blobs: Annotated[list[Sha256], Meta(max_length=16)] = []
