@@ -23,7 +23,7 @@ from simulators.modbus_server import ModbusServer
 from simulators.plausible import Plausible
 from simulators.replay import UnitError, factor_to, replay
 from simulators.scenarios.rainy_day import RainyDay
-from simulators.scenarios.rainy_day_files import GATEWAYS, Workspace
+from simulators.scenarios.rainy_day_files import BROKER, GATEWAYS, LIMITS, Workspace
 from simulators.scenarios.rainy_day_stage import Stage, Told
 from simulators.series import Sample, SeriesError, read_series
 from simulators.stopping import run_until_stopped
@@ -148,7 +148,7 @@ def scenario(
 async def _play(name: ScenarioName, folder: Path, *, seed: int, as_json: bool, wait: bool) -> None:
     workspace = Workspace.open_or_create(folder)
     if not as_json:
-        typer.echo(f"{name.value}: files in {folder}; the gateways' are {', '.join(f'{g}.yaml' for g in GATEWAYS)}")
+        typer.echo(how_to_join(name.value, workspace))
 
     def tell(told: Told) -> None:
         if as_json:
@@ -161,6 +161,21 @@ async def _play(name: ScenarioName, folder: Path, *, seed: int, as_json: bool, w
         if wait:
             await _next_line()
         await stage.play()
+
+
+def how_to_join(name: str, workspace: Workspace) -> str:
+    """Lines that say how to run the gateways, and the broker and the cloud if they are wanted, beside the scenario."""
+    broker = f"--port {workspace.ports[BROKER]} --users {workspace.users_file}"
+    return "\n".join(
+        [
+            f"{name}: files in {workspace.folder}; {LIMITS}; Ctrl-C stops it. To join it:",
+            *(f"  anlan edge run --config {workspace.gateway_file(gateway)}" for gateway in GATEWAYS),
+            f"  python -m simulators.broker {broker}",
+            f"  anlan cloud init --config {workspace.cloud_file}",
+            f"  anlan cloud registry load {workspace.registry_file} --config {workspace.cloud_file}",
+            f"  anlan cloud run --config {workspace.cloud_file}",
+        ]
+    )
 
 
 async def _next_line() -> None:
