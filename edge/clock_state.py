@@ -11,12 +11,14 @@ with no modes reads it back. The state is one of
 from __future__ import annotations
 
 import ctypes
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from edge.contract.clock import Clock
 from edge.contract.messages import ClockState
 
+CLOCK_IS_SET_MS = 1_577_836_800_000  # 2020: only a clock that nobody has set shows an earlier time
 # systemd-timesyncd touches it at each synchronisation; it lives in /run and so is forgotten at boot.
 TIMESYNC_MARK = Path("/run/systemd/timesync/synchronized")
 _STA_UNSYNC, _STA_NANO = 0x0040, 0x2000
@@ -68,8 +70,9 @@ class ClockWatch:
         if read_kernel_clock().is_synchronised:
             self._last_ms = self._clock.now_ms()
             return ClockState.SYNCHRONISED, None
-        if self._last_ms is None and self._mark.exists():
-            self._last_ms = self._mark.stat().st_mtime_ns // 1_000_000
+        if self._last_ms is None:
+            with suppress(FileNotFoundError):
+                self._last_ms = self._mark.stat().st_mtime_ns // 1_000_000
         if self._last_ms is None:
             return ClockState.UNKNOWN, None
         return ClockState.FREE_RUNNING, self._last_ms

@@ -9,7 +9,7 @@ suspect    the first sample over the threshold
 confirmed  the run of samples over the threshold reached the rule's ``samples`` and lasted its ``hold``. Revision 1
            where one sample is enough
 withdrawn  a suspect's next sample is not over the threshold; the next crossing is a new event
-updated    the peak moved by a tenth since the last revision, at most once a minute
+updated    the peak moved by a tenth since the last revision, at most once a minute; or the clock was set back
 ended      a sample at least ``clear_hold`` after the first one of an unbroken run of clear samples. A sample that is
            not clear breaks the run: crossings within the hold are one event
 ========== ==================================================================================================
@@ -97,6 +97,8 @@ class Detector:
         over = is_over(self.rule, reading.value)
         if self.open is None:
             return self._begin(reading, reading.value) if over else None
+        if reading.taken_at < self.open.event.began_at:  # the clock was set back; the cloud refuses the future
+            self.open.event = msgspec.structs.replace(self.open.event, began_at=reading.taken_at)
         self._remember(self.open, reading, reading.value)
         if self.open.event.state is EventState.SUSPECT:
             return self._judge(self.open, reading) if over else self._finish(self.open, reading, EventState.WITHDRAWN)
@@ -147,6 +149,8 @@ class Detector:
 
     def _is_notable(self, open_event: OpenEvent, now: int) -> bool:
         last = open_event.event
+        if now < last.updated_at:  # the clock was set back: what was told may have been refused as of the future
+            return True
         if last.value is None or now - last.updated_at < UPDATE_EVERY_MS:
             return False
         moved = abs(open_event.peak - last.value)
@@ -183,12 +187,13 @@ def abandon(state: str, *, now_ms: int) -> Event:
     Raises msgspec.ValidationError for a state that is not ours.
     """
     event = msgspec.json.decode(state, type=OpenEvent).event
+    at = now_ms if now_ms >= event.began_at else event.updated_at  # the clock may not be set yet
     is_suspect = event.state is EventState.SUSPECT
     return msgspec.structs.replace(
         event,
         revision=event.revision + 1,
         state=EventState.WITHDRAWN if is_suspect else EventState.ENDED,
-        updated_at=now_ms,
-        ended_at=now_ms,
+        updated_at=at,
+        ended_at=at,
         note="the rule is no longer configured on this gateway",
     )

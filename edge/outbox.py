@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 import structlog
 
+from edge.clock_state import CLOCK_IS_SET_MS
 from edge.contract.clock import Clock
 from edge.contract.messages import (
     HEADER_SIZE,
@@ -53,7 +54,6 @@ __all__ = [
 KEPT_EPOCHS = 16
 KEPT_REFUSED = 64  # messages set aside; a further one takes the place of the oldest
 GIVE_UP_ORDER = (Lane.BACKLOG, Lane.LIVE, Lane.BLOBS, Lane.EVENTS)
-CLOCK_IS_SET_MS = 1_577_836_800_000  # 2020: a message from before then was stored by an unset clock, its age is unknown
 
 _log = structlog.get_logger()
 
@@ -353,7 +353,7 @@ def _give_up(db: sqlite3.Connection, load: _Load, *, room: int, before_ms: int) 
     oldest = "SELECT id, epoch, readings, size, committed_at FROM messages WHERE lane = ? ORDER BY id LIMIT 1"
     for lane in GIVE_UP_ORDER:
         while row := db.execute(oldest, (lane,)).fetchone():
-            message_id, epoch, readings, size, committed_at = row
+            message_id, epoch, readings, size, committed_at = row  # the age of what an unset clock stored is unknown
             if load.bytes <= room and not CLOCK_IS_SET_MS <= committed_at < before_ms:
                 break
             db.execute("DELETE FROM messages WHERE id = ?", (message_id,))

@@ -1,8 +1,9 @@
 """Pure: report by exception. Says which readings are worth sending, and counts those that are not.
 
 A reading is sent when it is the first of its point, when its flag or tests differ from the last one sent, when its
-value moved by more than the point's deadband, or when the point's heartbeat is due. Missing (flag 9) is a value like
-any other here: sent when it begins and at each heartbeat. Every reading taken is either sent or counted as unchanged.
+value moved by more than the point's deadband, when the point's heartbeat is due, or when the clock was set back behind
+the last one sent. Missing (flag 9) is a value like any other here: sent when it begins and at each heartbeat. Every reading taken is either
+sent or counted as unchanged.
 """
 
 from __future__ import annotations
@@ -48,8 +49,9 @@ class Reporter:
 def _is_news(reading: Reading, last: Reading, rule: ReportRule) -> bool:
     if reading.flag != last.flag or reading.tests != last.tests:
         return True
+    age_ms = reading.taken_at - last.taken_at
     # Polls jitter: the slot nearest to the heartbeat is the one that counts, not the first one after it.
-    if reading.taken_at - last.taken_at >= rule.heartbeat_ms - rule.interval_ms // 2:
+    if age_ms >= rule.heartbeat_ms - rule.interval_ms // 2 or age_ms < 0:
         return True
     if reading.value is None or last.value is None:
         return reading.value is not last.value

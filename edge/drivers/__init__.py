@@ -16,6 +16,7 @@ A camera is not read, it reports: :mod:`edge.drivers.camera` stands beside this 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -74,13 +75,22 @@ class Driver(Protocol):
 
 
 class Stamps:
-    """The times of one device's snapshots: now, or a millisecond later than the last where now is not later."""
+    """The times of one device's snapshots: now, or the next millisecond that none of the latest 1024 has.
+
+    Where the clock was set back they go back with it: what it showed before was wrong.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._last = 0
+        self._taken: deque[int] = deque(maxlen=1024)
+        self._highest = 0
 
     def take(self) -> int:
         """Return the time of a value that was read this moment, in milliseconds UTC."""
-        self._last = max(self._clock.now_ms(), self._last + 1)
-        return self._last
+        stamp = self._clock.now_ms()
+        if stamp <= self._highest:
+            while stamp in self._taken:
+                stamp += 1
+        self._taken.append(stamp)
+        self._highest = max(self._highest, stamp)
+        return stamp

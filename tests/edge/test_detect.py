@@ -29,7 +29,7 @@ from edge.contract.messages import (
     encode_event,
     seal,
 )
-from edge.detect import FIRST_READINGS, Detector
+from edge.detect import FIRST_READINGS, Detector, abandon
 
 AT = 1_790_000_000_000
 MINUTE = 60_000
@@ -174,6 +174,28 @@ def test_a_clock_set_back_cannot_keep_an_event_open() -> None:
     set_back = [reading(minute, 0) for minute in (-600, -590, -570)]
     events = feed(detector(), [*minutely(150, 150, 0), *set_back])
     assert states(events)[-1][0] == "ended"
+
+
+def test_a_flood_goes_on_when_the_clock_is_set_back() -> None:
+    """It began no later than now, its hold counts from there, and it is told again: the cloud refuses the future."""
+    one = detector(ROAD._replace(hold_s=60))
+    feed(one, [reading(600, 200)])
+    confirmed = feed(one, minutely(200, 200, 200))
+    assert states(confirmed) == [("confirmed", 1, 2, 1)]
+    assert confirmed[0].began_at == AT
+    again = feed(one, [reading(-600, 200), reading(-599.9, 200), reading(-599, 200)])
+    assert states(again) == [("updated", 1, 3, -600)]
+    assert again[0].began_at == again[0].updated_at
+
+
+@pytest.mark.parametrize(("now", "ended_at"), [(AT + 9 * MINUTE, AT + 9 * MINUTE), (5_000, AT + MINUTE)])
+def test_an_abandoned_event_ends_now_or_where_it_was_last_seen(now: int, ended_at: int) -> None:
+    """Before the clock is set, the time of the last revision is the best that is known."""
+    one = detector()
+    feed(one, minutely(200, 200))
+    last = abandon(one.state() or "", now_ms=now)
+    assert (last.state, last.revision, last.ended_at, last.updated_at) == (EventState.ENDED, 3, ended_at, ended_at)
+    encode_event(last)
 
 
 def test_a_state_that_is_not_ours_is_refused() -> None:

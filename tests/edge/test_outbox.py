@@ -15,7 +15,6 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from edge.contract.clock import SystemClock
 from edge.contract.messages import (
     HEADER_SIZE,
     LANE_KIND,
@@ -38,19 +37,10 @@ from edge.outbox import (
     OutboxLockedError,
     Waiting,
 )
+from tests.edge.hand_clock import HandClock
 
 BIG = 10**9
 NOW = 1_790_000_000_000
-
-
-class HandClock(SystemClock):
-    """A clock that a test sets."""
-
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def now_ms(self) -> int:
-        return self.now
 
 
 def body(readings: int = 1, size: int = 10) -> Body:
@@ -58,7 +48,7 @@ def body(readings: int = 1, size: int = 10) -> Body:
 
 
 def open_outbox(path: Path, *, max_bytes: int = BIG, max_age_ms: int = BIG, clock: HandClock | None = None) -> Outbox:
-    return Outbox.open(path, max_bytes=max_bytes, max_age_ms=max_age_ms, clock=clock or HandClock())
+    return Outbox.open(path, max_bytes=max_bytes, max_age_ms=max_age_ms, clock=clock or HandClock(NOW))
 
 
 def kill(outbox: Outbox) -> None:
@@ -236,7 +226,7 @@ def test_what_could_never_fit_is_an_error(path: Path) -> None:
 
 def test_what_is_too_old_is_given_up(path: Path) -> None:
     """Age counts from the commit; a message stored before the clock was set has none."""
-    clock = HandClock()
+    clock = HandClock(NOW)
     clock.now = 5_000
     outbox = open_outbox(path, max_age_ms=60_000, clock=clock)
     unset = outbox.append(Lane.LIVE, body())
@@ -301,19 +291,6 @@ def test_a_full_disk_stores_nothing_and_says_so(outbox: Outbox, path: Path) -> N
     assert outbox.states()[0].counts.taken == 2
     outbox._file._db.execute("PRAGMA max_page_count = 1000000")
     assert outbox.append(Lane.LIVE, body(size=200_000)).seq == 2
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", disk], capture_output=True, check=False
-    )
-    if mounted.returncode != 0:
-        pytest.skip("a small disk needs the right to mount: run as root")
-    yield disk
-    subprocess.run(["umount", disk], check=True)
 
 
 def test_a_real_full_disk(small_disk: Path) -> None:
@@ -390,7 +367,7 @@ class OutboxModel(RuleBasedStateMachine):
     def begin(self) -> None:
         self.folder = tempfile.TemporaryDirectory()
         self.path = Path(self.folder.name) / "outbox.sqlite"
-        self.clock = HandClock()
+        self.clock = HandClock(NOW)
         self.waiting: list[tuple[MessageName, int, int, int]] = []  # name, readings, size, committed at
         self.next_seq: Counter[tuple[str, Lane]] = Counter()
         self.counts: dict[str, Counter[str]] = {}

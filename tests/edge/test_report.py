@@ -52,6 +52,12 @@ def test_missing_is_sent_when_it_begins_when_its_reason_changes_and_at_each_hear
     assert sent(reporter(), [quiet[0], reading(20, None, Flag.MISSING, Test.REFUSED), reading(30, 1.0)]) == [0, 1, 2]
 
 
+def test_a_clock_set_back_does_not_stop_the_heartbeat() -> None:
+    """What was sent with a time of the future neither silences a point nor makes it chatter."""
+    seconds = [3600, 0, *range(10, 130, 10)]
+    assert [seconds[index] for index in sent(reporter(), [reading(s, 7.0) for s in seconds])] == [3600, 0, 60, 120]
+
+
 @pytest.mark.parametrize(("flag", "tests"), [(Flag.FAIL, Test.SPAN), (Flag.SUSPECT, Test.NONE)])
 def test_a_change_of_flag_is_sent_though_the_value_stands(flag: Flag, tests: Test) -> None:
     """Whether a value can be trusted is news by itself, when it begins and when it is over."""

@@ -14,11 +14,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from edge.contract.clock import SteppedClock
 from edge.contract.gateway_config import CameraConfig, CameraListenerConfig
 from edge.drivers import ConfigurationError, NotStoredError
 from edge.drivers.camera import CameraListener, CameraTrigger, Patience
 from edge.drivers.camera_app import MOST_AT_ONCE
+from tests.edge.hand_clock import HandClock
 from tests.servers import free_ports
 
 START = 1_795_306_500_000  # 2026-11-22T00:15:00Z
@@ -40,7 +40,7 @@ class Site:
             secret.write_text(f"{password}\n", encoding="utf-8")
             secret.chmod(0o600)
             cameras.append(CameraConfig(id=name, password_file=secret, classes=("CAM.GARBAGE", "CAM.BIN")))
-        self.clock = SteppedClock(START)
+        self.clock = HandClock(START)
         self.kept: list[CameraTrigger] = []
         self.is_full = False
         self.config = CameraListenerConfig(host="127.0.0.1", port=free_ports(1)[0], max_mb=max_mb)
@@ -169,7 +169,7 @@ async def test_the_same_post_within_a_minute_is_one_event(site: Site) -> None:
     """A camera that has not seen the answer posts again, also at once, and is told the same event."""
     responses = await asyncio.gather(*(site.post_event({"time": None}) for _ in range(5)))
     assert len({response.json()["event"] for response in responses}) == 1
-    await site.clock.advance_to(START + 59_000)
+    site.clock.now = START + 59_000
     assert (await site.post_event({"time": None})).json() == responses[0].json()
     assert len(site.kept) == 1
 
@@ -177,15 +177,24 @@ async def test_the_same_post_within_a_minute_is_one_event(site: Site) -> None:
 async def test_the_same_sight_later_is_another_event(site: Site) -> None:
     """A minute later the same content without a time of its own is something new."""
     await site.post_event({"time": None})
-    await site.clock.advance_to(START + 60_000)
+    site.clock.now = START + 60_000
     await site.post_event({"time": None})
     assert len({kept.id for kept in site.kept}) == 2
+
+
+async def test_after_the_clock_was_set_back_the_same_sight_is_another_event(site: Site) -> None:
+    """A camera without a clock is not silenced until the gateway's shows the old time again."""
+    site.clock.now = START + 3_600_000
+    await site.post_event({"time": None})
+    site.clock.now = START
+    await site.post_event({"time": None})
+    assert len(site.kept) == 2
 
 
 async def test_a_post_with_its_own_time_has_the_same_id_for_ever(site: Site) -> None:
     """What is handed on again after the minute, as after a restart, carries the same id, so that the cloud knows it."""
     await site.post_event()
-    await site.clock.advance_to(START + 3_600_000)
+    site.clock.now = START + 3_600_000
     await site.post_event()
     assert [kept.id for kept in site.kept] == [site.kept[0].id] * 2
 
@@ -209,6 +218,16 @@ async def test_what_could_not_be_kept_is_to_be_sent_again(site: Site) -> None:
     site.is_full = False
     assert (await site.post_event()).status_code == 202
     assert len(site.kept) == 1
+
+
+@pytest.mark.parametrize("changes", [{}, {"time": None}])
+async def test_while_the_clock_is_not_set_posts_are_to_be_sent_again(site: Site, changes: dict[str, object]) -> None:
+    """Nothing can be stamped or compared with a clock that shows 1970: the camera keeps what it saw."""
+    site.clock.now = 5_000
+    response = await site.post_event(changes)
+    assert (response.status_code, response.headers["retry-after"]) == (503, "10")
+    assert error(response) == "not kept: the gateway's clock is not set yet"
+    assert site.kept == []
 
 
 # --- what is refused -------------------------------------------------------------------------------------------------
