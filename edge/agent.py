@@ -20,7 +20,7 @@ from typing import Final
 
 import structlog
 
-from edge.clock_state import ClockWatch
+from edge.clock_state import CLOCK_IS_SET_MS, ClockWatch
 from edge.contract.clock import Clock
 from edge.contract.event_classes import event_classes
 from edge.contract.gateway_config import CameraListenerConfig, DeviceConfig, GatewayConfig
@@ -31,7 +31,7 @@ from edge.drivers import ConfigurationError, Missing, Snapshot
 from edge.drivers.camera import CameraListener, CameraTrigger
 from edge.drivers.modbus import ModbusLinks
 from edge.journal import Journal
-from edge.outbox import CLOCK_IS_SET_MS, Outbox
+from edge.outbox import Outbox
 from edge.pipeline import Taken
 from edge.recorder import Recorder
 from edge.uplink import Uplink

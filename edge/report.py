@@ -2,8 +2,8 @@
 
 A reading is sent when it is the first of its point, when its flag or tests differ from the last one sent, when its
 value moved by more than the point's deadband, when the point's heartbeat is due, or when the clock was set back behind
-the last one sent. Missing (flag 9) is a value like any other here: sent when it begins and at each heartbeat. Every reading taken is either
-sent or counted as unchanged.
+the last one sent. Missing (flag 9) is a value like any other here: sent when it begins and at each heartbeat. Every
+reading taken is either sent or counted as unchanged.
 """
 
 from __future__ import annotations
