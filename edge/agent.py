@@ -18,6 +18,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import structlog
 
 from edge.clock_state import CLOCK_IS_SET_MS, ClockWatch
@@ -125,6 +126,9 @@ class Agent:
                     self._stopping.set()
                     for task in polling:
                         task.cancel()
+                # Being cancelled may not be enough: asyncio.wait_for of Python 3.11, in pymodbus, loses that when an
+                # answer comes at the same moment. What such a poll has read is kept like any other.
+                await asyncio.gather(*polling, return_exceptions=True)
             self._recorder.stop()
             await recording
             self._uplink.stop()
@@ -142,20 +146,22 @@ class Agent:
     async def _poll_for_ever(self, one: _Device, *, share: float) -> None:
         """Poll at once, then on a fixed grid; ``share`` of the interval spreads the devices over it."""
         interval_ms = round(one.config.poll_s * 1000)
+        await self._wait_for_clock(one)
+        await self.poll(one.config.id)
+        due_ms = next_slot(round(share * interval_ms), self.clock.now_ms() + interval_ms // 2, interval_ms)
+        while not self._stopping.is_set():
+            # Not until a time of day: when the clock is set back, polls go on.
+            await self.clock.sleep(max(due_ms - self.clock.now_ms(), 0) / 1000)
+            await self._wait_for_clock(one)
+            await self.poll(one.config.id)
+            last_ms, due_ms = due_ms, next_slot(due_ms, self.clock.now_ms(), interval_ms)
+            self._count_skipped(one, max((due_ms - last_ms) // interval_ms - 1, 0))
+
+    async def _wait_for_clock(self, one: _Device) -> None:
         if self.clock.now_ms() < CLOCK_IS_SET_MS:
             _log.warning("the clock is not set: nothing is read before it is", device=one.config.id)
         while self.clock.now_ms() < CLOCK_IS_SET_MS:
             await self.clock.sleep(1)
-        await self.poll(one.config.id)
-        due_ms = next_slot(round(share * interval_ms), self.clock.now_ms() + interval_ms // 2, interval_ms)
-        # Being cancelled is not enough: asyncio.wait_for of Python 3.11, in pymodbus, loses that when an answer comes
-        # at the same moment.
-        while not self._stopping.is_set():
-            # Not until a time of day: when the clock is set back, polls go on.
-            await self.clock.sleep(max(due_ms - self.clock.now_ms(), 0) / 1000)
-            await self.poll(one.config.id)
-            last_ms, due_ms = due_ms, next_slot(due_ms, self.clock.now_ms(), interval_ms)
-            self._count_skipped(one, max((due_ms - last_ms) // interval_ms - 1, 0))
 
     def _count_skipped(self, one: _Device, skipped: int) -> None:
         if skipped and not one.skipped:
@@ -177,10 +183,14 @@ class Agent:
         """Let detectors go on with their open events, and end the events of those that are no longer configured."""
         detectors = {d.key: d for one in self._devices.values() for d in one.pipeline.detectors}
         for key, state in states.items():
-            if key in detectors:
-                detectors[key].restore(state)
-            else:
-                self._recorder.close_event(key, abandon(state, now_ms=self.clock.now_ms()))
+            try:
+                if key in detectors:
+                    detectors[key].restore(state)
+                else:
+                    self._recorder.close_event(key, abandon(state, now_ms=self.clock.now_ms()))
+            except msgspec.DecodeError as error:
+                _log.error("what was kept of an open event cannot be read: it is dropped", key=key, reason=str(error))
+                self._recorder.drop_state(key)
 
     def _camera_listener(self, config: CameraListenerConfig) -> CameraListener:
         return CameraListener(config, self.config.cameras, clock=self.clock, on_trigger=self._on_trigger)

@@ -87,7 +87,7 @@ class Detector:
         return None if self.open is None else msgspec.json.encode(self.open).decode()
 
     def restore(self, state: str) -> None:
-        """Go on with an open event; raises msgspec.ValidationError for a state that is not ours."""
+        """Go on with an open event; raises msgspec.DecodeError for a state that is not ours."""
         self.open = msgspec.json.decode(state, type=OpenEvent)
 
     def feed(self, reading: Reading) -> Event | None:
@@ -184,7 +184,7 @@ class Detector:
 def abandon(state: str, *, now_ms: int) -> Event:
     """Return the last revision of an open event whose rule is no longer configured.
 
-    Raises msgspec.ValidationError for a state that is not ours.
+    Raises msgspec.DecodeError for a state that is not ours.
     """
     event = msgspec.json.decode(state, type=OpenEvent).event
     at = now_ms if now_ms >= event.began_at else event.updated_at  # the clock may not be set yet

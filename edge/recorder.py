@@ -104,8 +104,12 @@ class Recorder:
     def close_event(self, key: str, event: Event) -> None:
         """Accept the last revision of an event whose detector is gone."""
         self._events.append(event)
-        self._states[key] = None
+        self.drop_state(key)
         self._wake.set()
+
+    def drop_state(self, key: str) -> None:
+        """Let the next commit remove what was kept of an open event."""
+        self._states[key] = None
 
     async def store(self, event: Event, pieces: Sequence[BlobPiece]) -> None:
         """Commit an event and its picture, event first; raises NotStoredError where nothing was kept."""

@@ -25,6 +25,7 @@ from edge.contract.broker_config import BrokerConfig
 from edge.contract.clock import Clock
 from edge.contract.messages import ClockState, Inventory, Lane, Status, topic
 from edge.contract.mqtt import Connection, MqttError, RefusedError, Will, connect
+from edge.contract.readings import EARLIEST
 from edge.drain import Drain
 from edge.outbox import Outbox
 
@@ -93,6 +94,8 @@ class Uplink:
             async with asyncio.timeout(None) as self._deadline:
                 await self._stay_connected()
         except TimeoutError:
+            if not self._stopping.is_set():
+                raise
             _log.warning("uplink stopped without a goodbye")
         finally:
             self._deadline = None
@@ -169,7 +172,7 @@ class Uplink:
             gateway=self._gateway,
             session=session,
             online=online,
-            sent_at=self._clock.now_ms(),
+            sent_at=max(self._clock.now_ms(), EARLIEST),  # an unset clock is said by its state, not by silence
             clock=clock,
             clock_since=clock_since,
             config_hash=self._inventory.config_hash,

@@ -10,7 +10,7 @@ import secrets
 import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,13 @@ from edge.agent import Agent, next_slot, open_agent
 from edge.contract.clock import Clock, SteppedClock, SystemClock
 from edge.contract.gateway_config import load_gateway_config
 from edge.contract.messages import Event, EventState, Flag, Reading
+from edge.drivers import Snapshot
+from edge.drivers.modbus import ModbusDevice
+from edge.outbox import Outbox
 from simulators.device import SimulatedDevice, load_modbus_profile
 from simulators.modbus_server import ModbusServer
 from tests.edge.cloud_stand_in import CloudStandIn, cloud_for
+from tests.edge.hand_clock import HandClock
 from tests.servers import Mosquitto, free_ports
 
 AT = 1_790_000_000_000
@@ -110,6 +114,34 @@ async def terminate(agent: asyncio.subprocess.Process) -> None:
     """Send SIGTERM; the agent must end by itself, with 0."""
     agent.send_signal(signal.SIGTERM)
     assert await asyncio.wait_for(agent.wait(), 20) == 0
+
+
+class ImpatientClock(HandClock):
+    """A clock set by hand on which no sleep is long."""
+
+    sleeps = 0
+
+    async def sleep(self, seconds: float) -> None:
+        self.sleeps += 1
+        await super().sleep(min(seconds, 0.02))
+
+    async def slept(self, times: int) -> None:
+        """Wait until whoever sleeps by this clock has done so several times more."""
+        goal = self.sleeps + times
+        while self.sleeps < goal:
+            await self.sleep(0.02)
+
+
+def open_outbox(path: Path) -> Outbox:
+    path.parent.mkdir(exist_ok=True)
+    return Outbox.open(path, max_bytes=10**8, max_age_ms=10**12, clock=SystemClock())
+
+
+def keep_state(path: Path, key: str, state: str) -> None:
+    """Leave the state of an open event in an outbox."""
+    outbox = open_outbox(path)
+    outbox.append_all([], open_events={key: state})
+    outbox.close()
 
 
 def stored(cloud: CloudStandIn) -> dict[tuple[str, str, int], tuple[float | None, int]]:
@@ -248,6 +280,56 @@ async def test_an_event_whose_rule_was_removed_is_ended(site: Site) -> None:
         last = cloud.revisions()[-1]
         assert (last.revision, last.state) == (3, EventState.ENDED)
         assert "no longer configured" in last.note
+
+
+async def test_a_state_that_cannot_be_read_does_not_keep_the_agent_down(site: Site) -> None:
+    """What an older program left of an open event is said and dropped; the flood is seen anew."""
+    path = site.write()
+    for key in ("road-1/WATERLOG.ROAD.2:depth", "gone-1/WATERLOG.ROAD.2:depth"):
+        keep_state(site.folder / "data" / "outbox.sqlite", key, '{"event": {}}')
+    site.road.set("depth", 300)
+    async with cloud_for(site.gateway, site.broker.port) as cloud, running(path, SystemClock()):
+        await cloud.wait_for(lambda: len(cloud.events) == 2, "the flood")
+    assert said(cloud.revisions()) == [(1, "suspect"), (2, "confirmed")]
+    outbox = open_outbox(site.folder / "data" / "outbox.sqlite")
+    assert list(outbox.open_events()) == ["road-1/WATERLOG.ROAD.2:depth"]
+    outbox.close()
+
+
+async def test_nothing_is_read_while_the_clock_is_not_set(site: Site) -> None:
+    """At boot, and when somebody sets it to nonsense, the agent waits, and says how it is; then it reads."""
+    clock = ImpatientClock(5_000)
+    async with cloud_for(site.gateway, site.broker.port) as cloud, running(site.write(), clock):
+        await cloud.wait_for(lambda: cloud.status is not None and cloud.status.online, "a status")
+        assert cloud.readings == {}
+        clock.now = AT
+        await cloud.wait_for(lambda: len({d for d, *_ in cloud.readings}) == 3, "readings of every device")
+        clock.now = 5_000
+        await clock.slept(20)
+        clock.now = AT + MINUTE
+        await cloud.wait_for(lambda: any(at >= AT + MINUTE for *_, at in cloud.readings), "readings again")
+    assert min(at for *_, at in cloud.readings) >= AT
+
+
+async def test_a_poll_that_outlasts_its_cancellation_is_kept(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a driver still brings after stop() is committed and sent before the agent ends."""
+    begun = asyncio.Event()
+
+    async def read_stubbornly(_self: ModbusDevice) -> Snapshot:
+        begun.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        more_work = asyncio.Event()
+        asyncio.get_running_loop().call_later(0.3, more_work.set)
+        await more_work.wait()
+        return Snapshot(AT, {"depth": 42.0, "wet_contact": 0.0})
+
+    monkeypatch.setattr(ModbusDevice, "read", read_stubbornly)
+    road = {"id": "road-1", "profile": "moxa_e1242_depth", "modbus": {"host": "127.0.0.1", "port": site.modbus.port}}
+    async with cloud_for(site.gateway, site.broker.port) as cloud:
+        async with running(site.write(devices=[road]), SystemClock()):
+            await begun.wait()
+        await cloud.wait_for(lambda: shows(cloud, 42.0), "the last poll")
 
 
 async def test_a_camera_post_becomes_an_event_with_its_picture(site: Site) -> None:

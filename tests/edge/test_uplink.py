@@ -409,6 +409,20 @@ async def test_a_refused_password_is_tried_again(
     outbox.close()
 
 
+async def test_a_timeout_that_nobody_expected_is_no_quiet_end(
+    outbox: Outbox, broker: BrokerConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the deadline of a stop ends run() without an error: an agent must not go on without its uplink."""
+
+    async def time_out(_self: Uplink) -> None:
+        raise TimeoutError("a bug")
+
+    monkeypatch.setattr(Uplink, "_session", time_out)
+    with pytest.raises(TimeoutError, match="a bug"):
+        await make_uplink(outbox, broker).run()
+    outbox.close()
+
+
 async def test_a_failing_disk_ends_the_uplink(
     outbox: Outbox, broker: BrokerConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
