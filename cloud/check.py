@@ -26,7 +26,7 @@ async def check_all(config: CloudConfig, say: Say) -> int:
         try:
             say(f"{name}: ok, {await check(config)}")
         except (StartError, DatabaseError, SeriesError, mqtt.MqttError) as error:
-            say(f"{name}: {error}")
+            say(f"{name}: fault, {error}")
             faults += 1
     return faults
 

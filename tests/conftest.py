@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -136,3 +137,15 @@ def start_postgres() -> Iterator[Callable[..., Postgres]]:
     """Starts a Postgres of the test's own; takes the keyword arguments of servers.Postgres."""
     with starter(Postgres) as start:
         yield start
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """The folder of a disk of 512 KiB, for tests that fill it."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounting = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(disk)]
+    if subprocess.run(mounting, capture_output=True, check=False).returncode != 0:
+        pytest.skip("a small disk needs the right to mount: run as root")
+    yield disk
+    subprocess.run(["umount", disk], check=True)

@@ -173,11 +173,11 @@ class _Answer(Struct, frozen=True):
         if self.status in {408, 429} or self.status >= 500:
             return UnavailableError(f"{place}: answers {self.status}: {said}", _seconds(self.retry_after))
         if self.status in {401, 403}:
-            who = f"user {settings.username!r}" if settings.api == "v1" else "the token"
+            who = f"user {settings.username}" if settings.api == "v1" else "the token"
             return MisconfiguredError(f"{place}: does not let {who} in: {said}: correct the user or the secret file")
         if self.status == 404:
             return MisconfiguredError(
-                f"{place}: {said}: create the database {settings.database!r} or correct its name in the configuration; "
+                f"{place}: {said}: create the database {settings.database} or correct its name in the configuration; "
                 "anlan cloud init --create-series creates it"
             )
         return MisconfiguredError(f"{place}: answers {self.status}: {said}: is this the address of an InfluxDB?")

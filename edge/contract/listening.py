@@ -30,6 +30,7 @@ def listen(host: str, port: int, *, backlog: int) -> socket.socket:
 
 
 def _reason(error: OSError) -> str:
-    if isinstance(error, socket.gaierror) or not error.errno:
-        return f"{error.strerror or error}: correct host"
-    return _WHAT_TO_DO.get(error.errno, os.strerror(error.errno))
+    number = error.errno or 0
+    if number <= 0:  # of getaddrinfo, not of the operating system
+        return "no such host: correct host"
+    return _WHAT_TO_DO.get(number, os.strerror(number))

@@ -176,9 +176,7 @@ class CameraApp:
 
     def _too_large(self) -> PostError:
         most = f"{self._max_picture / 1_048_576:.4g} MiB (camera_listener.max_mb)"
-        return PostError(
-            413, f"a picture may have {most}, this is more: set a lower quality or resolution in the camera"
-        )
+        return PostError(413, f"a picture may have {most}: set a lower quality or resolution in the camera")
 
     async def _keep(self, camera: str, finding: Finding, key: str) -> str:
         """Hand a finding on unless it has just been, and return its event id; raises PostError."""

@@ -156,8 +156,8 @@ async def test_check_finds_everything_in_order(
     cloud.init()
     code, said = await cloud.do("check")
     assert code == 1
-    assert f"series: InfluxDB http://127.0.0.1:{influx.port}: database not found: anlan_cli" in said
-    assert "create the database 'anlan_cli' or correct its name" in said
+    assert f"series: fault, InfluxDB http://127.0.0.1:{influx.port}: database not found: anlan_cli" in said
+    assert "create the database anlan_cli or correct its name" in said
     code, said = await cloud.do("init", "--create-series")
     assert (code, said.splitlines()[-1]) == (
         0,
@@ -171,7 +171,7 @@ async def test_check_finds_everything_in_order(
     influx.stop()
     code, said = await cloud.do("check")
     assert code == 1
-    assert f"series: InfluxDB http://127.0.0.1:{influx.port}: no answer" in said
+    assert f"series: fault, InfluxDB http://127.0.0.1:{influx.port}: no answer" in said
 
 
 async def test_mistakes_in_files_end_with_their_place(cloud: Cloud) -> None:

@@ -360,7 +360,7 @@ async def test_a_post_of_50_mb_is_refused_in_little_memory(site: Site, *, says_i
 
     peak = await peak_of(send)
     assert responses[0].status_code == 413
-    said = "a picture may have 1 MiB (camera_listener.max_mb), this is more: set a lower quality or resolution"
+    said = "a picture may have 1 MiB (camera_listener.max_mb): set a lower quality or resolution"
     assert error(responses[0]) == f"{said} in the camera"
     assert peak < 8 * 1024 * 1024
 
