@@ -248,14 +248,30 @@ def _number_faults(
         points = ", ".join(point.name for _, point in matches)
         yield ("threshold",), f"{event_class.code} watches {points}: say which with point"
         return
-    for rule, _ in matches:
+    for rule, point in matches:
         threshold = choice.threshold if choice.threshold is not None else rule.threshold
-        if threshold is None:
-            yield ("threshold",), f"missing: {event_class.code} has no default, it is a value of the site"
         clear = choice.clear if choice.clear is not None else rule.clear
         reason = clear_fault(rule.comparison, threshold, clear)
-        if reason:
+        if threshold is None:
+            yield ("threshold",), f"missing: {event_class.code} has no default, it is a value of the site"
+        elif reason:
             yield ("clear",), reason
+        else:
+            yield from _span_faults(rule.comparison, point, threshold, threshold if clear is None else clear)
+
+
+def _span_faults(comparison: Comparison, point: Point, threshold: float, clear: float) -> Iterator[tuple[Key, str]]:
+    """Tell numbers beyond what the sensor can measure: a value out there is flagged 4, it begins and ends nothing."""
+    if point.span is None:
+        return
+    lowest, highest = point.span
+    measures = f"{point.name} measures {lowest:g} to {highest:g} {point.quantity.unit}"
+    begins = {"at_least": threshold <= highest, "below": threshold > lowest, "equals": lowest <= threshold <= highest}
+    ends = {"at_least": clear > lowest, "below": clear <= highest, "equals": True}
+    if not begins[comparison]:
+        yield ("threshold",), f"{threshold:g} is never reached: {measures}"
+    elif not ends[comparison]:
+        yield ("clear",), f"the event could never end: {measures}"
 
 
 def _resolve(choice: RuleChoice, profile: DeviceProfile) -> Iterator[DeviceRule]:
