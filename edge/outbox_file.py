@@ -14,7 +14,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import structlog
@@ -180,8 +180,18 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
         raise OutboxBrokenError(f"{path}: has format {version}, this program knows {_FORMAT}: install a newer one")
     last = db.execute("SELECT clean FROM epochs ORDER BY id DESC LIMIT 1").fetchone()
     if last is not None and not last[0]:  # after a clean stop there is nothing to fear, and a large file takes long
-        [verdict] = db.execute("PRAGMA quick_check(1)").fetchone()
+        verdict = _check(db)
+        if verdict != "ok":
+            with suppress(sqlite3.IntegrityError):  # where only an index is damaged, nothing need be lost
+                db.execute("REINDEX")
+                verdict = _check(db)
         if verdict != "ok":
             error = sqlite3.DatabaseError(verdict)
             error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
             raise error
+
+
+def _check(db: sqlite3.Connection) -> str:
+    """Return "ok" or the first fault; a quick_check would not see that an index and its table differ."""
+    [verdict] = db.execute("PRAGMA integrity_check(1)").fetchone()
+    return str(verdict)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 import subprocess
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -264,6 +266,25 @@ def test_a_corrupt_file_is_set_aside(path: Path, damage: str) -> None:
     assert outbox.append(Lane.LIVE, body()).seq == 1
     [aside] = path.parent.glob("outbox.sqlite.corrupt-*")
     assert aside.read_bytes() == content
+    outbox.close()
+
+
+def test_a_damaged_index_is_made_anew(path: Path) -> None:
+    """Where the messages themselves are whole, they are kept, and receipts find them."""
+    outbox = open_outbox(path)
+    kept = outbox.append_all([(Lane.LIVE, body())] * 30)
+    kill(outbox)
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("PRAGMA writable_schema = ON")
+        db.execute("UPDATE sqlite_master SET sql = replace(sql, ', size)', ', seq)') WHERE name = 'messages_in_order'")
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("REINDEX")  # now it holds what the schema will say it does not
+        db.execute("PRAGMA writable_schema = ON")
+        db.execute("UPDATE sqlite_master SET sql = replace(sql, ', seq)', ', size)') WHERE name = 'messages_in_order'")
+    outbox = open_outbox(path)
+    assert names(outbox) == kept
+    assert len(outbox.forget(receipt(kept[0], last=30))) == 30
+    assert list(path.parent.glob("outbox.sqlite.corrupt-*")) == []
     outbox.close()
 
 
