@@ -226,7 +226,8 @@ class Connection:
         sock = self._client.socket()
         if sock is not None:
             self._detach(sock)
-            self._client.on_socket_close = None
+            # paho's own clean-up comes after ours, with a descriptor that the loop no longer knows
+            self._client.on_socket_close = self._client.on_socket_unregister_write = None
             sock.close()
 
     # --- paho on the event loop ---

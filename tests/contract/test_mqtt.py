@@ -390,3 +390,14 @@ async def test_a_cancelled_connection_leaves_nothing_behind(mosquitto: Mosquitto
     with pytest.raises(asyncio.CancelledError):
         await task
     assert sock.fileno() == -1
+
+
+async def test_a_connection_dropped_with_bytes_unsent_leaves_nothing_behind(broker: BrokerConfig) -> None:
+    """Dropping while the socket is full ends the connection for paho too: its clean-up finds nothing to trip on."""
+    async with connect(broker, client_id="full") as connection:
+        client = connection._client
+        while not client.want_write():
+            client.publish("anywhere", bytes(1_000_000), qos=1)
+        connection.drop()
+    client.__del__()  # as the garbage collector will call it
+    assert client.socket() is None
