@@ -221,10 +221,10 @@ class Connection:
         self.drop()
 
     def drop(self) -> None:
-        """Close the socket without a goodbye, so that the broker publishes the last will."""
+        """Close the socket without a goodbye, so that the broker publishes the last will; again is harmless."""
         self._finish("connection closed")
-        sock = self._client.socket()
-        if sock is not None:
+        sock: Any = self._client.socket()
+        if sock is not None and sock.fileno() >= 0:
             self._detach(sock)
             # paho's own clean-up comes after ours, with a descriptor that the loop no longer knows
             self._client.on_socket_close = self._client.on_socket_unregister_write = None
