@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from paho.mqtt.client import MQTTMessage
 
 from edge.contract import mqtt
 from edge.contract.broker_config import BrokerConfig, TlsConfig
@@ -235,6 +236,34 @@ async def test_an_mqtt5_broker_holds_back_what_is_not_acked(start_mosquitto: Cal
         assert receiver._inbox.empty()
         await first.ack()
         assert (await next_message(receiver)).payload == b"2"
+
+
+async def test_what_does_not_fit_is_dropped_and_acked(mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broker that sends more than was asked for gets its acks, or it would wait for them for ever and fall silent."""
+    broker = BrokerConfig(host="127.0.0.1", port=mosquitto.port)
+    acked: list[int] = []
+    async with connect(broker, client_id="a", max_inflight=2) as connection:
+        monkeypatch.setattr(connection._client, "ack", lambda mid, _qos: acked.append(mid))
+        for mid in range(1, 6):
+            message = MQTTMessage(mid, b"t")
+            message.qos = 1
+            connection._on_message(connection._client, None, message)
+        assert acked == [3, 4, 5]
+        assert connection._inbox.qsize() == 2
+
+
+async def test_waiting_bytes_are_bounded(mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large messages that nobody reads yet do not fill the memory, and one that is too large alone still comes."""
+    monkeypatch.setattr(mqtt, "MAX_WAITING", 100_000)
+    broker = BrokerConfig(host="127.0.0.1", port=mosquitto.port)
+    async with connect(broker, client_id="a") as receiver, connect(broker, client_id="b") as sender:
+        await receiver.subscribe("t")
+        await sender.publish("t", bytes(200_000))
+        assert len((await next_message(receiver)).payload) == 200_000
+        for _ in range(10):
+            await sender.publish("t", bytes(40_000))
+        await receiver.publish("marker", b"")  # its PUBACK comes after whatever the broker had to say before
+        assert receiver._inbox.qsize() == 2
 
 
 async def test_acks_are_sent_before_the_goodbye(start_mosquitto: Callable[..., Mosquitto]) -> None:
