@@ -285,9 +285,9 @@ class Connection:
         self._finish(f"connection lost{said}")
 
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
-        # Brokers send more than they were asked to: Mosquitto 2.0.11 while it empties a queue, all with 3.1.1. What does
-        # not fit is dropped, and acked, because a broker that waits for too many acks falls silent. Its sender, who gets
-        # no receipt, sends it again.
+        # Brokers send more than they were asked to: Mosquitto 2.0.11 while it empties a queue, all with 3.1.1. What
+        # does not fit is dropped, and acked, because a broker that waits for too many acks falls silent. Its sender
+        # gets no receipt, and sends it again.
         room = self._waiting == 0 or self._waiting + len(message.payload) <= MAX_WAITING
         if room and self._inbox.qsize() < self._max_inflight:
             self._is_dropping = self._is_dropping and not self._inbox.empty()
