@@ -1,4 +1,8 @@
-"""The cloud's command line: `python -m cloud`, `anlan cloud`, `anlan-cloud`."""
+"""The cloud's command line: `./anlan cloud` in a checkout, `anlan-cloud` where it is installed.
+
+Exit codes: 0 all is well; 1 it did not work (the line on standard error says what and why); 2 a configuration file or
+the command line must be changed.
+"""
 
 import asyncio
 import logging
@@ -23,6 +27,7 @@ from cloud.status import status_lines
 from edge.contract import log
 from edge.contract.clock import ClockError, SystemClock, load_clock
 from edge.contract.config_file import ConfigError, load_yaml
+from edge.contract.program import command, example
 
 app = typer.Typer(
     help="The cloud: keeps the history, turns events into work orders, answers the API.",
@@ -33,31 +38,37 @@ app = typer.Typer(
 registry_app = typer.Typer(help="Sites, grids, gateways, devices and people.", no_args_is_help=True)
 app.add_typer(registry_app, name="registry")
 
-Config = Annotated[Path, typer.Option("--config", "-c", help="The cloud's configuration file.")]
+Config = Annotated[Path, typer.Option("--config", "-c", help="The cloud's configuration.")]
 CLOUD_YAML = Path("cloud.yaml")
 
 
-@app.command("run", epilog="Example: anlan cloud run --config cloud.yaml")
+@app.command("run", epilog=example("cloud", "run --config cloud.yaml"))
 def run_cloud(
     *,
     config: Config = CLOUD_YAML,
     clock: Annotated[Path | None, typer.Option(help="Accelerated clock of a replay; loopback brokers only.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Log JSON lines.")] = False,
+    log_json: Annotated[bool, typer.Option("--log-json", help="Log one JSON object a line.")] = False,
 ) -> None:
-    """Take messages, keep them, answer the API, until SIGTERM or Ctrl-C."""
-    log.configure(as_json=as_json)
+    """Take messages, keep them, answer the API.
+
+    Until SIGTERM or Ctrl-C.
+    """
+    log.configure(as_json=log_json)
     with _errors_said():
         settings = load_cloud_config(config)
         asyncio.run(run(settings, load_clock(clock, settings.broker.host)))
 
 
-@app.command(epilog="Example: anlan cloud init --config cloud.yaml --create-series")
+@app.command(epilog=example("cloud", "init --config cloud.yaml --create-series"))
 def init(
     *,
     config: Config = CLOUD_YAML,
     create_series: Annotated[bool, typer.Option(help="Also create the InfluxDB database.")] = False,
 ) -> None:
-    """Create or migrate the database; safe to repeat, also while the cloud runs."""
+    """Create or migrate the database.
+
+    Safe to repeat, also while the cloud runs.
+    """
     with _errors_said():
         settings = load_cloud_config(config)
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -68,24 +79,27 @@ def init(
             typer.echo(asyncio.run(create_series_database(settings)))
 
 
-@app.command(epilog="Example: anlan cloud check --config cloud.yaml")
+@app.command(epilog=example("cloud", "check --config cloud.yaml"))
 def check(config: Config = CLOUD_YAML) -> None:
-    """Try everything that the configuration names: database, broker, series store, API port."""
+    """Try what the configuration names.
+
+    Database, broker, series store and API port: each says ok or its fault.
+    """
     log.configure(as_json=False, level=logging.ERROR)
     with _errors_said():
         faults = asyncio.run(check_all(load_cloud_config(config), typer.echo))
     raise typer.Exit(1 if faults else 0)
 
 
-@app.command(epilog="Example: anlan cloud status --config cloud.yaml")
+@app.command(epilog=example("cloud", "status --config cloud.yaml"))
 def status(config: Config = CLOUD_YAML) -> None:
-    """Show each gateway and where its readings are: stored, pending, missing."""
+    """Show each gateway and where its readings are."""
     with _errors_said(), open_database(load_cloud_config(config)) as database:
         for line in database.read_now(status_lines):
             typer.echo(line)
 
 
-@app.command(epilog="Example: anlan cloud token wang --days 30")
+@app.command(epilog=example("cloud", "token wang --days 30"))
 def token(
     login: str,
     *,
@@ -93,7 +107,10 @@ def token(
     days: Annotated[int, typer.Option(min=1, max=3660, help="How long the token is valid.")] = 90,
     revoke: Annotated[bool, typer.Option(help="End all tokens of this person instead.")] = False,
 ) -> None:
-    """Print a new API token of a person, once: only its hash is kept."""
+    """Print a new API token of a person.
+
+    Once: only its hash is kept.
+    """
     with _errors_said(), open_database(load_cloud_config(config)) as database:
         now_ms = SystemClock().now_ms()
         if revoke:
@@ -103,9 +120,12 @@ def token(
             typer.echo(database.write_now(lambda connection: issue_token(connection, login, now_ms=now_ms, days=days)))
 
 
-@registry_app.command(epilog="Example: anlan cloud registry load registry.yaml --config cloud.yaml")
+@registry_app.command(epilog=example("cloud", "registry load registry.yaml --config cloud.yaml"))
 def load(file: Path, config: Config = CLOUD_YAML) -> None:
-    """Bring the registry to what FILE says and print what changed; what is no longer there becomes inactive."""
+    """Bring the registry to what FILE says.
+
+    Prints what changed; what is no longer there becomes inactive.
+    """
     with _errors_said(), open_database(load_cloud_config(config)) as database:
         registry = load_yaml(file, RegistryFile)
         changes = database.write_now(lambda connection: load_registry(connection, registry))
@@ -116,7 +136,7 @@ def load(file: Path, config: Config = CLOUD_YAML) -> None:
 
 def main() -> None:
     """Run the command line."""
-    app(prog_name="anlan cloud")
+    app(prog_name=command("cloud"))
 
 
 @contextmanager
@@ -124,12 +144,14 @@ def _errors_said() -> Iterator[None]:
     """End the program with one clear message for what a person can mend."""
     try:
         yield
-    except (ConfigError, ClockError, StartError, DatabaseError, SeriesError, UnknownPersonError) as error:
-        _fail(str(error))
+    except (ConfigError, ClockError) as error:
+        _fail(str(error), code=2)
+    except (StartError, DatabaseError, SeriesError, UnknownPersonError) as error:
+        _fail(str(error), code=1)
     except OSError as error:
-        _fail(f"{error.filename}: {error.strerror}")
+        _fail(f"{error.filename}: {error.strerror}", code=1)
 
 
-def _fail(message: str) -> NoReturn:
+def _fail(message: str, *, code: int) -> NoReturn:
     sys.stderr.write(f"{message}\n")
-    raise typer.Exit(1)
+    raise typer.Exit(code)

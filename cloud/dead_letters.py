@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 
 from cloud.database import RowId, metadata
+from edge.contract.program import command
 
 MAX_LETTERS = 10_000
 MAX_BYTES = 64 * 1024 * 1024
@@ -75,9 +76,8 @@ _KEPT = [dead_letters.c[field] for field in KeptLetter.__struct_fields__]
 
 def unregistered(gateway: str) -> str:
     """Return why a message of a gateway that is not registered is no more than a dead letter."""
-    return (
-        f"gateway {gateway} is not registered: add it with anlan cloud registry load; until then it keeps its messages"
-    )
+    load = command("cloud", "registry load")
+    return f"gateway {gateway} is not registered: add it with {load}; until then it keeps its messages"
 
 
 def keep(connection: Connection, letters: Iterable[DeadLetter], *, now_ms: int) -> None:

@@ -23,6 +23,7 @@ from cloud.migrations import head, revision_of
 from cloud.registry.registry import Registry
 from edge.contract import listening
 from edge.contract.clock import Clock
+from edge.contract.program import command
 
 MOST_CONNECTIONS = 256
 FINISH_REQUESTS_S = 1
@@ -83,7 +84,7 @@ def open_database(config: CloudConfig) -> Database:
     if found != head():
         database.close()
         state = "has no tables yet" if found is None else f"has the tables of another version ({found})"
-        raise StartError(f"database {database}: {state}: run anlan cloud init")
+        raise StartError(f"database {database}: {state}: run {command('cloud', 'init')}")
     return database
 
 

@@ -1,4 +1,4 @@
-"""The command line of the gateway: ``python -m edge``, ``anlan edge``, ``anlan-edge``.
+"""The command line of the gateway: ``./anlan edge`` in a checkout, ``anlan-edge`` where it is installed.
 
 Exit codes: 0 all is well; 1 it did not work (the line on standard error says what and why); 2 the configuration or the
 command line must be changed.
@@ -22,6 +22,7 @@ from edge.contract.config_file import ConfigError
 from edge.contract.gateway_config import DeviceConfig, DeviceRule, GatewayConfig, load_gateway_config
 from edge.contract.messages import Flag, Test
 from edge.contract.profile import ModbusProfile
+from edge.contract.program import command, example
 from edge.drivers import ConfigurationError, DriverError
 from edge.journal import JournalError
 from edge.outbox import OutboxError
@@ -40,14 +41,15 @@ app = typer.Typer(
 )
 _log = structlog.get_logger()
 
-ConfigOption = Annotated[Path, typer.Option("--config", help="The gateway's configuration, gateway.yaml.")]
+ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The gateway's configuration.")]
+GATEWAY_YAML = Path("gateway.yaml")
 JsonOption = Annotated[bool, typer.Option("--log-json", help="Log one JSON object a line.")]
 
 
-@app.command(epilog="Example: anlan edge run --config gateway.yaml")
+@app.command(epilog=example("edge", "run --config gateway.yaml"))
 def run(
-    config: ConfigOption,
     *,
+    config: ConfigOption = GATEWAY_YAML,
     journal: Annotated[
         Path | None, typer.Option(help="Also write every committed reading to this file, one JSON object a line.")
     ] = None,
@@ -56,7 +58,10 @@ def run(
     ] = None,
     log_json: JsonOption = False,
 ) -> None:
-    """Read, judge, keep and send, until SIGTERM or Ctrl-C; what was read until then is kept."""
+    """Read, judge, keep and send.
+
+    Until SIGTERM or Ctrl-C; what was read until then is kept.
+    """
     log.configure(as_json=log_json)
     settings = _load(config)
     try:
@@ -66,9 +71,12 @@ def run(
     raise typer.Exit(_supervise(settings, clock=ours, journal=journal))
 
 
-@app.command(epilog="Example: anlan edge check --config gateway.yaml")
-def check(config: ConfigOption) -> None:
-    """Say what would be read and watched for, or everything that is wrong with the configuration."""
+@app.command(epilog=example("edge", "check --config gateway.yaml"))
+def check(config: ConfigOption = GATEWAY_YAML) -> None:
+    """Say what would be read and watched for.
+
+    Or everything that is wrong with the configuration; nothing is connected.
+    """
     settings = _load(config)
     typer.echo(
         f"{settings.gateway}: {len(settings.devices)} devices, {len(settings.cameras)} cameras, "
@@ -81,12 +89,15 @@ def check(config: ConfigOption) -> None:
         typer.echo(f"\n{camera.id}: camera, may raise {', '.join(camera.classes)}")
 
 
-@app.command(epilog="Example: anlan edge read meter-1 --config gateway.yaml")
+@app.command(epilog=example("edge", "read meter-1 --config gateway.yaml"))
 def read(
     device: Annotated[str, typer.Argument(help="Id of a device in gateway.yaml.")],
-    config: ConfigOption,
+    config: ConfigOption = GATEWAY_YAML,
 ) -> None:
-    """Read one device once and show each point: where it is, raw registers, value, unit, flag."""
+    """Read one device once and show each point.
+
+    Where it is, raw registers, value, unit, flag.
+    """
     settings = _load(config)
     try:
         readout = asyncio.run(read_device(settings, device, clock=SystemClock()))
@@ -100,7 +111,7 @@ def read(
 
 def main() -> None:
     """Run the command line."""
-    app(prog_name="anlan edge")
+    app(prog_name=command("edge"))
 
 
 def _load(path: Path) -> GatewayConfig:

@@ -1,6 +1,6 @@
 """The demo's MQTT broker: amqtt with user names and passwords, for this machine only.
 
-``python -m simulators.broker --port 1883 --users users.txt``. Each line of the users file is ``name:password``; only
+``./anlan simulate broker --port 1883 --users users.txt``. Each line of the users file is ``name:password``; only
 its owner may read it. Nothing is kept on disk: what the broker forgets, the gateways send again.
 """
 
@@ -22,8 +22,6 @@ from amqtt.plugins.base import BaseAuthPlugin
 from amqtt.session import Session
 
 from simulators.stopping import run_until_stopped
-
-app = typer.Typer(add_completion=False)
 
 
 class UsersFileError(ValueError):
@@ -82,18 +80,13 @@ async def serve(port: int, users: Path) -> None:
         await broker.shutdown()
 
 
-@app.command()
 def main(
-    port: Annotated[int, typer.Option(min=1, max=65535, help="TCP port on 127.0.0.1")],
-    users: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="file of name:password lines, mode 600")],
+    port: Annotated[int, typer.Option(min=1, max=65535, help="TCP port on 127.0.0.1.")],
+    users: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="File of name:password lines, mode 600.")],
 ) -> None:
-    """Serve MQTT 3.1.1 on this machine until stopped."""
+    """Serve MQTT on this machine until stopped."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
     try:
         asyncio.run(run_until_stopped(serve(port, users)))
     except (UsersFileError, BrokerError) as error:
         sys.exit(f"broker: {error}")
-
-
-if __name__ == "__main__":
-    app()

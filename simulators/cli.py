@@ -1,13 +1,18 @@
-"""The command line of the simulators: ``python -m simulators``, ``anlan simulate``, ``anlan-simulate``."""
+"""The command line of the simulators: ``./anlan simulate`` in a checkout, ``anlan-simulate`` where it is installed.
+
+Exit codes: 0 all is well; 1 it did not work; 2 a profile, another file or the command line must be changed.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import sys
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any, NoReturn
 
 import msgspec
@@ -17,6 +22,8 @@ from edge.contract.clock import SystemClock
 from edge.contract.config_file import ConfigError, nearest
 from edge.contract.listening import ListenError
 from edge.contract.profile import ModbusProfile, RegisterPoint
+from edge.contract.program import command, example
+from simulators import broker
 from simulators.demo.run import run_demo
 from simulators.device import NotModbusError, SimulatedDevice, load_modbus_profile
 from simulators.modbus_server import ModbusServer
@@ -49,9 +56,7 @@ Port = Annotated[int, typer.Option(min=0, max=65535, help="TCP port on 127.0.0.1
 Unit = Annotated[int, typer.Option(min=1, max=247, help="Modbus unit.")]
 
 
-@app.command(
-    epilog="Example: anlan simulate device eastron_sdm630 --port 5020 --set voltage_l1=251.5",
-)
+@app.command(epilog=example("simulate", "device eastron_sdm630 --port 5020 --set voltage_l1=251.5"))
 def device(
     profile: ProfileName,
     port: Port = 5020,
@@ -61,7 +66,10 @@ def device(
     ] = None,
     seed: Annotated[int, typer.Option(help="Another seed, another device.")] = 1,
 ) -> None:
-    """Serve one device over Modbus TCP, with values that move as real ones do."""
+    """Serve one device over Modbus TCP.
+
+    Its values move as real ones do.
+    """
     _run(_serve_device(profile, port=port, unit=unit, fixed=fixed or [], seed=seed))
 
 
@@ -81,8 +89,10 @@ async def _serve_device(profile_name: str, *, port: int, unit: int, fixed: list[
 
 @app.command(
     name="replay",
-    epilog="Example: anlan simulate replay stage.csv.gz --profile PROFILE --point water_level --column stage_cm "
-    "--unit cm --speed 900",
+    epilog=example(
+        "simulate",
+        "replay stage.csv.gz --profile generic_qdy30a --point water_level --column stage_cm --unit cm --speed 900",
+    ),
 )
 def replay_file(
     file: Annotated[Path, typer.Argument(help="CSV file, plain or .gz, with a header row.")],
@@ -96,7 +106,10 @@ def replay_file(
     port: Port = 5020,
     modbus_unit: Annotated[int, typer.Option(min=1, max=247, help="Modbus unit.")] = 1,
 ) -> None:
-    """Play a recorded series into a device, each value at its recorded time from the first."""
+    """Play a recorded series into a device.
+
+    Each value is there at its recorded time, counted from the first.
+    """
     _run(
         _serve_replay(
             _read_series(file, column, time_column),
@@ -132,17 +145,35 @@ async def _serve_replay(
         await asyncio.Event().wait()
 
 
-@app.command(epilog="Example: anlan simulate scenario rainy-day --seed 7 --dir /tmp/rainy-day")
+@app.command(epilog=example("simulate", "scenario rainy-day --seed 7 --dir /tmp/rainy-day"))
 def scenario(
     name: Annotated[ScenarioName, typer.Argument(help="The scenario to play.")],
     *,
-    folder: Annotated[Path, typer.Option("--dir", help="Folder of its files; they are made when there are none.")],
+    folder: Annotated[
+        Path | None,
+        typer.Option("--dir", help="Folder of its files, made when there are none; default: one for this time only."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Another seed, another day.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Tell what happens as JSON lines, for programs.")] = False,
     wait: Annotated[bool, typer.Option(help="Serve at once, but let it begin with a line on standard input.")] = False,
 ) -> None:
-    """Play a scenario: 20 devices behind two gateways, rain, a flooded road, a silent meter, an uplink outage."""
-    _run(_play(name, folder, seed=seed, as_json=as_json, wait=wait))
+    """Play a scenario.
+
+    A rainy day: 20 devices behind two gateways, a flooded road, a silent meter, an uplink that breaks.
+    """
+    with _own_or(folder) as place:
+        _run(_play(name, place, seed=seed, as_json=as_json, wait=wait))
+
+
+@contextmanager
+def _own_or(folder: Path | None) -> Iterator[Path]:
+    """The folder that was named; else a fresh one, which is removed at the end."""
+    if folder is not None:
+        yield folder
+        return
+    with TemporaryDirectory(prefix="anlan-") as fresh:
+        typer.echo(f"{fresh} is removed at the end; --dir keeps the files", err=True)
+        yield Path(fresh)
 
 
 async def _play(name: ScenarioName, folder: Path, *, seed: int, as_json: bool, wait: bool) -> None:
@@ -165,15 +196,15 @@ async def _play(name: ScenarioName, folder: Path, *, seed: int, as_json: bool, w
 
 def how_to_join(name: str, workspace: Workspace) -> str:
     """Lines that say how to run the gateways, and the broker and the cloud if they are wanted, beside the scenario."""
-    broker = f"--port {workspace.ports[BROKER]} --users {workspace.users_file}"
+    config = f"--config {workspace.cloud_file}"
     return "\n".join(
         [
             f"{name}: files in {workspace.folder}; {LIMITS}; Ctrl-C stops it. To join it:",
-            *(f"  anlan edge run --config {workspace.gateway_file(gateway)}" for gateway in GATEWAYS),
-            f"  python -m simulators.broker {broker}",
-            f"  anlan cloud init --config {workspace.cloud_file}",
-            f"  anlan cloud registry load {workspace.registry_file} --config {workspace.cloud_file}",
-            f"  anlan cloud run --config {workspace.cloud_file}",
+            f"  {command('simulate', f'broker --port {workspace.ports[BROKER]} --users {workspace.users_file}')}",
+            *(f"  {command('edge', f'run --config {workspace.gateway_file(gateway)}')}" for gateway in GATEWAYS),
+            f"  {command('cloud', f'init {config}')}",
+            f"  {command('cloud', f'registry load {workspace.registry_file} {config}')}",
+            f"  {command('cloud', f'run {config}')}",
         ]
     )
 
@@ -186,7 +217,10 @@ async def _next_line() -> None:
     await reader.readline()
 
 
-@app.command(epilog="Example: anlan simulate demo --check")
+app.command("broker", epilog=example("simulate", "broker --port 1883 --users users.txt"))(broker.main)
+
+
+@app.command(epilog=example("simulate", "demo --check"))
 def demo(
     *,
     check: Annotated[
@@ -194,7 +228,10 @@ def demo(
     ] = False,
     seed: Annotated[int, typer.Option(help="Another seed, another day.")] = 1,
 ) -> None:
-    """Start broker, cloud, two gateways and a rainy day on this machine, and show what happens until Ctrl-C."""
+    """Show the whole line on a rainy day.
+
+    Starts broker, cloud and two gateways on this machine, and shows what happens until Ctrl-C.
+    """
     codes: list[int] = []
 
     async def run() -> None:
@@ -210,7 +247,7 @@ def how_to_read(profile: ModbusProfile, port: int, unit: int) -> str:
         [
             f"{profile.maker} {profile.model} at 127.0.0.1:{port}, unit {unit}; Ctrl-C stops it. To read it:",
             f"  {_mbpoll_line(profile.points[0], port, unit)}   # {profile.points[0].name}",
-            "  anlan edge read DEVICE --config gateway.yaml   # where gateway.yaml has",
+            f"  {command('edge', 'read DEVICE --config gateway.yaml')}   # where gateway.yaml has",
             f"    - id: DEVICE\n      profile: {profile.profile}",
             f"      modbus: {{host: 127.0.0.1, port: {port}, unit: {unit}}}",
         ]
@@ -259,7 +296,7 @@ def _read_series(file: Path, column: str, time_column: str) -> list[Sample]:
     try:
         return read_series(file, column, time_column=time_column)
     except SeriesError as error:
-        _fail(error)
+        _fail(error, code=2)
 
 
 def _second_of_day() -> float:
@@ -270,15 +307,17 @@ def _second_of_day() -> float:
 def _run(work: Coroutine[Any, Any, None]) -> None:
     try:
         asyncio.run(run_until_stopped(work))
-    except (ConfigError, ListenError, NotModbusError, SettingError, UnitError) as error:
-        _fail(error)
+    except ListenError as error:
+        _fail(error, code=1)
+    except (ConfigError, NotModbusError, SettingError, UnitError) as error:
+        _fail(error, code=2)
 
 
-def _fail(error: Exception) -> NoReturn:
+def _fail(error: Exception, *, code: int) -> NoReturn:
     typer.echo(str(error), err=True)
-    sys.exit(1)
+    raise typer.Exit(code)
 
 
 def main() -> None:
     """Run the command line."""
-    app()
+    app(prog_name=command("simulate"))

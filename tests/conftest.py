@@ -31,6 +31,9 @@ SERVER_FIXTURES = {
 }
 
 
+os.environ["ANLAN_PROGRAM"] = "./anlan"  # hints read as in a checkout, however the tests were started
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark `servers` what asks for one, before `-m servers` picks."""

@@ -14,6 +14,7 @@ from cloud.registry.person import Person, Role
 from cloud.registry.tokens import find_bearer
 from cloud.series import SeriesStore
 from edge.contract.clock import Clock
+from edge.contract.program import command
 
 T = TypeVar("T")
 
@@ -35,7 +36,7 @@ def services_of(request: Request) -> Services:
 
 
 ServicesHere = Annotated[Services, Depends(services_of)]
-_bearer = HTTPBearer(auto_error=False, description="A token from `anlan cloud token LOGIN`.")
+_bearer = HTTPBearer(auto_error=False, description=f"A token from `{command('cloud', 'token LOGIN')}`.")
 
 
 async def _person(

@@ -34,6 +34,7 @@ from urllib3.exceptions import HTTPError
 from cloud.series import MisconfiguredError, RefusedError, SeriesError, SeriesId, UnavailableError
 from edge.contract.messages import Batch, Flag, Reading
 from edge.contract.readings import RESERVED_ENDINGS
+from edge.contract.program import command
 
 LINES_PER_REQUEST = 10_000
 MILLISECONDS = cast("WritePrecision", WritePrecision.MS)  # its own annotation says str
@@ -178,7 +179,7 @@ class _Answer(Struct, frozen=True):
         if self.status == 404:
             return MisconfiguredError(
                 f"{place}: {said}: create the database {settings.database} or correct its name in the configuration; "
-                "anlan cloud init --create-series creates it"
+                f"{command('cloud', 'init --create-series')} creates it"
             )
         return MisconfiguredError(f"{place}: answers {self.status}: {said}: is this the address of an InfluxDB?")
 

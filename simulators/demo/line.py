@@ -26,7 +26,7 @@ class Line:
 
     async def _start_broker(self) -> None:
         port, users = self.workspace.ports[BROKER], self.workspace.users_file
-        arguments = ["simulators.broker", "--port", str(port), "--users", str(users)]
+        arguments = ["simulators", "broker", "--port", str(port), "--users", str(users)]
         await wait_for_port(port, await self._programs.start("broker", arguments))
 
     async def _start_cloud(self) -> None:

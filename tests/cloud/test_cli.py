@@ -1,4 +1,4 @@
-"""`anlan cloud …` as a person types it: what it says, when it ends, and with which code."""
+"""`./anlan cloud …` as a person types it: what it says, when it ends, and with which code."""
 
 import asyncio
 import signal
@@ -96,7 +96,7 @@ async def test_from_nothing_to_a_token(cloud: Cloud) -> None:
     code, said = await cloud.do("status")
     assert (code, said) == (
         1,
-        f"database sqlite:///{cloud.folder}/data/cloud.db: has no tables yet: run anlan cloud init\n",
+        f"database sqlite:///{cloud.folder}/data/cloud.db: has no tables yet: run ./anlan cloud init\n",
     )
     assert (await cloud.do("init"))[1].endswith("tables created or migrated\n")
     assert (await cloud.do("init"))[1].endswith("is up to date\n")
@@ -177,13 +177,13 @@ async def test_check_finds_everything_in_order(
 async def test_mistakes_in_files_end_with_their_place(cloud: Cloud) -> None:
     """A wrong key, a missing file and a made-up clock for a far broker are refused before anything starts."""
     cloud.init()
-    assert await cloud.do("registry", "load", "absent.yaml") == (1, "absent.yaml: no such file\n")
+    assert await cloud.do("registry", "load", "absent.yaml") == (2, "absent.yaml: no such file\n")
     AcceleratedClock(origin_ms=NOON, speed=10, started_ns=0).write(cloud.folder / "clock.json")
     cloud.write(broker="{host: mqtt.example.org, port: 8883, username: a, password_file: cloud.yaml, tls: {}}")
     (cloud.folder / "cloud.yaml").chmod(0o600)
     code, said = await cloud.do("run", "--clock", str(cloud.folder / "clock.json"))
-    assert code == 1
+    assert code == 2
     assert "an accelerated clock is for replays; broker mqtt.example.org is not on loopback" in said
     cloud.write("colour: red")
     code, said = await cloud.do("run")
-    assert (code, said) == (1, f"{cloud.folder}/cloud.yaml:4: colour: unknown key\n")
+    assert (code, said) == (2, f"{cloud.folder}/cloud.yaml:4: colour: unknown key\n")

@@ -110,7 +110,7 @@ async def test_an_unregistered_gateway_gets_no_receipt(taker: EventTaker, neighb
     for _ in range(2):
         assert await taker.take(topic("gw-9", "event"), sealed(encode_event(event), 1)) is None
     [letter] = neighbourhood.read_now(lambda c: newest(c, limit=10))
-    assert letter.reason.startswith("gateway gw-9 is not registered: add it with anlan cloud registry load")
+    assert letter.reason.startswith("gateway gw-9 is not registered: add it with ./anlan cloud registry load")
     assert letter.count == 2
     assert count(neighbourhood, events) == 0
 

@@ -215,7 +215,7 @@ async def test_an_unknown_gateway_keeps_its_messages(line: Line) -> None:
     assert line.published == []
     [letter] = line.letters()
     assert (letter.count, letter.gateway) == (2, "gw-1")
-    assert letter.reason.startswith("gateway gw-1 is not registered: add it with anlan cloud registry load")
+    assert letter.reason.startswith("gateway gw-1 is not registered: add it with ./anlan cloud registry load")
     line.registered.add("gw-1")
     await line.take(Sent(sealed(1)))
     assert await line.stored() == expected(1)

@@ -44,7 +44,7 @@ class Amqtt(Server):
         users = self.folder / "users"
         users.write_text(f"gw:{PASSWORD}\n")
         users.chmod(0o600)
-        return [sys.executable, "-m", "simulators.broker", "--port", str(self.port), "--users", str(users)]
+        return [sys.executable, "-m", "simulators", "broker", "--port", str(self.port), "--users", str(users)]
 
     def is_ready(self) -> bool:
         return is_accepting(self.port)

@@ -134,7 +134,7 @@ def test_every_command_has_help_with_an_example(command: str) -> None:
     """Nobody has to guess."""
     shown = invoke(command, "--help")
     assert shown.exit_code == 0
-    assert f"Example: anlan edge {command}" in shown.output
+    assert f"Example: ./anlan edge {command}" in shown.output
 
 
 # --- run: mistakes

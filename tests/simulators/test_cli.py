@@ -95,12 +95,12 @@ async def test_a_file_is_replayed(tmp_path: Path) -> None:
     ],
 )
 async def test_what_is_wrong_is_said_in_one_line(arguments: list[str], said: str) -> None:
-    """A mistake ends the command with 1 and one line on standard error."""
+    """A mistake ends the command with 2 and one line on standard error."""
     async with simulate(*arguments) as process:
         output, errors = await process.communicate()
     assert said in errors.decode()
     assert errors.count(b"\n") == 1
-    assert (process.returncode, output) == (1, b"")
+    assert (process.returncode, output) == (2, b"")
 
 
 async def test_a_port_in_use_is_named() -> None:

@@ -28,7 +28,7 @@ async def test_a_program_that_ends_by_itself_is_told(tmp_path: Path) -> None:
     """Its name, its code, where its log is, and the log's last lines."""
     async with Programs(tmp_path) as programs:
         await programs.start("device", ["simulators", "device", "nothing"])
-        with pytest.raises(DemoError, match=r'(?s)device ended by itself with 1; its log .*device.log.*"nothing"'):
+        with pytest.raises(DemoError, match=r'(?s)device ended by itself with 2; its log .*device.log.*"nothing"'):
             await programs.watch()
 
 
