@@ -1,10 +1,12 @@
-"""No request is larger than the API has use for."""
+"""No request, and no number in one, is larger than the API has use for."""
 
 from fastapi import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_BODY = 64 * 1024
 MAX_PICTURE_BODY = 4 * 1024 * 1024
+MAX_ID = 2**63 - 1  # what a database can compare a row number with
+FAR_FUTURE_MS = 4_102_444_800_000  # the year 2100
 
 
 class BoundedBodies:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -14,6 +15,8 @@ from cloud.series import SeriesError
 from cloud.workorders.orders import OrderNotFoundError
 from cloud.workorders.states import ForbiddenError, ImpossibleError, IncompleteError, TransitionError
 
+_log = structlog.get_logger()
+
 STATUS_OF: dict[type[Exception], int] = {
     OrderNotFoundError: 404,
     ForbiddenError: 403,
@@ -21,9 +24,12 @@ STATUS_OF: dict[type[Exception], int] = {
     IncompleteError: 422,
     TransitionError: 409,  # StaleError: look again
     PictureError: 415,
-    DatabaseError: 503,
-    SeriesError: 503,
 }
+WAITING = {
+    DatabaseError: "the database does not answer: try again",
+    SeriesError: "the series store does not answer: try again",
+}
+"""503, whose reason names our machines: that is for the log."""
 
 
 class ErrorAnswer(BaseModel):
@@ -32,8 +38,13 @@ class ErrorAnswer(BaseModel):
     error: str
 
 
-ERRORS: dict[int | str, dict[str, Any]] = {status: {"model": ErrorAnswer} for status in (401, 403, 404, 422)}
-"""For `responses=` of a router, so that the OpenAPI document shows the errors' real shape."""
+def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return `responses=` of a route or router, so that the OpenAPI document shows the errors' real shape."""
+    return {status: {"model": ErrorAnswer} for status in statuses}
+
+
+ERRORS = errors(401, 403, 404, 422, 503)
+"""What any route may answer."""
 
 
 def add_error_answers(app: FastAPI) -> None:
@@ -43,6 +54,8 @@ def add_error_answers(app: FastAPI) -> None:
     app.add_exception_handler(500, _our_fault)
     for kind in STATUS_OF:
         app.add_exception_handler(kind, _known_error)
+    for kind in WAITING:
+        app.add_exception_handler(kind, _unavailable)
 
 
 def _answer(status: int, sentence: str, headers: dict[str, str] | None = None) -> JSONResponse:
@@ -63,6 +76,11 @@ async def _invalid_request(_request: Request, error: Exception) -> JSONResponse:
 async def _known_error(_request: Request, error: Exception) -> JSONResponse:
     status = next(STATUS_OF[kind] for kind in type(error).__mro__ if kind in STATUS_OF)
     return _answer(status, str(error))
+
+
+async def _unavailable(request: Request, error: Exception) -> JSONResponse:
+    _log.warning("request not answered", path=request.url.path, reason=str(error))
+    return _answer(503, next(WAITING[kind] for kind in type(error).__mro__ if kind in WAITING))
 
 
 async def _our_fault(_request: Request, _error: Exception) -> JSONResponse:

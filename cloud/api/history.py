@@ -6,6 +6,7 @@ from fastapi import APIRouter, HTTPException, Query
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
+from cloud.api.bounds import FAR_FUTURE_MS
 from cloud.api.errors import ERRORS
 from cloud.api.services import Anyone, Services, ServicesHere
 from cloud.registry.person import Person, Role
@@ -15,7 +16,6 @@ from edge.contract.messages import ID_PATTERN
 router = APIRouter(responses=ERRORS, tags=["history"])
 
 MAX_READINGS = 10_000
-FAR_FUTURE_MS = 4_102_444_800_000
 IdPart = Annotated[str, Query(pattern=ID_PATTERN.replace(r"\A", "^").replace(r"\Z", "$"))]
 
 

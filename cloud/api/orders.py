@@ -8,12 +8,23 @@ from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection, Row, and_, select
 
-from cloud.api.errors import ERRORS
+from cloud.api.bounds import MAX_ID
+from cloud.api.errors import ERRORS, errors
 from cloud.api.services import ServicesHere, Working
 from cloud.blobs import blobs, keep_picture, path_of
 from cloud.registry.person import Person
 from cloud.workorders.order_rules import rule_of
-from cloud.workorders.orders import Move, act, add_evidence, code_of, find_order, id_of, standing_of, visible_to
+from cloud.workorders.orders import (
+    Move,
+    act,
+    add_evidence,
+    check_room,
+    code_of,
+    find_order,
+    id_of,
+    standing_of,
+    visible_to,
+)
 from cloud.workorders.states import FINISHED, State, next_states
 from cloud.workorders.tables import event_blobs, event_revisions, events, evidence, orders, transitions
 from edge.contract.messages import Event, Severity
@@ -126,7 +137,7 @@ class TransitionRequest(BaseModel):
     note: Text = ""
     latitude: Annotated[float, Field(ge=-90, le=90)] | None = None
     longitude: Annotated[float, Field(ge=-180, le=180)] | None = None
-    evidence: Annotated[list[int], Field(max_length=20)] = []
+    evidence: Annotated[list[Annotated[int, Field(ge=1, le=MAX_ID)]], Field(max_length=20)] = []
 
 
 @router.get("/orders", summary="Work orders")
@@ -164,7 +175,7 @@ async def show_order(code: str, services: ServicesHere, person: Working) -> Orde
     return await services.database.read(lambda c: _detail(c, find_order(c, code, person), person))
 
 
-@router.post("/orders/{code}/transitions", summary="Move an order on")
+@router.post("/orders/{code}/transitions", summary="Move an order on", responses=errors(400, 409, 413))
 async def add_transition(code: str, wanted: TransitionRequest, services: ServicesHere, person: Working) -> OrderDetail:
     """Take one step; 403 when you may not, 409 when the order is not there (any more), 422 when something is missing.
 
@@ -185,6 +196,7 @@ async def add_transition(code: str, wanted: TransitionRequest, services: Service
     "/orders/{code}/evidence",
     summary="Add a picture",
     status_code=201,
+    responses=errors(409, 413, 415),
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -209,6 +221,7 @@ async def add_picture(
 
     def work(connection: Connection) -> EvidenceLine:
         order = find_order(connection, code, person)
+        check_room(connection, order.id)
         name = keep_picture(connection, data, media_type, services.blobs_folder, now_ms=now_ms)
         add_evidence(connection, order.id, kind=kind, who=person.login, now_ms=now_ms, sha256=name, note=note)
         of_order = and_(evidence.c.order == order.id, evidence.c.sha256 == name)

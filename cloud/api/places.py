@@ -131,7 +131,8 @@ def _sites(connection: Connection, person: Person) -> list[Site]:
 
 
 def _gateways(connection: Connection) -> list[Gateway]:
-    heard = {row.gateway: row for row in connection.execute(select(gateway_states).order_by(gateway_states.c.gateway))}
+    columns = (gateway_states.c[name] for name in ("gateway", "online", "first_seen", "last_seen"))
+    heard = {row.gateway: row for row in connection.execute(select(*columns).order_by(gateway_states.c.gateway))}
     found = []
     for row in connection.execute(select(gateways).where(gateways.c.active).order_by(gateways.c.id)):
         state = heard.pop(row.id, None)

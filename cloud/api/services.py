@@ -65,8 +65,6 @@ def _one_of(*roles: Role) -> Callable[[Person], Person]:
     return check
 
 
-Dispatching = Annotated[Person, Depends(_one_of(Role.OPERATOR, Role.ADMIN))]
-"""Sees and steers every order."""
 Working = Annotated[Person, Depends(_one_of(Role.WORKER, Role.OPERATOR, Role.ADMIN))]
 """Sees events, alerts and orders: a worker those of their grids."""
 Equipping = Annotated[Person, Depends(_one_of(Role.INSTALLER, Role.OPERATOR, Role.ADMIN))]

@@ -7,6 +7,7 @@ from fastapi import APIRouter, HTTPException, Query
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import ColumnElement, Connection, FromClause, and_, func, select, true
 
+from cloud.api.bounds import FAR_FUTURE_MS, MAX_ID
 from cloud.api.errors import ERRORS
 from cloud.api.services import Equipping, ServicesHere, Working
 from cloud.dead_letters import dead_letters, newest
@@ -105,7 +106,7 @@ async def list_alerts(
     services: ServicesHere,
     person: Working,
     state: Literal["firing", "resolved"] | None = None,
-    before: Annotated[int | None, Query(ge=1, description="id of the last alert of the page before")] = None,
+    before: Annotated[int | None, Query(ge=1, le=MAX_ID, description="id of the last alert of the page before")] = None,
     limit: Limit = 100,
 ) -> list[Alert]:
     """Return alerts, newest first."""
@@ -131,7 +132,9 @@ async def list_events(
     person: Working,
     state: EventState | None = None,
     gateway: Annotated[str | None, Query(max_length=64)] = None,
-    before: Annotated[int | None, Query(ge=0, description="ms UTC; events that began earlier")] = None,
+    before: Annotated[
+        int | None, Query(ge=0, le=FAR_FUTURE_MS, description="ms UTC; events that began earlier")
+    ] = None,
     limit: Limit = 100,
 ) -> list[EventSummary]:
     """Return events, latest beginning first; suspects are here too."""
@@ -207,7 +210,8 @@ def _overview(connection: Connection, person: Person) -> Overview:
 
 def _gateway_counts(connection: Connection) -> GatewayCounts:
     registered = set(connection.scalars(select(gateways.c.id).where(gateways.c.active)))
-    heard = {row.gateway: row.online for row in connection.execute(select(gateway_states))}
+    columns = (gateway_states.c.gateway, gateway_states.c.online)
+    heard = {row.gateway: row.online for row in connection.execute(select(*columns))}
     known = [heard.get(gateway) for gateway in registered]
     return GatewayCounts(
         online=known.count(True),

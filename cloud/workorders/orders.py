@@ -24,6 +24,7 @@ from cloud.workorders.order_rules import OrderRule, rule_of
 from cloud.workorders.states import (
     FINISHED,
     UNANSWERED,
+    ImpossibleError,
     IncompleteError,
     Need,
     Standing,
@@ -35,6 +36,7 @@ from cloud.workorders.tables import evidence, orders, transitions
 from edge.contract.messages import Event, Severity
 
 AUTO_RECOVERED = "自动恢复"
+MAX_PICTURES = 100  # that people add to one order
 SEVERITIES = (Severity.BLUE, Severity.YELLOW, Severity.ORANGE, Severity.RED)
 """Least urgent first."""
 
@@ -160,7 +162,7 @@ def act(connection: Connection, order: Row[Any], move: Move, *, person: Person, 
     if move.version != order.version:
         raise StaleError(f"order {code_of(order.id)} is {order.state} since version {order.version}: look again")
     find_transition(standing_of(order), move.target, person, move.said)
-    _check_what_is_said(connection, order, move)
+    _check_what_is_said(connection, order, move, person)
     _write(connection, order, move, person=person, now_ms=now_ms)
     moved = _order(connection, order.id)
     return _dispatch(connection, moved, now_ms=now_ms) if move.target is State.ACCEPTED else moved
@@ -183,6 +185,13 @@ def clear_by_sensor(connection: Connection, alert: int, *, rule: OrderRule, clea
         act(connection, order, closing, person=RULES, now_ms=now_ms)
 
 
+def check_room(connection: Connection, order: int) -> None:
+    """Raise ImpossibleError when an order has as many pictures as it may have."""
+    of_order = select(func.count()).where(evidence.c.order == order, evidence.c.sha256.is_not(None))
+    if (connection.scalar(of_order) or 0) >= MAX_PICTURES:
+        raise ImpossibleError(f"order {code_of(order)} has {MAX_PICTURES} pictures already")
+
+
 def add_evidence(
     connection: Connection, order: int, *, kind: str, who: str, now_ms: int, sha256: str | None = None, note: str = ""
 ) -> None:
@@ -197,10 +206,9 @@ def _is_repeated_ack(order: Row[Any], move: Move, person: Person) -> bool:
     return State(order.state) not in UNANSWERED
 
 
-def _check_what_is_said(connection: Connection, order: Row[Any], move: Move) -> None:
-    standards = [standard.zh for standard in rule_of(order.class_code).closing]
-    if move.closing_standard is not None and standards and move.closing_standard not in [*standards, AUTO_RECOVERED]:
-        raise IncompleteError(f"closing_standard {move.closing_standard!r}: pick one of {', '.join(standards)}")
+def _check_what_is_said(connection: Connection, order: Row[Any], move: Move, person: Person) -> None:
+    if person != RULES and move.closing_standard is not None:
+        _check_closing_standard(order, move.closing_standard)
     if move.target is State.DISPATCHED and move.assignee is not None:
         assignee = find_person(connection, move.assignee)
         if assignee is None or Role.WORKER not in assignee.roles:
@@ -210,6 +218,14 @@ def _check_what_is_said(connection: Connection, order: Row[Any], move: Move) -> 
     )
     if known != len(set(move.evidence)):
         raise IncompleteError(f"evidence {sorted(set(move.evidence))}: not all of it belongs to {code_of(order.id)}")
+
+
+def _check_closing_standard(order: Row[Any], wanted: str) -> None:
+    standards = [standard.zh for standard in rule_of(order.class_code).closing]
+    if standards and wanted not in standards:
+        raise IncompleteError(f"closing_standard {wanted!r}: pick one of {', '.join(standards)}")
+    if wanted == AUTO_RECOVERED:
+        raise IncompleteError(f"closing_standard {wanted}: only the rules close so; say what was done")
 
 
 def _write(connection: Connection, order: Row[Any], move: Move, *, person: Person, now_ms: int) -> None:

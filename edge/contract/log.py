@@ -6,7 +6,12 @@ import logging
 import sys
 
 import structlog
+from structlog.processors import ExceptionRenderer
+from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import Processor
+
+# Without locals: they hold whatever a request carried, such as tokens.
+_TRACEBACKS = ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
 
 
 def configure(*, as_json: bool, level: int = logging.INFO) -> None:
@@ -15,7 +20,7 @@ def configure(*, as_json: bool, level: int = logging.INFO) -> None:
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso" if as_json else "%Y-%m-%d %H:%M:%S", utc=as_json),
-        structlog.processors.dict_tracebacks if as_json else structlog.processors.format_exc_info,
+        _TRACEBACKS if as_json else structlog.processors.format_exc_info,
     ]
     last: Processor = (
         structlog.processors.JSONRenderer(ensure_ascii=False)

@@ -1,7 +1,7 @@
 """Orders in the database: who may see and move them, and what two people at once do to each other."""
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from cloud.database import Database
 from cloud.registry.registry import find_person
@@ -66,6 +66,14 @@ def test_the_whole_loop(order: Database) -> None:
     log = order.read_now(lambda c: c.execute(select(transitions).order_by(transitions.c.version)).all())
     assert [step.version for step in log] == list(range(1, 12))
     assert [step.source for step in log[1:]] == [step.target for step in log[:-1]]
+
+
+@pytest.mark.parametrize("class_code", ["WATERLOG.ROAD.2", "NOBODY.KNOWS"])
+def test_only_the_rules_close_as_recovered(order: Database, class_code: str) -> None:
+    """自动恢复 is counted apart, so nobody may say it, whatever standards the class has."""
+    order.write_now(lambda c: c.execute(update(orders).values(state="verified", class_code=class_code)))
+    with pytest.raises(IncompleteError, match="自动恢复"):
+        move(order, "chen", State.CLOSED, closing_standard="自动恢复")
 
 
 def test_acknowledging_twice_is_once(order: Database) -> None:
