@@ -141,6 +141,8 @@ class Agent:
         taken = one.pipeline.take(snapshot)
         self._recorder.take(taken)
         one.say_change(snapshot)
+        for event in taken.revisions:
+            _log.info(f"event {event.state}", device=device, id=event.id, rule=event.rule, value=event.value)
         return taken
 
     async def _poll_for_ever(self, one: _Device, *, share: float) -> None:

@@ -87,6 +87,8 @@ def check(config: ConfigOption = GATEWAY_YAML) -> None:
             typer.echo(line)
     for camera in settings.cameras:
         typer.echo(f"\n{camera.id}: camera, may raise {', '.join(camera.classes)}")
+    for note in _notes(settings):
+        typer.echo(f"\nnote: {note}")
 
 
 @app.command(epilog=example("edge", "read meter-1 --config gateway.yaml"))
@@ -160,6 +162,18 @@ def _leaves(error: Exception) -> Iterator[Exception]:
             yield from _leaves(each)
     else:
         yield error
+
+
+def _notes(config: GatewayConfig) -> Iterator[str]:
+    """What may be meant but often is a slip."""
+    places: dict[str, list[str]] = {}
+    for device in config.devices:
+        if device.modbus is not None:
+            place = f"unit {device.modbus.unit} at {device.modbus.host}:{device.modbus.port}"
+            places.setdefault(place, []).append(device.id)
+    for place, devices in places.items():
+        if len(devices) > 1:
+            yield f"{' and '.join(devices)} are the same {place}"
 
 
 def _described(device: DeviceConfig) -> Iterator[str]:

@@ -9,14 +9,14 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from edge.contract.config_file import ConfigModel, LocalPath, Misfit, SecretPath
+from edge.contract.config_file import ConfigModel, Misfit, ReadablePath, SecretPath
 
 
 class TlsConfig(ConfigModel):
     """Whom to trust and, where the broker asks for it, who we are; files are PEM. The broker is always verified."""
 
-    ca_file: LocalPath | None = Field(default=None, description="Default: the authorities this machine trusts.")
-    certificate_file: LocalPath | None = Field(default=None, description="Our own, where the broker asks for one.")
+    ca_file: ReadablePath | None = Field(default=None, description="Default: the authorities this machine trusts.")
+    certificate_file: ReadablePath | None = Field(default=None, description="Our own, where the broker asks for one.")
     key_file: SecretPath | None = Field(default=None, description="The key of certificate_file.")
 
     @model_validator(mode="after")

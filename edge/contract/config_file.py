@@ -44,15 +44,27 @@ def _beside_the_file(path: Path, info: ValidationInfo) -> Path:
     return info.context["folder"].absolute() / path if info.context else path
 
 
+def _status_of(path: Path) -> os.stat_result:
+    try:
+        with path.open("rb") as file:
+            return os.fstat(file.fileno())
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror}") from None
+
+
+def _is_readable(path: Path, info: ValidationInfo) -> Path:
+    """A file that must be there when the program starts."""
+    path = _beside_the_file(path, info)
+    if info.context:
+        _status_of(path)
+    return path
+
+
 def _is_secret(path: Path, info: ValidationInfo) -> Path:
     """A secret is a file of its own that only its owner (and a group of his choice) may read."""
     path = _beside_the_file(path, info)
     if info.context:
-        try:
-            with path.open("rb") as file:
-                status = os.fstat(file.fileno())
-        except OSError as error:
-            raise ValueError(f"cannot read {path}: {error.strerror}") from None
+        status = _status_of(path)
         if status.st_mode & 0o007:
             raise ValueError(f"everyone on this machine may read {path}: chmod 600 it")
         if not status.st_size:
@@ -61,6 +73,7 @@ def _is_secret(path: Path, info: ValidationInfo) -> Path:
 
 
 LocalPath = Annotated[Path, AfterValidator(_beside_the_file)]
+ReadablePath = Annotated[Path, AfterValidator(_is_readable)]
 SecretPath = Annotated[Path, AfterValidator(_is_secret)]
 
 

@@ -87,6 +87,16 @@ def test_check_says_what_would_be_read(tmp_path: Path) -> None:
     assert "watches WATERLOG.ROAD.2: depth at least 150 mm, 2 samples; over when below 100 for 1800 s" in shown.output
 
 
+def test_check_notes_two_devices_in_one_place(tmp_path: Path) -> None:
+    """Two devices at one address and unit may be meant, but are said."""
+    path = write(tmp_path)
+    again = "  - {id: road-2, profile: moxa_e1242_depth, modbus: {host: 127.0.0.1, port: 1}}\n"
+    path.write_text(path.read_text(encoding="utf-8") + again, encoding="utf-8")
+    shown = invoke("check", "--config", path)
+    assert shown.exit_code == 0, shown.output
+    assert "note: road-1 and road-2 are the same unit 1 at 127.0.0.1:1" in shown.output
+
+
 def test_check_tells_every_mistake_at_once(tmp_path: Path) -> None:
     """File, line, key, reason and the nearest word for each, on standard error, with exit code 2."""
     path = write(tmp_path)
