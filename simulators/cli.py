@@ -156,13 +156,16 @@ def scenario(
     seed: Annotated[int, typer.Option(help="Another seed, another day.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Tell what happens as JSON lines, for programs.")] = False,
     wait: Annotated[bool, typer.Option(help="Serve at once, but let it begin with a line on standard input.")] = False,
+    hold: Annotated[
+        bool, typer.Option(help="Let each flood drain with a line on standard input, not by itself (but in 10 min).")
+    ] = False,
 ) -> None:
     """Play a scenario.
 
     A rainy day: 20 devices behind two gateways, a flooded road, a silent meter, an uplink that breaks.
     """
     with _own_or(folder) as place:
-        _run(_play(name, place, seed=seed, as_json=as_json, wait=wait))
+        _run(_play(name, place, seed=seed, as_json=as_json, wait=wait, hold=hold))
 
 
 @contextmanager
@@ -176,7 +179,7 @@ def _own_or(folder: Path | None) -> Iterator[Path]:
         yield Path(fresh)
 
 
-async def _play(name: ScenarioName, folder: Path, *, seed: int, as_json: bool, wait: bool) -> None:
+async def _play(name: ScenarioName, folder: Path, *, seed: int, as_json: bool, wait: bool, hold: bool) -> None:
     workspace = Workspace.open_or_create(folder)
     if not as_json:
         typer.echo(how_to_join(name.value, workspace))
@@ -188,10 +191,16 @@ async def _play(name: ScenarioName, folder: Path, *, seed: int, as_json: bool, w
         elif told.text:
             typer.echo(f"{told.second:6.1f} s  {told.text}")
 
-    async with Stage(workspace, RainyDay(seed), tell=tell) as stage:
-        if wait:
-            await _next_line()
-        await stage.play()
+    lines = await _standard_input() if wait or hold else None
+    async with Stage(workspace, RainyDay(seed), tell=tell, hold=hold) as stage:
+        if wait and lines is not None:
+            await lines.readline()
+        listening = asyncio.create_task(_free_at_each_line(lines, stage)) if hold and lines is not None else None
+        try:
+            await stage.play()
+        finally:
+            if listening is not None:
+                listening.cancel()
 
 
 def how_to_join(name: str, workspace: Workspace) -> str:
@@ -209,12 +218,17 @@ def how_to_join(name: str, workspace: Workspace) -> str:
     )
 
 
-async def _next_line() -> None:
-    """Wait for a line on standard input, or for its end; unlike a thread that reads, this can be cancelled."""
+async def _free_at_each_line(lines: asyncio.StreamReader, stage: Stage) -> None:
+    while await lines.readline():
+        stage.free_gully()
+
+
+async def _standard_input() -> asyncio.StreamReader:
+    """Standard input, line by line; unlike a thread that reads, waiting for a line can be cancelled."""
     reader = asyncio.StreamReader()
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    await reader.readline()
+    return reader
 
 
 app.command("broker", epilog=example("simulate", "broker --port 1883 --users users.txt"))(broker.main)

@@ -1,12 +1,13 @@
 """A rainy evening in a small neighbourhood: 20 devices behind two gateways, as a function of the second.
 
 Pure: :meth:`RainyDay.at` says what every device shows, :data:`SCENES` what else happens and when. A second of the
-scenario is a minute of the storm, so the storm takes two minutes; the homes live in real time, from 18:00. Every ten
-minutes it rains again.
+scenario is a minute of the storm, so the storm takes two minutes; the homes live in real time, from 18:00. Two minutes
+after the roads are dry it rains again. Where a person works the order, :class:`Storms` holds the flood for them.
 """
 
 from __future__ import annotations
 
+import math
 import random
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -18,7 +19,10 @@ from simulators.plausible import Plausible
 from simulators.scenarios.storm import Rain, River, Road, at
 
 EAST, WEST = "gw-east", "gw-west"
-CYCLE_S: Final = 600  # it rains again
+GULLY_FREE_S: Final = 29  # after the storm began
+DRY_S: Final = 95
+CYCLE_S: Final = DRY_S + 120  # it rains again
+HOLD_LIMIT_S: Final = 600  # a held flood drains without anybody after this
 EVENING_S: Final = 18 * HOUR_S
 STORM_MIN: Final = 180
 DEPTH_NOISE_MM: Final = 2.0  # standard deviation of a waterlogging sensor's sample
@@ -64,7 +68,7 @@ SEATS: Final = (
 ROADS: Final = {
     "road-r1": Road(gathers=5.5, drain_mm_min=2.5, opens_min=35, cleared_mm_min=4),  # light, stays under 10 cm
     "road-r2": Road(gathers=1, drain_mm_min=3),  # dry
-    FLOODED_ROAD: Road(gathers=10, drain_mm_min=0.8, opens_min=29, cleared_mm_min=9),  # leaves in the gully
+    FLOODED_ROAD: Road(gathers=10, drain_mm_min=0.8, opens_min=GULLY_FREE_S, cleared_mm_min=9),  # leaves in the gully
     "road-r4": Road(gathers=6.6, drain_mm_min=2.6, opens_min=35, cleared_mm_min=7),  # 10 to 15 cm: worth watching
     "road-r5": Road(gathers=1, drain_mm_min=3),
     "underpass-u1": Road(gathers=3, drain_mm_min=3),  # the pumps keep up
@@ -83,23 +87,80 @@ class Act(StrEnum):
 
 
 class Scene(NamedTuple):
-    """Something that happens at a second of each cycle, and how to tell it."""
+    """Something that happens at a second of each storm, and how to tell it."""
 
     second: float
     act: Act
     text: str
+    of_road: bool = False  # by the flooded road's second, which waits while the flood is held
 
 
 SCENES: Final = (
     Scene(5, Act.TOLD, "it begins to rain"),
     Scene(20, Act.SILENT, f"meter {SILENT_METER} stops answering"),
-    Scene(29, Act.TOLD, f"the gully at {FLOODED_ROAD} is free again: the road begins to drain"),
+    Scene(GULLY_FREE_S, Act.TOLD, f"the gully at {FLOODED_ROAD} is free again: the road begins to drain", of_road=True),
     Scene(40, Act.CUT, f"the uplink of {WEST} is cut: it goes on alone"),
     Scene(47, Act.RUBBISH, f"{CAMERA} sees rubbish beside the bins"),
     Scene(50, Act.ANSWERING, f"meter {SILENT_METER} answers again"),
-    Scene(65, Act.MENDED, f"the uplink of {WEST} is back: what waited is sent"),
-    Scene(95, Act.TOLD, "the roads are dry again; it will rain again in 9 minutes"),
+    Scene(65, Act.MENDED, f"the uplink of {WEST} works again"),
+    Scene(
+        DRY_S,
+        Act.TOLD,
+        f"the roads are dry again; it will rain again in {(CYCLE_S - DRY_S) // 60} minutes",
+        of_road=True,
+    ),
 )
+
+
+class Storm(NamedTuple):
+    """One of the storms: the second it began at, and how long after that the flooded road's gully is free again."""
+
+    began_s: float = 0.0
+    freed_after_s: float = GULLY_FREE_S  # inf: nobody knows yet
+
+    def second(self, second: float) -> float:
+        """The second of this storm."""
+        return second - self.began_s
+
+    def road_second(self, second: float) -> float:
+        """The same for the flooded road, where it stays GULLY_FREE_S until the gully is free."""
+        of_storm = self.second(second)
+        return min(of_storm, GULLY_FREE_S) + max(0.0, of_storm - self.freed_after_s)
+
+    def scenes(self, after: float, until: float) -> list[Scene]:
+        """What happens from the second ``after`` on and before the second ``until`` of the scenario."""
+        spans = {clock: (clock(after), clock(until)) for clock in (self.second, self.road_second)}
+        due = []
+        for scene in SCENES:
+            first, last = spans[self.road_second if scene.of_road else self.second]
+            if first <= scene.second < last:
+                due.append(scene)
+        return due
+
+
+FIRST_STORM: Final = Storm()
+
+
+class Storms:
+    """One storm after the other. With ``hold`` each one's flood stays until :meth:`free`, or HOLD_LIMIT_S."""
+
+    def __init__(self, *, hold: bool) -> None:
+        self._freed_after_s = math.inf if hold else float(GULLY_FREE_S)
+        self._storm = Storm(freed_after_s=self._freed_after_s)
+
+    def free(self, second: float) -> None:
+        """Let the held flood drain from this second on; a flood that drains already goes on as it does."""
+        if self._storm.freed_after_s == math.inf:
+            freed_after_s = max(float(GULLY_FREE_S), self._storm.second(second))
+            self._storm = self._storm._replace(freed_after_s=freed_after_s)
+
+    def at(self, second: float) -> Storm:
+        """The storm of this second; seconds only go up."""
+        if self._storm.second(second) >= GULLY_FREE_S + HOLD_LIMIT_S:
+            self.free(second)
+        if self._storm.road_second(second) >= CYCLE_S:
+            self._storm = Storm(second, self._freed_after_s)
+        return self._storm
 
 
 class RainyDay:
@@ -117,23 +178,24 @@ class RainyDay:
             for seat in SEATS
         }
 
-    def at(self, second: float) -> dict[str, dict[str, Value]]:
-        """Device -> point -> value, ``second`` seconds after the scenario began."""
+    def at(self, second: float, storm: Storm = FIRST_STORM) -> dict[str, dict[str, Value]]:
+        """Device -> point -> value, ``second`` seconds after the scenario began, in this storm."""
         shown = {device: plausible.at(EVENING_S + second) for device, plausible in self._plausible.items()}
         for name in ROADS:
-            self._show(shown[name], "depth", self.sensed_mm(name, second))
-            self._show(shown[name], "wet_contact", float(self.depth_mm(name, second) >= WET_FROM_MM))
-        level_mm = at(self._levels, second % CYCLE_S) + self._rng("river-1", second).gauss(0, LEVEL_NOISE_MM)
+            self._show(shown[name], "depth", self.sensed_mm(name, second, storm))
+            self._show(shown[name], "wet_contact", float(self.depth_mm(name, second, storm) >= WET_FROM_MM))
+        level_mm = at(self._levels, storm.second(second)) + self._rng("river-1", second).gauss(0, LEVEL_NOISE_MM)
         self._show(shown["river-1"], "water_level", level_mm)
         return shown
 
-    def depth_mm(self, road: str, second: float) -> float:
+    def depth_mm(self, road: str, second: float, storm: Storm = FIRST_STORM) -> float:
         """The true depth on a road, without the sensor's noise."""
-        return at(self._depths[road], second % CYCLE_S)
+        of_storm = storm.road_second(second) if road == FLOODED_ROAD else storm.second(second)
+        return at(self._depths[road], of_storm)
 
-    def sensed_mm(self, road: str, second: float) -> float:
+    def sensed_mm(self, road: str, second: float, storm: Storm = FIRST_STORM) -> float:
         """The depth as the sensor shows it."""
-        return self.depth_mm(road, second) + self._rng(road, second).gauss(0, DEPTH_NOISE_MM)
+        return self.depth_mm(road, second, storm) + self._rng(road, second).gauss(0, DEPTH_NOISE_MM)
 
     def _show(self, shown: dict[str, Value], quantity: str, value: float) -> None:
         """Set the points that measure this quantity."""

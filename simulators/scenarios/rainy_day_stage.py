@@ -15,14 +15,13 @@ from simulators.device import SimulatedDevice, load_modbus_profile
 from simulators.modbus_server import ModbusServer
 from simulators.scenarios.rainy_day import (
     CAMERA,
-    CYCLE_S,
     ROADS,
-    SCENES,
     SEATS,
     SILENT_METER,
     Act,
     RainyDay,
     Scene,
+    Storms,
 )
 from simulators.scenarios.rainy_day_files import BROKER, CAMERA_LISTENER, UPLINK, Workspace
 from simulators.tcp_proxy import TcpProxy
@@ -41,9 +40,13 @@ class Told(Struct, frozen=True):
 
 
 class Stage:
-    """``async with Stage(workspace, day) as stage: await stage.play()``."""
+    """``async with Stage(workspace, day) as stage: await stage.play()``; ``hold`` as for :class:`Storms`."""
 
-    def __init__(self, workspace: Workspace, day: RainyDay, *, tell: Callable[[Told], None]) -> None:
+    def __init__(
+        self, workspace: Workspace, day: RainyDay, *, tell: Callable[[Told], None], hold: bool = False
+    ) -> None:
+        self._storms = Storms(hold=hold)
+        self._began = time.monotonic()
         self.day, self._workspace, self._tell = day, workspace, tell
         self._devices = {seat.device: SimulatedDevice(load_modbus_profile(seat.profile)) for seat in SEATS}
         self._uplink = TcpProxy(port=workspace.ports[UPLINK], target_port=workspace.ports[BROKER])
@@ -67,21 +70,28 @@ class Stage:
         await self._open.aclose()
 
     async def play(self) -> None:
-        """Play for ever, cycle after cycle."""
-        began = time.monotonic()
+        """Play for ever, storm after storm."""
+        self._began = time.monotonic()
         done = 0.0
         while True:
-            second = time.monotonic() - began
+            second = self._second()
             self._show(second)
-            for scene in _due(done, second):
+            for scene in self._storms.at(second).scenes(done, second):
                 await self._perform(scene, second)
             if int(second) > int(done):
                 self._tell(self._told(second, "water", ""))
             done = second
             await asyncio.sleep(TICK_S)
 
+    def free_gully(self) -> None:
+        """Let a held flood drain from now on."""
+        self._storms.free(self._second())
+
+    def _second(self) -> float:
+        return time.monotonic() - self._began
+
     def _show(self, second: float) -> None:
-        for device, values in self.day.at(second).items():
+        for device, values in self.day.at(second, self._storms.at(second)).items():
             for point, value in values.items():
                 self._devices[device].set(point, value)
 
@@ -116,10 +126,6 @@ class Stage:
             self._tell(Told(0.0, "failed", f"{CAMERA} could not post: {error}"))
 
     def _told(self, second: float, act: str, text: str) -> Told:
-        depths = {road: round(self.day.depth_mm(road, second), 1) for road in ROADS}
+        storm = self._storms.at(second)
+        depths = {road: round(self.day.depth_mm(road, second, storm), 1) for road in ROADS}
         return Told(round(second, 1), act, text, depths)
-
-
-def _due(after: float, until: float) -> list[Scene]:
-    """The scenes of the cycle between two moments."""
-    return [scene for scene in SCENES if after % CYCLE_S < scene.second <= until % CYCLE_S]

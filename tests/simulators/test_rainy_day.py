@@ -12,7 +12,19 @@ from edge.contract.config_file import load_yaml
 from edge.contract.gateway_config import load_gateway_config
 from edge.contract.profile import ModbusProfile, load_profile, profile_names
 from simulators.plausible import Plausible
-from simulators.scenarios.rainy_day import CYCLE_S, FLOODED_ROAD, ROADS, SEATS, RainyDay
+from simulators.scenarios.rainy_day import (
+    CYCLE_S,
+    DRY_S,
+    FLOODED_ROAD,
+    GULLY_FREE_S,
+    HOLD_LIMIT_S,
+    ROADS,
+    SCENES,
+    SEATS,
+    RainyDay,
+    Storm,
+    Storms,
+)
 from simulators.scenarios.rainy_day_files import GATEWAYS, RIVER_WARNING_MM, Workspace
 from simulators.scenarios.rainy_day_stage import Stage, Told
 
@@ -44,6 +56,46 @@ def test_one_road_floods_and_drains(seed: int) -> None:
     assert flood[100] == 0
     for road in set(ROADS) - {FLOODED_ROAD}:
         assert max(day.sensed_mm(road, second) for second in SECONDS) < 140
+
+
+def play(storms: Storms, first: int, last: int) -> list[tuple[int, str]]:
+    """Each scene of these seconds with the second that it happens in."""
+    return [
+        (second, scene.text)
+        for second in range(first, last)
+        for scene in storms.at(second + 1).scenes(second, second + 1)
+    ]
+
+
+def test_every_scene_of_every_storm_happens_once() -> None:
+    """Each at its second, storm after storm, when nothing is held."""
+    expected = [(int(scene.second) + began, scene.text) for began in (0, CYCLE_S) for scene in SCENES]
+    assert play(Storms(hold=False), 0, 2 * CYCLE_S) == expected
+
+
+def test_a_held_flood_waits_for_a_person() -> None:
+    """The road stays flooded until it is freed, then drains as ever; the other scenes keep their times."""
+    day, storms, freed = RainyDay(1), Storms(hold=True), 300
+    before = {text: second for second, text in play(storms, 0, freed)}
+    assert before == {scene.text: scene.second for scene in SCENES if not scene.of_road}
+    held = [day.depth_mm(FLOODED_ROAD, second, storms.at(second)) for second in (GULLY_FREE_S, freed)]
+    assert held[0] == held[1] > 200
+    storms.free(freed)
+    storms.free(freed + 5)  # changes nothing
+    late = freed - GULLY_FREE_S
+    after = play(storms, freed, freed + CYCLE_S)
+    gone_on = [(scene.second + late, scene.text) for scene in SCENES if scene.of_road]
+    assert after[:2] == gone_on
+    assert after[2] == (CYCLE_S + late + SCENES[0].second, SCENES[0].text)
+    drained = Storm(freed_after_s=freed)
+    for second in range(GULLY_FREE_S, CYCLE_S):
+        assert day.depth_mm(FLOODED_ROAD, second + late, drained) == pytest.approx(day.depth_mm(FLOODED_ROAD, second))
+
+
+def test_a_held_flood_ends_by_itself() -> None:
+    """Nobody comes: it drains after a generous time, and it rains again."""
+    seconds = [second for second, text in play(Storms(hold=True), 0, HOLD_LIMIT_S + 2 * CYCLE_S) if "dry" in text]
+    assert seconds == [DRY_S + HOLD_LIMIT_S]
 
 
 def test_the_roads_differ() -> None:
