@@ -2,13 +2,14 @@
 
 import secrets
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 from cloud.config import CloudConfig, influx_settings, open_series
 from cloud.database import DatabaseError
-from cloud.run import StartError, listen, open_database
+from cloud.run import StartError, is_absent, listen, lock_folder, open_database
 from cloud.series import SeriesError
-from cloud.series.influx import create_database
 from edge.contract import mqtt
+from edge.contract.program import command
 
 Say = Callable[[str], object]
 
@@ -35,6 +36,8 @@ async def create_series_database(config: CloudConfig) -> str:
     """Create the InfluxDB database where it is not there yet; return what was done. Raises SeriesError."""
     if config.series.engine != "influx":
         return "series: a file in data_dir, made when the cloud first runs"
+    from cloud.series.influx import create_database  # noqa: PLC0415 -- as in open_series
+
     await create_database(influx_settings(config.series))
     return f"series: InfluxDB {config.series.url} has the database {config.series.database}"
 
@@ -50,6 +53,8 @@ async def _check_broker(config: CloudConfig) -> str:
 
 
 async def _check_series(config: CloudConfig) -> str:
+    if config.series.engine == "sqlite" and is_absent(config):
+        raise StartError(f"not made yet: run {command('cloud', 'init')}")
     series = open_series(config)
     try:
         await series.series("none")
@@ -59,6 +64,21 @@ async def _check_series(config: CloudConfig) -> str:
 
 
 async def _check_api(config: CloudConfig) -> str:
-    with listen(config.api) as listening:
-        host, port = listening.getsockname()[:2]
-        return f"{host}:{port} is free"
+    place = f"{config.api.host}:{config.api.port}"
+    try:
+        with listen(config.api):
+            return f"{place} is free"
+    except StartError as error:
+        if _is_running(config.data_dir):
+            return f"{place} is taken, as it should be: a cloud runs on {config.data_dir}"
+        raise StartError(str(error)) from error
+
+
+def _is_running(folder: Path) -> bool:
+    try:
+        with lock_folder(folder, shared=False):
+            return False
+    except FileNotFoundError:
+        return False
+    except StartError:
+        return True

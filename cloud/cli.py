@@ -115,23 +115,28 @@ def token(
         now_ms = SystemClock().now_ms()
         if revoke:
             ended = database.write_now(lambda connection: revoke_tokens(connection, login, now_ms=now_ms))
-            typer.echo(f"{login}: {ended} tokens revoked")
+            typer.echo(f"{login}: {_count(ended, 'token')} revoked")
         else:
             typer.echo(database.write_now(lambda connection: issue_token(connection, login, now_ms=now_ms, days=days)))
 
 
 @registry_app.command(epilog=example("cloud", "registry load registry.yaml --config cloud.yaml"))
-def load(file: Path, config: Config = CLOUD_YAML) -> None:
+def load(
+    file: Path,
+    *,
+    config: Config = CLOUD_YAML,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would change.")] = False,
+) -> None:
     """Bring the registry to what FILE says.
 
     Prints what changed; what is no longer there becomes inactive.
     """
     with _errors_said(), open_database(load_cloud_config(config)) as database:
         registry = load_yaml(file, RegistryFile)
-        changes = database.write_now(lambda connection: load_registry(connection, registry))
+        changes = database.write_now(lambda connection: load_registry(connection, registry, keep=not dry_run))
         for change in changes:
             typer.echo(change)
-        typer.echo(f"{len(changes)} changes")
+        typer.echo(_count(len(changes), "change") + (", none of them made" if dry_run else ""))
 
 
 def main() -> None:
@@ -150,6 +155,10 @@ def _errors_said() -> Iterator[None]:
         _fail(str(error), code=1)
     except OSError as error:
         _fail(f"{error.filename}: {error.strerror}", code=1)
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def _fail(message: str, *, code: int) -> NoReturn:

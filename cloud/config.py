@@ -9,22 +9,26 @@ Only `data_dir` must be given; a cloud without other servers keeps everything th
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from cloud.database import check_url
 from cloud.series import SeriesStore
-from cloud.series.influx import InfluxSettings, InfluxStore
+from cloud.series.influx_settings import InfluxSettings
 from cloud.series.sqlite import SqliteStore
 from edge.contract.broker_config import BrokerConfig
 from edge.contract.config_file import ConfigModel, Key, LocalPath, Misfit, SecretPath, load_yaml
+from edge.contract.forms import HTTP_ADDRESS
+
+DatabaseUrl = Annotated[str, AfterValidator(check_url)]
 
 
 class SeriesConfig(ConfigModel):
     """Where readings are kept: in a file of data_dir, or in a database of an InfluxDB server."""
 
     engine: Literal["sqlite", "influx"] = Field(default="sqlite", description="sqlite needs no server.")
-    url: str | None = Field(default=None, pattern=r"^https?://[^/\s]+$", description="influx: http://host:8086")
+    url: Annotated[str, HTTP_ADDRESS] | None = Field(default=None, description="influx: http://host:8086")
     database: str | None = Field(default=None, min_length=1, max_length=64, description="influx: database or bucket.")
     api: Literal["v1", "v2"] = Field(default="v1", description="influx: v1 for 1.x, v2 for 2.x and later.")
     username: str | None = Field(default=None, description="influx v1: who we are there.")
@@ -64,7 +68,9 @@ class CloudConfig(ConfigModel):
     data_dir: LocalPath = Field(description="Folder of the databases and pictures.")
     broker: BrokerConfig = BrokerConfig(host="127.0.0.1", port=1883)
     shared: bool = Field(default=False, description="Share the messages with other cloud processes; MQTT 5 brokers.")
-    database_url: str | None = Field(default=None, description="SQLAlchemy URL; default: a SQLite file in data_dir.")
+    database_url: DatabaseUrl | None = Field(
+        default=None, description="SQLAlchemy URL; default: a file in data_dir."
+    )
     series: SeriesConfig = SeriesConfig()
     api: ApiConfig = ApiConfig()
 
@@ -105,6 +111,8 @@ def influx_settings(config: SeriesConfig) -> InfluxSettings:
 def open_series(config: CloudConfig) -> SeriesStore:
     """Return the series store. Raises MisconfiguredError when a file cannot be opened; a server is not asked yet."""
     if config.series.engine == "influx":
+        from cloud.series.influx import InfluxStore  # noqa: PLC0415 -- no other engine waits a second for its client
+
         return InfluxStore(influx_settings(config.series))
     return SqliteStore(config.data_dir / "series.db")
 

@@ -27,7 +27,7 @@ from typing import Any, Self, TypeVar
 from sqlalchemy import BigInteger, Connection, Engine, Integer, MetaData, Table, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, InterfaceError, NoSuchModuleError, OperationalError
 
 T = TypeVar("T")
 
@@ -46,6 +46,9 @@ metadata = MetaData(
 
 RowId = BigInteger().with_variant(Integer, "sqlite")
 """Type of a generated row number: SQLite generates numbers only for INTEGER."""
+
+
+SUPPORTED = ("sqlite", "postgresql")
 
 
 class DatabaseError(Exception):
@@ -120,6 +123,32 @@ class Database:
 
     def _unusable(self, error: OperationalError | InterfaceError) -> DatabaseError:
         return DatabaseError(f"database {self}: {error.orig}")
+
+
+def check_url(text: str) -> str:
+    """Return a database URL that can be used here; raises ValueError with the reason, which never shows a password."""
+    try:
+        url = make_url(text)
+        backend = url.get_backend_name()
+    except (ArgumentError, ValueError):
+        raise ValueError("not a database URL such as sqlite:////var/lib/anlan/cloud.db") from None
+    if backend not in SUPPORTED:
+        meant = ' (did you mean "postgresql"?)' if backend == "postgres" else ""
+        raise ValueError(f"{backend} is not supported{meant}: use one of {', '.join(SUPPORTED)}")
+    try:
+        dialect = url.get_dialect()
+        dialect.import_dbapi()
+    except NoSuchModuleError:
+        raise ValueError(f"no driver is called {url.get_driver_name()}: write only {backend}://") from None
+    except ImportError as error:
+        raise ValueError(
+            f"{backend} needs the Python package {error.name}, which is not here: install it first"
+        ) from None
+    if dialect.is_async:
+        raise ValueError(f"the driver {url.get_driver_name()} is asynchronous: write only {backend}://")
+    if backend == "sqlite" and url.database in (None, "", ":memory:"):
+        raise ValueError("names no file: write sqlite:///, then its path")
+    return text
 
 
 def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:

@@ -5,10 +5,12 @@ Exception
 """
 
 import asyncio
+import fcntl
 import signal
 import socket
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
+from pathlib import Path
 
 import structlog
 import uvicorn
@@ -44,8 +46,9 @@ async def run(config: CloudConfig, clock: Clock) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
-        api_socket = stack.enter_context(listen(config.api))
         database = stack.enter_context(open_database(config))
+        stack.enter_context(lock_folder(config.data_dir, shared=config.shared))
+        api_socket = stack.enter_context(listen(config.api))
         series = open_series(config)
         stack.push_async_callback(series.close)
         registry, counters = Registry(database), Counters()
@@ -75,6 +78,18 @@ async def run(config: CloudConfig, clock: Clock) -> None:
             for worker in workers:
                 worker.cancel()
     _log.info("cloud stopped")
+
+
+@contextmanager
+def lock_folder(folder: Path, *, shared: bool) -> Iterator[None]:
+    """Keep other clouds off data_dir, but those that share as this one does; raises StartError when it is taken."""
+    with (folder / "cloud.lock").open("w") as file:
+        try:
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            reason = "another cloud runs on this folder: stop it, or give both shared: true and a port of their own"
+            raise StartError(f"data_dir {folder}: {reason}") from None
+        yield
 
 
 def open_database(config: CloudConfig) -> Database:

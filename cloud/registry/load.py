@@ -35,11 +35,14 @@ class Change:
         return f"{self.what} {self.key} {self.action}"
 
 
-def load_registry(connection: Connection, registry: RegistryFile) -> list[Change]:
-    """Add, update and deactivate rows; return what changed, in the order of the tables."""
+def load_registry(connection: Connection, registry: RegistryFile, *, keep: bool = True) -> list[Change]:
+    """Add, update and deactivate rows; return what changed, in the order of the tables. Undo it unless `keep`."""
     changes = []
-    for name, rows in registry.rows().items():
-        changes += _load_table(connection, metadata.tables[name], rows)
+    with connection.begin_nested() as attempt:
+        for name, rows in registry.rows().items():
+            changes += _load_table(connection, metadata.tables[name], rows)
+        if not keep:
+            attempt.rollback()
     return changes
 
 

@@ -27,8 +27,8 @@ from pydantic import Field, StringConstraints, model_validator
 
 from cloud.registry.person import RULES, Role
 from edge.contract.config_file import ConfigModel, Key, Misfit, nearest
+from edge.contract.forms import PHONE, Id
 
-Code = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Row = dict[str, Any]
 
@@ -36,14 +36,14 @@ Row = dict[str, Any]
 class GridEntry(ConfigModel):
     """A responsibility area 网格."""
 
-    code: Code
+    code: Id
     name: Name
 
 
 class CommunityEntry(ConfigModel):
     """A community 社区 and its grids."""
 
-    code: Code
+    code: Id
     name: Name
     grids: tuple[GridEntry, ...] = ()
 
@@ -51,7 +51,7 @@ class CommunityEntry(ConfigModel):
 class StreetEntry(ConfigModel):
     """A street office 街道 and its communities."""
 
-    code: Code
+    code: Id
     name: Name
     communities: tuple[CommunityEntry, ...] = ()
 
@@ -59,39 +59,45 @@ class StreetEntry(ConfigModel):
 class SiteEntry(ConfigModel):
     """A place that a worker can be sent to."""
 
-    code: Code
+    code: Id
     name: Name
-    grid: Code
+    grid: Id
     address: Annotated[str, StringConstraints(max_length=200)] = ""
     latitude: Annotated[float, Field(ge=-90, le=90)] | None = None
     longitude: Annotated[float, Field(ge=-180, le=180)] | None = None
+
+    @model_validator(mode="after")
+    def _whole_position(self) -> Self:
+        if (self.latitude is None) != (self.longitude is None):
+            raise Misfit([((), "latitude and longitude belong together: give both or none")])
+        return self
 
 
 class DeviceEntry(ConfigModel):
     """A device behind a gateway; without a site of its own it is where its gateway is."""
 
-    id: Code
+    id: Id
     name: Name
-    site: Code | None = None
+    site: Id | None = None
 
 
 class GatewayEntry(ConfigModel):
     """Our box on site and the devices that it reads."""
 
-    id: Code
+    id: Id
     name: Name
-    site: Code
+    site: Id
     devices: tuple[DeviceEntry, ...] = ()
 
 
 class PersonEntry(ConfigModel):
     """Someone who signs in; `grids` are those a worker is responsible for."""
 
-    login: Code
+    login: Id
     name: Name
     roles: Annotated[tuple[Role, ...], Field(min_length=1)]
-    grids: tuple[Code, ...] = ()
-    phone: Annotated[str, StringConstraints(pattern=r"^[0-9+ -]{3,32}$")] | None = None
+    grids: tuple[Id, ...] = ()
+    phone: Annotated[str, PHONE] | None = None
 
 
 class RegistryFile(ConfigModel):

@@ -21,7 +21,7 @@ import asyncio
 import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Protocol, cast
 
 import httpx
 from influxdb_client.client.exceptions import InfluxDBError
@@ -32,30 +32,14 @@ from msgspec import Struct
 from urllib3.exceptions import HTTPError
 
 from cloud.series import MisconfiguredError, RefusedError, SeriesError, SeriesId, UnavailableError
+from cloud.series.influx_settings import InfluxSettings
 from edge.contract.messages import Batch, Flag, Reading
-from edge.contract.readings import RESERVED_ENDINGS
 from edge.contract.program import command
+from edge.contract.readings import RESERVED_ENDINGS
 
 LINES_PER_REQUEST = 10_000
 MILLISECONDS = cast("WritePrecision", WritePrecision.MS)  # its own annotation says str
 FieldTypes = dict[tuple[str, str], type[float] | type[int]]  # by measurement and field
-
-
-class InfluxSettings(Struct, frozen=True, kw_only=True):
-    """Where the database is and who we are there; `api` is how it is written: v1 for 1.x, v2 for 2.x and later.
-
-    With v1, `username` and `password` sign in where the server asks for it; with v2, `token` does, and `database` names
-    the bucket.
-    """
-
-    url: str
-    database: str
-    api: Literal["v1", "v2"] = "v2"
-    username: str = ""
-    password: str = ""
-    token: str = ""
-    org: str = ""
-    timeout_s: float = 30.0
 
 
 class InfluxStore:

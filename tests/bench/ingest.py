@@ -18,7 +18,8 @@ from cloud.database import Database, metadata
 from cloud.ingest import BatchIngest, Counters
 from cloud.receipts import Receipts
 from cloud.series import SeriesStore
-from cloud.series.influx import InfluxSettings, InfluxStore
+from cloud.series.influx import InfluxStore
+from cloud.series.influx_settings import InfluxSettings
 from cloud.series.sqlite import SqliteStore
 from edge.contract.clock import SystemClock
 from edge.contract.messages import Batch, ClockState, Lane, encode_batch, seal, topic

@@ -10,7 +10,8 @@ import pytest
 from cloud.database import Database
 from cloud.ingest import Counters, run_batch_worker
 from cloud.series import SeriesStore
-from cloud.series.influx import InfluxSettings, InfluxStore
+from cloud.series.influx import InfluxStore
+from cloud.series.influx_settings import InfluxSettings
 from cloud.series.sqlite import SqliteStore
 from edge.contract.broker_config import BrokerConfig
 from edge.contract.clock import SteppedClock

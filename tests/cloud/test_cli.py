@@ -102,10 +102,14 @@ async def test_from_nothing_to_a_token(cloud: Cloud) -> None:
     assert (await cloud.do("init"))[1].endswith("is up to date\n")
     _, said = await cloud.do("registry", "load", str(NEIGHBOURHOOD))
     assert "gateway gw-1 added\n" in said
+    changed = cloud.folder / "changed.yaml"
+    changed.write_text(NEIGHBOURHOOD.read_text(encoding="utf-8").replace("王芳", "王方"), encoding="utf-8")
+    dry_run = await cloud.do("registry", "load", str(changed), "--dry-run")
+    assert dry_run == (0, "person wang changed\n1 change, none of them made\n")
     assert await cloud.do("registry", "load", str(NEIGHBOURHOOD)) == (0, "0 changes\n")
     code, token = await cloud.do("token", "wang")
     assert (code, token[:6], len(token.split())) == (0, "anlan_", 1)
-    assert await cloud.do("token", "wang", "--revoke") == (0, "wang: 1 tokens revoked\n")
+    assert await cloud.do("token", "wang", "--revoke") == (0, "wang: 1 token revoked\n")
     assert await cloud.do("token", "nobody") == (1, "person nobody: not in the registry\n")
     assert await cloud.do("status") == (0, "gw-1: never heard\n")
 
@@ -117,6 +121,27 @@ async def test_it_runs_without_its_broker(cloud: Cloud) -> None:
         line = await line_with(output, "cannot connect")
         assert f"broker 127.0.0.1:{cloud.broker_port}: cannot connect: connection refused" in line
         assert (await client.get(f"http://127.0.0.1:{cloud.api_port}/healthz")).status_code == 200
+
+
+async def test_check_knows_a_cloud_not_made_and_one_that_runs(cloud: Cloud) -> None:
+    """Before init it says what to run; the port of the running cloud is no fault, and a second cloud is refused."""
+    _, said = await cloud.do("check")
+    assert "series: fault, not made yet: run ./anlan cloud init" in said
+    assert not (cloud.folder / "data").exists()
+    cloud.init()
+    async with cloud.running() as output:
+        await line_with(output, "cloud runs")
+        _, said = await cloud.do("check")
+        assert f"api: ok, 127.0.0.1:{cloud.api_port} is taken, as it should be" in said
+        code, said = await cloud.do("run")
+    assert (code, said.startswith(f"data_dir {cloud.folder}/data: another cloud runs on this folder")) == (1, True)
+
+
+async def test_no_command_waits_for_a_client_that_it_does_not_use() -> None:
+    """The InfluxDB client, which takes a second to import, is left alone where the series are in a file."""
+    program = "import sys, cloud.cli; sys.exit('influxdb_client' in sys.modules)"
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", program)
+    assert await process.wait() == 0
 
 
 async def test_a_port_in_use_is_named(cloud: Cloud) -> None:

@@ -47,6 +47,13 @@ def test_secrets_come_from_files(tmp_path: Path) -> None:
             r'series\.engine: "inlux" is not one of sqlite, influx \(did you mean',
         ),
         ("data_dir: d\nseries: {url: 'http://x'}", r"series\.url: only for engine: influx"),
+        ("data_dir: d\ndatabase_url: foo", r"cloud\.yaml:2: database_url: not a database URL such as sqlite:////"),
+        ("data_dir: d\ndatabase_url: 'sqlite:'", r"database_url: not a database URL"),
+        ("data_dir: d\ndatabase_url: 'sqlite://'", r"database_url: names no file"),
+        ("data_dir: d\ndatabase_url: postgres://u:secret@h/d", r'did you mean "postgresql"\?\): use one of'),
+        ("data_dir: d\ndatabase_url: mysql://u:secret@h/d", r"database_url: mysql is not supported: use one of sqlite"),
+        ("data_dir: d\ndatabase_url: sqlite+none:///x", r"no driver is called none: write only sqlite://"),
+        ("data_dir: d\ndatabase_url: postgresql+pg8000://u:secret@h/d", r"needs the Python package \w+, which is not"),
         ("data_dir: d\napi: {port: 0}", r"cloud\.yaml:2: api\.port"),
         (
             "data_dir: d\nseries: {engine: influx, api: v2, url: 'http://x', database: a}",
@@ -56,5 +63,6 @@ def test_secrets_come_from_files(tmp_path: Path) -> None:
 )
 def test_what_is_wrong_is_said(tmp_path: Path, text: str, message: str) -> None:
     """File, line, key, reason and the nearest word."""
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(ConfigError, match=message) as refused:
         load_cloud_config(write(tmp_path, text + "\n"))
+    assert "secret" not in str(refused.value)

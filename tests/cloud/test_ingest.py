@@ -14,7 +14,8 @@ from cloud.ingest import BatchIngest, Counters
 from cloud.ledger import Name, known
 from cloud.receipts import Receipts
 from cloud.series import MisconfiguredError, RefusedError, SeriesStore, UnavailableError
-from cloud.series.influx import InfluxSettings, InfluxStore
+from cloud.series.influx import InfluxStore
+from cloud.series.influx_settings import InfluxSettings
 from cloud.series.sqlite import SqliteStore
 from edge.contract.clock import SteppedClock
 from edge.contract.messages import Batch, Lane, Reading, Receipt

@@ -4,7 +4,7 @@ from itertools import count
 
 import pytest
 
-from cloud.series.influx import InfluxSettings
+from cloud.series.influx_settings import InfluxSettings
 from tests.servers import InfluxDB
 
 pytest.register_assert_rewrite("tests.cloud.series.suite")

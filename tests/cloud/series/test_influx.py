@@ -6,7 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from cloud.series import MisconfiguredError, RefusedError, UnavailableError
-from cloud.series.influx import InfluxSettings, InfluxStore, create_database
+from cloud.series.influx import InfluxStore, create_database
+from cloud.series.influx_settings import InfluxSettings
 from edge.contract.messages import Reading
 from tests.cloud.series.suite import NOON, SeriesStoreSuite, batch_of, read_all
 from tests.servers import InfluxDB

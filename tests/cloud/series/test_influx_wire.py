@@ -6,7 +6,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from cloud.series import MisconfiguredError, RefusedError, SeriesError, UnavailableError
-from cloud.series.influx import InfluxSettings, InfluxStore
+from cloud.series.influx import InfluxStore
+from cloud.series.influx_settings import InfluxSettings
 from edge.contract.messages import Flag, Reading, Test
 from tests.cloud.series.recording_server import Answer, RecordingServer, recording_server
 from tests.cloud.series.suite import NOON, batch_of
