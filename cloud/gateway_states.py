@@ -4,14 +4,17 @@ Kept for gateways that are not registered too, within bounds: it is the list of 
 """
 
 import msgspec
+import structlog
 from msgspec import Struct
-from sqlalchemy import BigInteger, Boolean, Column, Connection, String, Table, Text, func, select, update
+from sqlalchemy import BigInteger, Boolean, Column, Connection, String, Table, Text, delete, select, update
 
 from cloud.database import insert_new, metadata
-from cloud.registry.registry import known_gateways
+from cloud.registry.tables import gateways
 from edge.contract.messages import Inventory, Status
 
 MAX_STRANGERS = 1000
+
+_log = structlog.get_logger()
 
 gateway_states = Table(
     "gateway_states",
@@ -40,28 +43,29 @@ def take_status(connection: Connection, status: Status, *, retained: bool, now_m
     """Keep a status.
 
     An offline status may be the last will of a connection that is over: it counts only for the session that is known
-    to be the latest. A will was written when its connection began, so it never replaces the session's newer account.
+    to be the latest. A will was written when its connection began, so it never replaces the session's newer account;
+    one from the future, of a clock that was wrong, is replaced by any.
     """
     heard_at = min(status.sent_at, now_ms) if retained else now_ms
-    if not _is_noted(connection, status.gateway, now_ms=heard_at):
-        return
-    stored = connection.scalar(select(gateway_states.c.status).where(gateway_states.c.gateway == status.gateway))
-    known = msgspec.json.decode(stored, type=Status) if stored else None
+    _note(connection, status.gateway, now_ms=heard_at)
+    mine = gateway_states.c.gateway == status.gateway
+    stored = connection.execute(select(gateway_states.c.status, gateway_states.c.online).where(mine)).one()
+    known = msgspec.json.decode(stored.status, type=Status) if stored.status else None
     if known is not None and not status.online and known.session != status.session:
         return
-    mine = gateway_states.c.gateway == status.gateway
+    if stored.online is not status.online:
+        _log.info("gateway online" if status.online else "gateway offline", gateway=status.gateway)
     later = (mine, gateway_states.c.last_seen < heard_at)
     connection.execute(update(gateway_states).where(*later).values(last_seen=heard_at))
     values: dict[str, object] = {"online": status.online}
-    if known is None or known.session != status.session or status.sent_at >= known.sent_at:
+    if known is None or known.session != status.session or status.sent_at >= min(known.sent_at, now_ms):
         values["status"] = msgspec.json.encode(status).decode()
     connection.execute(update(gateway_states).where(mine).values(values))
 
 
 def take_inventory(connection: Connection, inventory: Inventory, *, now_ms: int) -> None:
     """Keep an inventory; being retained, it says nothing of when its gateway was last heard."""
-    if not _is_noted(connection, inventory.gateway, now_ms=now_ms):
-        return
+    _note(connection, inventory.gateway, now_ms=now_ms)
     connection.execute(
         update(gateway_states)
         .where(gateway_states.c.gateway == inventory.gateway)
@@ -84,14 +88,17 @@ def find_state(connection: Connection, gateway: str) -> GatewayState | None:
     )
 
 
-def _is_noted(connection: Connection, gateway: str, *, now_ms: int) -> bool:
-    """Make sure that a gateway has its row; False for one stranger too many."""
-    if connection.scalar(select(gateway_states.c.gateway).where(gateway_states.c.gateway == gateway)):
-        return True
-    registered = known_gateways(connection)
-    strangers = select(func.count()).where(gateway_states.c.gateway.not_in(registered))
-    if gateway not in registered and (connection.scalar(strangers) or 0) >= MAX_STRANGERS:
-        return False
+def _note(connection: Connection, gateway: str, *, now_ms: int) -> None:
+    """Make sure that a gateway has its row; strangers who were heard longest ago make room."""
     row = {"gateway": gateway, "first_seen": now_ms, "last_seen": now_ms}
-    insert_new(connection, gateway_states, [row])
-    return True
+    if insert_new(connection, gateway_states, [row]) == 0:
+        return
+    _log.info("gateway heard for the first time", gateway=gateway)
+    registered = select(gateways.c.id).where(gateways.c.active)
+    too_many = (
+        select(gateway_states.c.gateway)
+        .where(gateway_states.c.gateway.not_in(registered))
+        .order_by(gateway_states.c.last_seen.desc(), gateway_states.c.gateway)
+        .offset(MAX_STRANGERS)
+    )
+    connection.execute(delete(gateway_states).where(gateway_states.c.gateway.in_(too_many)))

@@ -14,6 +14,7 @@ keeps the revision, then brings alert and order to what the set says.
 from typing import Any
 
 import msgspec
+import structlog
 from sqlalchemy import Connection, func, insert, select, update
 
 from cloud.database import insert_new
@@ -27,6 +28,8 @@ from edge.contract.messages import Event, EventState, Severity
 CONFIRMED = frozenset({EventState.CONFIRMED, EventState.UPDATED, EventState.ENDED})
 OVER = frozenset({EventState.ENDED, EventState.WITHDRAWN})
 
+_log = structlog.get_logger()
+
 
 class UnplacedError(LookupError):
     """The gateway is not registered, so that nobody could be sent anywhere."""
@@ -39,6 +42,9 @@ def record_event(connection: Connection, event: Event, *, rule: OrderRule, now_m
     """
     if not _keep_revision(connection, event, now_ms=now_ms):
         return False
+    if event.state in {EventState.CONFIRMED, EventState.ENDED}:
+        names = {"gateway": event.gateway, "device": event.device, "class_code": event.class_code, "id": event.id}
+        _log.info(f"event {event.state.value}", **names, severity=event.severity.value)
     latest = _latest(connection, event)
     stored = connection.execute(_event(event)).one()
     if stored.alert is None and _was_confirmed(connection, event):

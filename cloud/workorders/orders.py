@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+import structlog
 from sqlalchemy import ColumnElement, Connection, Row, and_, false, func, insert, or_, select, true, update
 
 from cloud.database import insert_new
@@ -39,6 +40,8 @@ AUTO_RECOVERED = "自动恢复"
 MAX_PICTURES = 100  # that people add to one order
 SEVERITIES = (Severity.BLUE, Severity.YELLOW, Severity.ORANGE, Severity.RED)
 """Least urgent first."""
+
+_log = structlog.get_logger()
 
 
 class OrderNotFoundError(LookupError):
@@ -142,6 +145,8 @@ def open_order(connection: Connection, event: Event, *, alert: int, place: Place
         "waits_for": None if rule.accepts else "the duty officer to accept it",
     }
     number: int = connection.execute(insert(orders).values(values).returning(orders.c.id)).scalar_one()
+    names = {"gateway": event.gateway, "device": event.device, "class_code": event.class_code}
+    _log.info("order opened", order=code_of(number), **names, severity=event.severity.value)
     first = {"version": 1, "target": State.RAISED, "reason": f"{event.class_code} of {event.gateway}/{event.device}"}
     connection.execute(
         insert(transitions).values(order=number, at=now_ms, who=RULES.login, evidence=[], note="", **first)
@@ -235,6 +240,8 @@ def _write(connection: Connection, order: Row[Any], move: Move, *, person: Perso
     unchanged = and_(orders.c.id == order.id, orders.c.version == order.version)
     if connection.execute(update(orders).where(unchanged).values(changes)).rowcount != 1:
         raise StaleError(f"order {code_of(order.id)} was moved on at the same time: look again")
+    if move.target in FINISHED:
+        _log.info(f"order {move.target}", order=code_of(order.id), recovered=person == RULES)
     connection.execute(
         insert(transitions).values(
             order=order.id,

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, Table, select
+from structlog.testing import capture_logs
 
 from cloud.database import Database, metadata
 from cloud.workorders.alerts import record_event
@@ -60,6 +61,18 @@ def test_the_order_of_arrival_changes_nothing(neighbourhood: Database, states: l
         neighbourhood.write_now(_empty)
     assert all(outcome == outcomes[0] for outcome in outcomes)
     assert len(outcomes[0]["orders"]) == (CONFIRMED in states)
+
+
+def test_the_log_tells_what_happened_once(neighbourhood: Database) -> None:
+    """Events confirmed and ended, orders opened and closed: one line each, however often the messages come."""
+    with capture_logs() as lines:
+        record(neighbourhood, *flood(SUSPECT, CONFIRMED, ENDED), *flood(SUSPECT, CONFIRMED, ENDED))
+    assert [(line["event"], line.get("order")) for line in lines] == [
+        ("event confirmed", None),
+        ("order opened", "WO-000001"),
+        ("event ended", None),
+        ("order closed", "WO-000001"),
+    ]
 
 
 def test_a_confirmed_event_is_dispatched_at_once(neighbourhood: Database) -> None:
