@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from cloud.dead_letters import DeadLetter
 from cloud.ledger import Entry, Name, hash_of
 from cloud.receipts import Verdict
-from edge.contract.messages import LANE_KIND, Batch, ContractError, decode_batch, decode_header, gateway_of
+from edge.contract.messages import LANE_KIND, MAX_BODY, Batch, ContractError, decode_batch, decode_header, gateway_of
 
 MAX_AHEAD_MS = 600_000  # a reading from further ahead is refused: its gateway's clock is wrong
 
@@ -27,6 +27,14 @@ class Arrival(Struct, frozen=True, kw_only=True):
     readings: int = 0
     batch: Batch | None = None
     reason: str = ""
+
+
+def unpacked_size(payload: bytes) -> int:
+    """Return how many bytes a message may unpack to, as its header says and the contract allows."""
+    try:
+        return max(len(payload), min(decode_header(payload).size, MAX_BODY))
+    except ContractError:
+        return len(payload)
 
 
 def open_batch(topic_name: str, payload: bytes, now_ms: int) -> Arrival:

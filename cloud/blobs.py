@@ -5,6 +5,7 @@ ValueError
 """
 
 import os
+import secrets
 from hashlib import sha256
 from pathlib import Path
 
@@ -102,9 +103,19 @@ def _make_room(connection: Connection, gateway: str) -> None:
 
 def _write_durably(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")  # another may be writing the same picture
     with partial.open("wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
+    for folder in (path.parent, path.parent.parent):  # a name that is not on disk is no file after a power cut
+        _sync(folder)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

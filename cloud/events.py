@@ -72,7 +72,8 @@ class EventTaker:
     async def take(self, topic_name: str, payload: bytes, *, retained: bool = False) -> Verdict | None:
         """Take a message; return what its gateway is to be told, None for nothing.
 
-        Raises DatabaseError, and OSError when a picture cannot be written to disk.
+        A picture that cannot be written to disk holds up nothing: without a receipt its gateway sends it again.
+        Raises DatabaseError.
         """
         kind = topic_name.rpartition("/")[2]
         try:
@@ -86,7 +87,11 @@ class EventTaker:
             await self._database.write(partial(self._take_plain, arrival=arrival))
             return None
         is_known = await self._registry.is_known(gateway)
-        return await self._database.write(partial(self._take_laned, arrival=arrival, is_known=is_known))
+        try:
+            return await self._database.write(partial(self._take_laned, arrival=arrival, is_known=is_known))
+        except OSError as error:
+            _log.warning("picture not kept, its gateway sends it again", gateway=gateway, reason=str(error))
+            return None
 
     def _take_plain(self, connection: Connection, arrival: Arrival) -> None:
         try:
@@ -187,7 +192,7 @@ async def run_event_worker(broker: BrokerConfig, taker: EventTaker, *, shared: b
 async def _take_patiently(taker: EventTaker, message: mqtt.Message) -> Verdict | None:
     """Try until the database can be used: what came first is taken first."""
     attempts = AsyncRetrying(
-        retry=retry_if_exception_type((DatabaseError, OSError)),
+        retry=retry_if_exception_type(DatabaseError),
         wait=wait_random_exponential(multiplier=0.2, max=LONGEST_PAUSE_S),
         before_sleep=_say_why,
     )

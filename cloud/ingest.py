@@ -16,7 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
-from cloud.arrivals import Arrival, entry_of, is_conflict, judge, open_batch
+from cloud.arrivals import Arrival, entry_of, is_conflict, judge, open_batch, unpacked_size
 from cloud.database import Database, DatabaseError
 from cloud.dead_letters import DeadLetter, keep, unregistered
 from cloud.ledger import Entry, Name, known, record
@@ -31,9 +31,10 @@ from edge.contract.mqtt import Message as MqttMessage
 
 SHARED_PREFIX = "$share/ingest/"
 GROUP_MESSAGES = 256
-GROUP_BYTES = 4 * 1024 * 1024
+GROUP_BYTES = 4 * 1024 * 1024  # unpacked: a batch of 300 bytes may hold 65,536 readings
 GROUP_WAIT_S = 0.02  # how long the first message of a group waits for others
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
+LONGEST_ASKED_S = 300.0  # a store that asks for more is asked again all the same
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -191,7 +192,10 @@ def pause_s(state: RetryCallState) -> float:
     if isinstance(error, MisconfiguredError):
         return LONGEST_PAUSE_S
     asked_for = error.retry_after_s if isinstance(error, UnavailableError) else None
-    return asked_for or min(FIRST_PAUSE_S * 2 ** min(state.attempt_number - 1, 16), LONGEST_PAUSE_S)
+    if asked_for:
+        return min(asked_for, LONGEST_ASKED_S)
+    doubled: float = FIRST_PAUSE_S * 2 ** min(state.attempt_number - 1, 16)
+    return min(doubled, LONGEST_PAUSE_S)
 
 
 def _error_of(state: RetryCallState) -> BaseException | None:
@@ -199,7 +203,7 @@ def _error_of(state: RetryCallState) -> BaseException | None:
 
 
 async def collect(connection: Connection) -> list[MqttMessage]:
-    """Wait for a message, then take what else is there or comes within 20 ms, up to 256 messages or 4 MiB."""
+    """Wait for a message, then take what else is there or comes within 20 ms, up to 256 messages or 4 MiB unpacked."""
     group: list[MqttMessage] = []
     size = 0
     with suppress(TimeoutError):
@@ -208,7 +212,7 @@ async def collect(connection: Connection) -> list[MqttMessage]:
                 if not group:
                     limit.reschedule(asyncio.get_running_loop().time() + GROUP_WAIT_S)
                 group.append(message)
-                size += len(message.payload)
+                size += unpacked_size(message.payload)
                 if len(group) >= GROUP_MESSAGES or size >= GROUP_BYTES:
                     break
     return group

@@ -47,8 +47,8 @@ def known_gateways(connection: Connection) -> frozenset[str]:
 
 
 def join_place(source: FromClause, gateway: ColumnElement[str], device: ColumnElement[str]) -> FromClause:
-    """Join to rows that name a gateway and a device the site where that device is, and with it its grid."""
-    own = and_(devices.c.gateway == gateway, devices.c.id == device, devices.c.active)
+    """Join to rows that name a gateway and a device the site where that device is or last was, and with it its grid."""
+    own = and_(devices.c.gateway == gateway, devices.c.id == device)
     return (
         source.join(gateways, gateways.c.id == gateway)
         .outerjoin(devices, own)
@@ -57,8 +57,11 @@ def join_place(source: FromClause, gateway: ColumnElement[str], device: ColumnEl
 
 
 def find_place(connection: Connection, gateway: str, device: str) -> Place | None:
-    """Return where a device is: at its own site, else at its gateway's; None for an unregistered gateway."""
-    own = and_(devices.c.gateway == gateways.c.id, devices.c.id == device, devices.c.active)
+    """Return where a device is or last was, so that its history stays with its grid; None for an unknown gateway.
+
+    That is its own site, else its gateway's, as for a device that nobody registered.
+    """
+    own = and_(devices.c.gateway == gateways.c.id, devices.c.id == device)
     found = connection.execute(
         select(
             func.coalesce(devices.c.name, gateways.c.name).label("device_name"),

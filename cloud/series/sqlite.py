@@ -16,6 +16,7 @@ from cloud.series import MisconfiguredError, SeriesError, SeriesId, UnavailableE
 from edge.contract.messages import Batch, Flag, Reading
 
 BUSY_TIMEOUT_S = 10.0
+MAX_KNOWN = 200_000  # series whose number is remembered: some 60 MB
 SeriesKey = tuple[str, str, str, str]  # gateway, device, point, kind
 Row = tuple[Any, ...]  # columns of one row, in the order of its statement
 
@@ -118,6 +119,8 @@ class SqliteStore:
         with self._errors_sorted(), self._transaction() as connection:
             ids = {key: self._known.get(key) or self._find_series(key) for key in _series_of(batches)}
             connection.executemany(_WRITE, _rows_of(batches, ids))
+        if len(self._known) + len(ids) > MAX_KNOWN:
+            self._known.clear()
         self._known.update(ids)
 
     def _find_series(self, key: SeriesKey) -> int:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from cloud.database import Database
 from cloud.registry.load import load_registry
@@ -11,6 +12,7 @@ from cloud.registry.registry import Registry, find_person, find_place, workers_o
 from cloud.registry.registry_file import RegistryFile
 from cloud.registry.tokens import DAY_MS, UnknownPersonError, find_bearer, issue_token, revoke_tokens
 from edge.contract.config_file import ConfigError, load_yaml
+from edge.contract.profile import config_folder
 
 NEIGHBOURHOOD = Path(__file__).parent / "neighbourhood.yaml"
 NOW = 1_700_000_000_000
@@ -22,13 +24,22 @@ def changes(database: Database, text: str, path: Path) -> list[str]:
     return [str(change) for change in database.write_now(lambda connection: load_registry(connection, registry))]
 
 
+def test_the_example_fits_the_example_of_a_gateway() -> None:
+    """The example registry loads, and has every device and camera of the example gateway.yaml."""
+    registry = load_yaml(config_folder() / "registries" / "heping.yaml", RegistryFile)
+    gateway = yaml.safe_load((config_folder() / "gateways" / "river_street.yaml").read_text(encoding="utf-8"))
+    (ours,) = registry.gateways
+    assert ours.id == gateway["gateway"]
+    assert {each.id for each in ours.devices} == {each["id"] for each in [*gateway["devices"], *gateway["cameras"]]}
+
+
 def test_loading_twice_changes_nothing(neighbourhood: Database, tmp_path: Path) -> None:
     """The same file again changes no row."""
     assert changes(neighbourhood, NEIGHBOURHOOD.read_text(), tmp_path / "r.yaml") == []
 
 
 def test_loading_says_what_changed(neighbourhood: Database, tmp_path: Path) -> None:
-    """Added, changed, removed and brought back are told apart; what is removed keeps its row."""
+    """Added, changed, removed and brought back are told apart; what is removed keeps row and place."""
     text, path = NEIGHBOURHOOD.read_text(), tmp_path / "r.yaml"
     without_river = text.replace("      - {id: river-1, name: 水位计, site: river}\n", "")
     moved = without_river.replace("name: 王芳, roles: [worker], grids: [heping-01]", "name: 王芳, roles: [worker]")
@@ -39,7 +50,7 @@ def test_loading_says_what_changed(neighbourhood: Database, tmp_path: Path) -> N
     ]
     place = neighbourhood.read_now(lambda c: find_place(c, "gw-1", "river-1"))
     assert place is not None
-    assert (place.site, place.device_name) == ("tunnel", "新网关")
+    assert (place.site, place.grid, place.device_name) == ("river", "heping-02", "水位计")
     assert changes(neighbourhood, text, path) == [
         "gateway gw-1 changed",
         "device gw-1 river-1 added",
