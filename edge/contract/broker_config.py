@@ -5,11 +5,12 @@ broker: {host: 127.0.0.1, port: 1883}          # plaintext or anonymous: on this
 """
 
 import ipaddress
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from edge.contract.config_file import ConfigModel, Misfit, ReadablePath, SecretPath
+from edge.contract.config_file import ConfigModel, Key, Misfit, ReadablePath, SecretPath
+from edge.contract.forms import HOST
 
 
 class TlsConfig(ConfigModel):
@@ -29,7 +30,7 @@ class TlsConfig(ConfigModel):
 class BrokerConfig(ConfigModel):
     """One MQTT broker. Plaintext or anonymous access is for loopback alone."""
 
-    host: str = Field(pattern=r"^[A-Za-z0-9._:-]{1,253}$", description="Name or address of the broker.")
+    host: Annotated[str, HOST] = Field(description="Name or address of the broker.")
     port: int = Field(ge=1, le=65535, description="8883 with TLS, 1883 without.")
     username: str | None = Field(default=None, min_length=1, max_length=256, description="Who we are to the broker.")
     password_file: SecretPath | None = Field(
@@ -57,8 +58,11 @@ class BrokerConfig(ConfigModel):
             raise Misfit([((), "username and password_file belong together: give both or none")])
         if self.is_loopback:
             return self
+        problems: list[tuple[Key, str]] = []
         if self.tls is None:
-            raise Misfit([(("tls",), f"missing: {self.host} is not this machine, so the connection must be encrypted")])
-        if self.username is None and self.tls.certificate_file is None:
-            raise Misfit([(("username",), f"missing: {self.host} is not this machine, so it must know who we are")])
+            problems += [(("tls",), f"missing: {self.host} is not this machine, so the connection must be encrypted")]
+        if self.username is None and (self.tls is None or self.tls.certificate_file is None):
+            problems += [(("username",), f"missing: {self.host} is not this machine, so it must know who we are")]
+        if problems:
+            raise Misfit(problems)
         return self

@@ -10,12 +10,13 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from edge.contract.config_file import ConfigModel, Key, Misfit, load_yaml, nearest
+from edge.contract.forms import CLASS_CODE, Id
 from edge.contract.messages import Severity
-from edge.contract.profile import Id, config_folder, quantities
+from edge.contract.profile import config_folder, quantities
 
 TimeUnit = Literal["urgent_minute", "urgent_hour", "natural_day", "work_hour", "work_day"]
 Comparison = Literal["at_least", "below", "equals"]
-ClassCode = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*(\.[A-Z0-9_]+)+$", max_length=40)]
+ClassCode = Annotated[str, CLASS_CODE, Field(max_length=40)]
 
 
 class Limit(ConfigModel):

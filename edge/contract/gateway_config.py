@@ -22,8 +22,9 @@ from edge.contract.event_classes import (
     clear_fault,
     event_classes,
 )
+from edge.contract.forms import Id
 from edge.contract.messages import MAX_BLOB, Severity
-from edge.contract.profile import DeviceProfile, Id, ModbusProfile, Point, load_profile, profile_names
+from edge.contract.profile import DeviceProfile, ModbusProfile, Point, load_profile, profile_names
 
 MAX_PICTURE_MB = MAX_BLOB / 1_048_576
 
@@ -32,6 +33,8 @@ def _known_profile(name: str, info: ValidationInfo) -> str:
     """A name, or the path of a profile of one's own beside gateway.yaml; loads it, so that its faults are told now."""
     if name.endswith(".yaml"):
         name = str(info.context["folder"].absolute() / name) if info.context else name
+        if not Path(name).is_file():
+            raise ValueError(f"no such file: {name}")
     elif name not in profile_names():
         raise ValueError(f'unknown profile "{name}"{nearest(name, profile_names())}')
     load_profile(name)

@@ -10,11 +10,12 @@ from fractions import Fraction
 from functools import cache, cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from edge.contract.config_file import ConfigError, ConfigModel, Key, Misfit, Problem, load_yaml, nearest, read_document
+from edge.contract.forms import Id
 from edge.contract.readings import is_reserved
 
 Table = Literal["input", "holding", "coil", "discrete"]
@@ -22,7 +23,6 @@ RegisterType = Literal[
     "bool", "uint16", "int16", "sign_magnitude16", "uint32", "int32", "uint64", "int64", "float32", "float64"
 ]
 Order = Literal["high_first", "low_first"]
-Id = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$", max_length=64)]
 
 BIT_TABLES: tuple[Table, ...] = ("coil", "discrete")
 REGISTER_COUNT: Mapping[RegisterType, int] = {
@@ -158,10 +158,10 @@ class RegisterPoint(Point):
 class Source(ConfigModel):
     """Where a register map comes from, so that anyone can check it."""
 
-    document: str = Field(description="Title of the document.")
+    document: str = Field(min_length=11, description="Title of the document.")
     revision: str = Field(default="", description="Its revision or date.")
-    origin: str = Field(description="Where it can be found in public.")
-    checked: str = Field(description="What was compared with it, and what could not be confirmed.")
+    origin: str = Field(min_length=11, description="Where it can be found in public.")
+    checked: str = Field(min_length=11, description="What was compared with it, and what could not be confirmed.")
 
 
 class IllegalRange(ConfigModel):

@@ -28,6 +28,14 @@ def test_another_machine_needs_tls_and_a_user(settings: dict[str, object], key: 
         BrokerConfig(host="mqtt.example.org", port=8883, **settings)  # type: ignore[arg-type]
 
 
+def test_both_are_missed_at_once() -> None:
+    """Who gives neither TLS nor a user is told both, not one after the other."""
+    with pytest.raises(ValidationError) as caught:
+        BrokerConfig(host="mqtt.example.org", port=8883)
+    assert "tls: missing" in str(caught.value)
+    assert "username: missing" in str(caught.value)
+
+
 def test_a_certificate_says_who_we_are() -> None:
     """A client certificate stands for user and password."""
     tls = TlsConfig(certificate_file=Path("c.pem"), key_file=Path("k.pem"))

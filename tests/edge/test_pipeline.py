@@ -21,7 +21,7 @@ maker: Test
 model: Probe
 kind: waterlogging_sensor
 protocol: modbus
-source: {document: none, origin: none, checked: by hand}
+source: {document: no document, origin: made for a test, checked: nothing at all}
 points:
   - {name: depth, unit: cm, table: holding, address: 0, type: int16, scale: "0.1", span: [0, 2000], missing: [0x7FFF]}
   - {name: energy_import_total, unit: kWh, table: holding, address: 4, type: uint32, scale: "0.01", counter: true}
