@@ -1,4 +1,4 @@
-"""Writes what is generated: JSON Schemas of the configuration files, a page for each device profile, the settings.
+"""Writes what is generated: JSON Schemas of the configuration files, pages of profiles, settings and event classes.
 
 python docs/generate.py            writes every file that differs
 python docs/generate.py --check    writes nothing; lists the stale files and exits 1 when there are any
@@ -14,7 +14,10 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from cloud.config import CloudConfig
-from edge.contract.event_classes import EventClassFile
+from cloud.registry.registry_file import RegistryFile
+from edge.contract.config_file import ConfigError
+from edge.contract.event_classes import EventClass, EventClassFile, Limit, SensingRule, event_classes
+from edge.contract.forms import ID
 from edge.contract.gateway_config import GatewayConfig
 from edge.contract.profile import (
     DeviceProfile,
@@ -25,6 +28,7 @@ from edge.contract.profile import (
     RegisterPoint,
     load_profile,
     profile_names,
+    quantities,
 )
 
 ROOT = Path(__file__).parents[1]
@@ -37,6 +41,15 @@ SCHEMAS: Mapping[str, Any] = {
     "event_classes": EventClassFile,
     "gateway": GatewayConfig,
     "cloud": CloudConfig,
+    "registry": RegistryFile,
+}
+
+
+CONFIGS = "../firmware_configs"
+FILES: Mapping[str, tuple[Any, str]] = {
+    "gateway.yaml": (GatewayConfig, f"An example: [river_street.yaml]({CONFIGS}/gateways/river_street.yaml)."),
+    "cloud.yaml": (CloudConfig, "The least there is: `data_dir: /var/lib/anlan`."),
+    "registry.yaml": (RegistryFile, f"An example: [heping.yaml]({CONFIGS}/registries/heping.yaml)."),
 }
 
 
@@ -47,6 +60,7 @@ def generated() -> dict[str, str]:
     files |= {f"docs/profiles/{profile.profile}.md": profile_page(profile) for profile in profiles}
     files["docs/profiles/README.md"] = profile_index(profiles)
     files["docs/configuration.md"] = settings_page()
+    files["docs/event_classes.md"] = event_classes_page()
     return files
 
 
@@ -141,14 +155,57 @@ def _point_row(point: Point) -> list[str]:
     return [*row, f"{point.table} 0x{point.address:04X}{bit}", holds]
 
 
+def event_classes_page() -> str:
+    """Every event class: what raises it, how long people have, and where the numbers come from."""
+    page = f"{NOTICE}# Event classes\n\nMade from [event_classes.yaml]({CONFIGS}/event_classes.yaml). "
+    page += (
+        "Urgent minutes, urgent hours and natural days run round the clock, work hours and days in work time only.\n\n"
+    )
+    headings = ["code", "中文", "English", "severity", "limits", "rule", "basis"]
+    return page + table(headings, [_class_row(each) for each in event_classes().values()])
+
+
+def _class_row(each: EventClass) -> list[str]:
+    limits = [f"acknowledge {_limit_words(each.acknowledge)}"] if each.acknowledge else []
+    if each.first_action:
+        limits.append(f"{each.first_action.en} {_limit_words(each.first_action.within)}")
+    if each.opens_order:
+        limits.append(f"handle {_limit_words(each.handle) if each.handle else 'as the emergency plan says'}")
+    else:
+        limits.append("watched only")
+    rules = [_rule_words(rule) for rule in each.rules] or ["a camera" if each.camera else "not sensed from one device"]
+    words = ["; ".join(limits), "; or ".join(rules), each.basis]
+    return [f"`{each.code}`", each.zh, each.en, each.severity.value, *words]
+
+
+def _limit_words(limit: Limit) -> str:
+    unit = limit.unit.replace("_", " ")
+    return f"within {limit.amount:g} {unit}{'' if limit.amount == 1 else 's'}"
+
+
+def _rule_words(rule: SensingRule) -> str:
+    unit = quantities()[rule.quantity].unit
+    words = {"at_least": "at least", "below": "below", "equals": "equal to"}[rule.comparison]
+    number = (
+        "a value of the site" if rule.threshold is None else f"{rule.threshold:g}{'' if unit == '1' else f' {unit}'}"
+    )
+    samples = f", {rule.samples} samples" if rule.samples > 1 else ""
+    hold = f", for {rule.hold_s:g} s" if rule.hold_s else ""
+    clear = next((f"{value:g}" for value in (rule.clear, rule.threshold) if value is not None), "it")
+    side = {"at_least": f"below {clear}", "below": f"at least {clear}", "equals": "anything else"}[rule.comparison]
+    over = f"{side} for {rule.clear_hold_s:g} s" if rule.clear_hold_s else side
+    return f"{rule.quantity} {words} {number}{samples}{hold}; over when {over}"
+
+
 def settings_page() -> str:
-    """Every setting of gateway.yaml and cloud.yaml with its default, unit and meaning."""
+    """Every setting of gateway.yaml, cloud.yaml and registry.yaml with its default, unit and meaning."""
     page = f"{NOTICE}# Settings\n\nA unit is the end of a setting's name: `_s` seconds, `_mb` MiB, `_days` days. "
-    page += "`[]` stands for each entry of a list. Relative paths count from the file's folder.\n"
-    for name, kind in (("gateway.yaml", GatewayConfig), ("cloud.yaml", CloudConfig)):
+    page += "`[]` stands for each entry of a list. Relative paths count from the file's folder. "
+    page += f"An id is made of {ID.words}.\n"
+    for name, (kind, words) in FILES.items():
         schema = schema_of(kind)
         rows = list(_setting_rows(schema, schema, prefix=""))
-        page += f"\n## {name}\n\n{table(['setting', 'value', 'default', 'meaning'], rows)}"
+        page += f"\n## {name}\n\n{words}\n\n{table(['setting', 'value', 'default', 'meaning'], rows)}"
     return page
 
 
@@ -184,6 +241,8 @@ def _value_words(whole: dict[str, Any], inner: dict[str, Any]) -> str:
         return " or ".join(f"`{choice}`" for choice in inner["enum"])
     if inner["type"] == "array":
         return f"list of {_value_words(whole, _resolve(whole, inner['items']))}"
+    if inner.get("pattern") == f"^{ID.pattern}$":
+        return "id"
     words = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false"}[inner["type"]]
     words = "path" if inner.get("format") == "path" else words
     low, high = inner.get("minimum"), inner.get("maximum")
@@ -205,7 +264,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing, exit 1 when a file is stale")
     is_check = parser.parse_args().check
-    files = generated()
+    try:
+        files = generated()
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 1
     changed = stale_files(files) if is_check else write_files(files)
     for name in changed:
         print(f"{name}: {'stale: run ./anlan generate' if is_check else 'written'}")

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from docs import generate
+from edge.contract.event_classes import event_classes
 from edge.contract.profile import config_folder, profile_names
 
 FILES = generate.generated()
@@ -47,6 +48,26 @@ def test_exit_code(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtur
     assert not (generate.ROOT / "docs" / "new.md").exists()
 
 
+def test_a_mistake_in_a_profile_is_told_without_a_trace(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who made the mistake reads the file's own problem, and the command exits 1."""
+    monkeypatch.setattr("sys.argv", ["generate.py"])
+    monkeypatch.setattr(generate, "profile_names", lambda: ["eastron_sdm63"])
+    assert generate.main() == 1
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.endswith('unknown profile "eastron_sdm63" (did you mean "eastron_sdm630"?)\n')
+
+
+def test_every_event_class_is_on_its_page() -> None:
+    """Code, both names, limits and rule stand in one row."""
+    page = FILES["docs/event_classes.md"]
+    assert all(f"| `{code}` | {each.zh} | {each.en} |" in page for code, each in event_classes().items())
+    limits = "acknowledge within 10 urgent minutes; handle within 2 urgent hours"
+    assert f"| orange | {limits} | depth at least 150 mm, 2 samples; over when below 100 for 1800 s |" in page
+
+
 def test_every_profile_has_a_page() -> None:
     """Each profile's page names all its points, and the index names the profile."""
     for name in profile_names():
@@ -58,6 +79,8 @@ def test_every_profile_has_a_page() -> None:
     ("setting", "row"),
     [
         ("batch_s", "number, 0.1 to 3600 | `10.0` | Readings are sent together this often."),
+        ("gateway", "id | required | The gateway's logical id; replaced hardware keeps it."),
+        ("people[].phone", "text |  | In quotes."),
         ("devices[].modbus.port", "whole number, 1 to 65535 | `502` | Modbus TCP port."),
         ("cameras[].classes", "list of text | required | Event classes this camera may raise."),
         ("broker.tls.ca_file", "path |  | Default: the authorities this machine trusts."),
@@ -74,6 +97,7 @@ def test_schemas_name_the_keys_of_the_files() -> None:
         "quantities": "quantities.yaml",
         "event_classes": "event_classes.yaml",
         "gateway": "gateways/river_street.yaml",
+        "registry": "registries/heping.yaml",
     }
     for name, path in pairs.items():
         schema = json.loads(FILES[f"firmware_configs/schemas/{name}.json"])

@@ -29,42 +29,42 @@ from cloud.registry.person import RULES, Role
 from edge.contract.config_file import ConfigModel, Key, Misfit, nearest
 from edge.contract.forms import PHONE, Id
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200), Field(description="As people call it.")]
 Row = dict[str, Any]
 
 
 class GridEntry(ConfigModel):
     """A responsibility area 网格."""
 
-    code: Id
+    code: Id = Field(description="Unique among grids.")
     name: Name
 
 
 class CommunityEntry(ConfigModel):
     """A community 社区 and its grids."""
 
-    code: Id
+    code: Id = Field(description="Unique among communities.")
     name: Name
-    grids: tuple[GridEntry, ...] = ()
+    grids: tuple[GridEntry, ...] = Field(default=(), description="Responsibility areas 网格.")
 
 
 class StreetEntry(ConfigModel):
     """A street office 街道 and its communities."""
 
-    code: Id
+    code: Id = Field(description="Unique among streets.")
     name: Name
-    communities: tuple[CommunityEntry, ...] = ()
+    communities: tuple[CommunityEntry, ...] = Field(default=(), description="Communities 社区.")
 
 
 class SiteEntry(ConfigModel):
     """A place that a worker can be sent to."""
 
-    code: Id
+    code: Id = Field(description="Unique among sites.")
     name: Name
-    grid: Id
-    address: Annotated[str, StringConstraints(max_length=200)] = ""
-    latitude: Annotated[float, Field(ge=-90, le=90)] | None = None
-    longitude: Annotated[float, Field(ge=-180, le=180)] | None = None
+    grid: Id = Field(description="Whose workers are sent there.")
+    address: str = Field(default="", max_length=200, description="How to find it.")
+    latitude: float | None = Field(default=None, ge=-90, le=90, description="Degrees.")
+    longitude: float | None = Field(default=None, ge=-180, le=180, description="Degrees.")
 
     @model_validator(mode="after")
     def _whole_position(self) -> Self:
@@ -76,37 +76,37 @@ class SiteEntry(ConfigModel):
 class DeviceEntry(ConfigModel):
     """A device behind a gateway; without a site of its own it is where its gateway is."""
 
-    id: Id
+    id: Id = Field(description="As in gateway.yaml: the id of a device or camera.")
     name: Name
-    site: Id | None = None
+    site: Id | None = Field(default=None, description="Where it is; default: where its gateway is.")
 
 
 class GatewayEntry(ConfigModel):
     """Our box on site and the devices that it reads."""
 
-    id: Id
+    id: Id = Field(description="As in gateway.yaml.")
     name: Name
-    site: Id
-    devices: tuple[DeviceEntry, ...] = ()
+    site: Id = Field(description="Where it is.")
+    devices: tuple[DeviceEntry, ...] = Field(default=(), description="What it reads and its cameras.")
 
 
 class PersonEntry(ConfigModel):
     """Someone who signs in; `grids` are those a worker is responsible for."""
 
-    login: Id
+    login: Id = Field(description="Unique among people; tokens are made for it.")
     name: Name
-    roles: Annotated[tuple[Role, ...], Field(min_length=1)]
-    grids: tuple[Id, ...] = ()
-    phone: Annotated[str, PHONE] | None = None
+    roles: tuple[Role, ...] = Field(min_length=1, description="What the person may do.")
+    grids: tuple[Id, ...] = Field(default=(), description="Grids that a worker is responsible for.")
+    phone: Annotated[str, PHONE] | None = Field(default=None, description="In quotes.")
 
 
 class RegistryFile(ConfigModel):
     """Everything that is registered; what is not here becomes inactive."""
 
-    streets: tuple[StreetEntry, ...]
-    sites: tuple[SiteEntry, ...]
-    gateways: tuple[GatewayEntry, ...] = ()
-    people: tuple[PersonEntry, ...] = ()
+    streets: tuple[StreetEntry, ...] = Field(description="Street offices 街道.")
+    sites: tuple[SiteEntry, ...] = Field(description="Places that a worker can be sent to.")
+    gateways: tuple[GatewayEntry, ...] = Field(default=(), description="Gateways and what is behind them.")
+    people: tuple[PersonEntry, ...] = Field(default=(), description="Who signs in.")
 
     @model_validator(mode="after")
     def _refer_to_what_is_there(self) -> Self:
