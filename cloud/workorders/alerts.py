@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 import structlog
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, func, select, update
 
 from cloud.database import insert_new
 from cloud.registry.registry import find_place
@@ -122,18 +122,25 @@ def _was_confirmed(connection: Connection, event: Event) -> bool:
 
 def _fire(connection: Connection, event: Event, *, rule: OrderRule, now_ms: int) -> None:
     """Attach the event to the alert of its cause, or make one and, if the class asks for it, an order."""
-    firing = connection.execute(select(alerts).where(alerts.c.firing == fingerprint(event))).one_or_none()
-    if firing is not None and _is_finished(connection, firing.id):
-        _resolve(connection, firing.id, at=event.began_at)
-        firing = None
-    number = firing.id if firing is not None else _open_alert(connection, event, rule=rule, now_ms=now_ms)
+    cause = alerts.c.firing == fingerprint(event)
+    firing = connection.scalar(select(alerts.c.id).where(cause))
+    if firing is not None and _is_finished(connection, firing):
+        _resolve(connection, firing, at=event.began_at)
+    is_new = _open_alert(connection, event)
+    number: int = connection.scalars(select(alerts.c.id).where(cause)).one()
+    if is_new and rule.opens_order:
+        place = find_place(connection, event.gateway, event.device)
+        if place is None:
+            raise UnplacedError(f"gateway {event.gateway}: not registered, so its event has no place")
+        open_order(connection, event, alert=number, place=place, rule=rule, now_ms=now_ms)
     connection.execute(
         update(events).where(events.c.gateway == event.gateway, events.c.id == event.id).values(alert=number)
     )
 
 
-def _open_alert(connection: Connection, event: Event, *, rule: OrderRule, now_ms: int) -> int:
-    values = {
+def _open_alert(connection: Connection, event: Event) -> bool:
+    """Open the alert of an event's cause; return False when it fires already, be it by another process just now."""
+    alert = {
         "firing": fingerprint(event),
         "gateway": event.gateway,
         "device": event.device,
@@ -142,13 +149,7 @@ def _open_alert(connection: Connection, event: Event, *, rule: OrderRule, now_ms
         "exercise": event.exercise,
         "started_at": event.began_at,
     }
-    number: int = connection.execute(insert(alerts).values(values).returning(alerts.c.id)).scalar_one()
-    if rule.opens_order:
-        place = find_place(connection, event.gateway, event.device)
-        if place is None:
-            raise UnplacedError(f"gateway {event.gateway}: not registered, so its event has no place")
-        open_order(connection, event, alert=number, place=place, rule=rule, now_ms=now_ms)
-    return number
+    return insert_new(connection, alerts, [alert]) == 1
 
 
 def _follow(connection: Connection, event: Event, *, alert: int, rule: OrderRule, now_ms: int) -> None:
