@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from typing import Final
 
 from msgspec import Struct
@@ -37,10 +37,33 @@ class Report(Struct):
     seconds_to_order: float
 
     @property
-    def is_good(self) -> bool:
-        """Nothing missing, nothing foreign, the account adds up, an order went its whole way."""
-        adds_up = self.taken == self.unchanged + self.stored
-        return adds_up and not self.missing and not self.foreign and self.orders_closed > 0
+    def faults(self) -> list[str]:
+        """What is not as it must be, in words; empty when all is well."""
+        sent = self.taken - self.unchanged
+        faults = {
+            f"{self.missing} readings are missing": self.missing > 0,
+            f"{self.foreign} readings are foreign": self.foreign > 0,
+            f"{self.stored} readings are stored and {sent} were sent": self.stored != sent,
+            "no order was closed by people": self.orders_closed == 0,
+        }
+        return [fault for fault, holds in faults.items() if holds]
+
+    @property
+    def exit_code(self) -> int:
+        """0 when all is well, else 1."""
+        return 1 if self.faults else 0
+
+    def __str__(self) -> str:
+        sent = self.taken - self.unchanged
+        return (
+            f"{'; '.join(self.faults) or 'nothing is missing'}: "
+            f"{self.stored} readings stored of {sent} sent, {self.unchanged} unchanged"
+        )
+
+
+def closed_by_people(orders: Iterable[Order]) -> int:
+    """How many orders people have closed; those that recovered by themselves are not their work."""
+    return sum(order.state == "closed" and not order.recovered for order in orders)
 
 
 class Check:
@@ -112,6 +135,6 @@ class Check:
             missing=len(comparison.missing),
             foreign=len(comparison.foreign),
             orders_opened=len(orders),
-            orders_closed=sum(order.state == "closed" and not order.recovered for order in orders),
+            orders_closed=closed_by_people(orders),
             seconds_to_order=self._watch.seconds_to_order[flood.code],
         )

@@ -15,6 +15,15 @@ PAGE: Final = 10_000
 NOT_FOUND: Final = 404
 
 
+class Step(Struct):
+    """One transition of an order; ``version`` is the order's after it."""
+
+    version: int
+    who: str
+    target: str
+    assignee: str | None = None
+
+
 class Order(Struct):
     """What the demo needs to know of a work order."""
 
@@ -33,6 +42,7 @@ class Order(Struct):
     closing_standards: list[str] = []
     events: list[dict[str, Any]] = []
     pictures: list[str] = []
+    transitions: list[Step] = []
 
 
 class Revision(Struct):
@@ -54,24 +64,31 @@ class Account(Struct):
     pending_messages: int
 
 
-class _Lane(Struct):
+class Lane(Struct):
+    """Messages from ``oldest_kept`` to before ``next_seq`` are still on the gateway."""
+
     oldest_kept: int
     next_seq: int
 
 
-class _Epoch(Struct):
-    lanes: dict[str, _Lane]
+class Epoch(Struct):
+    """One life of a gateway's outbox."""
+
+    epoch: str
+    lanes: dict[str, Lane]
 
 
-class _Status(Struct):
-    epochs: list[_Epoch]
+class Status(Struct):
+    """A gateway's last word on itself."""
+
+    epochs: list[Epoch]
 
 
 class Gateway(Struct):
     """What the cloud knows of a gateway."""
 
     online: bool | None
-    status: _Status | None
+    status: Status | None
     accounts: list[Account]
 
     @property
@@ -80,10 +97,15 @@ class Gateway(Struct):
         return sum(each.stored for each in self.accounts)
 
     @property
+    def lanes(self) -> dict[tuple[str, str], Lane]:
+        """Every lane, by epoch and name, as the gateway has last told."""
+        epochs = self.status.epochs if self.status is not None else []
+        return {(epoch.epoch, name): lane for epoch in epochs for name, lane in epoch.lanes.items()}
+
+    @property
     def waiting_messages(self) -> int:
         """Messages of all lanes that the gateway said it still held."""
-        epochs = self.status.epochs if self.status is not None else []
-        return sum(lane.next_seq - lane.oldest_kept for epoch in epochs for lane in epoch.lanes.values())
+        return sum(lane.next_seq - lane.oldest_kept for lane in self.lanes.values())
 
 
 class CloudApi:

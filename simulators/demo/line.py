@@ -13,10 +13,10 @@ from simulators.scenarios.rainy_day_stage import Told
 
 
 class Line:
-    """Starts and stops the programs of one workspace."""
+    """Starts and stops the programs of one workspace; with ``hold`` a flood stays until :meth:`free_gully`."""
 
-    def __init__(self, workspace: Workspace, programs: Programs, *, seed: int) -> None:
-        self.workspace, self._programs, self._seed = workspace, programs, seed
+    def __init__(self, workspace: Workspace, programs: Programs, *, seed: int, hold: bool) -> None:
+        self.workspace, self._programs, self._seed, self._hold = workspace, programs, seed, hold
         self._agents: dict[str, Program] = {}
         self._scenario: Program | None = None
 
@@ -38,7 +38,8 @@ class Line:
     async def _start_scenario(self) -> None:
         folder = str(self.workspace.folder)
         arguments = ["simulators", "scenario", "rainy-day", "--seed", str(self._seed), "--dir", folder]
-        self._scenario = await self._programs.start("scenario", [*arguments, "--json", "--wait"], pipe=True)
+        hold = ["--hold"] if self._hold else []
+        self._scenario = await self._programs.start("scenario", [*arguments, "--json", "--wait", *hold], pipe=True)
         if await self._next_told() is None:
             raise DemoError(f"the scenario did not start{self._scenario.last_lines()}")
 
@@ -49,6 +50,13 @@ class Line:
 
     def begin(self) -> None:
         """Let the scenario begin: its second 0 is now."""
+        self._send_line()
+
+    def free_gully(self) -> None:
+        """Let the held flood drain."""
+        self._send_line()
+
+    def _send_line(self) -> None:
         if self._scenario is not None and self._scenario.process.stdin is not None:
             self._scenario.process.stdin.write(b"\n")
 

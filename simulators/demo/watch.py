@@ -3,25 +3,39 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
-from simulators.demo.cloud_api import CloudApi, Order, Revision
+from simulators.demo.cloud_api import CloudApi, Gateway, Order, Revision, Step
 from simulators.demo.console import Console
 from simulators.scenarios.rainy_day_files import GATEWAYS
 
 LOOK_EVERY_S: Final = 0.5
 CONDITION_MET: Final = "confirmed"
+FINISHED: Final = {"closed", "void"}
+RULES: Final = "rules"
 
 
 class Watch:
     """Looks at the cloud twice a second and says what has changed."""
 
-    def __init__(self, api: CloudApi, console: Console) -> None:
-        self._api, self._console = api, console
-        self._states: dict[str, str] = {}
+    def __init__(
+        self, api: CloudApi, console: Console, *, address: str, moved: Callable[[Order], None] | None = None
+    ) -> None:
+        """``address`` is shown in the strip; ``moved`` gets each order that is new or has moved on."""
+        self._api, self._console, self._address, self._moved = api, console, address, moved
+        self._orders: dict[str, Order] = {}
         self._online: dict[str, bool | None] = {}
+        self._returned: dict[str, Gateway] = {}
+        """Gateways that were away, as they came back, until what had waited is here."""
+        self.stored = 0
         self.seconds_to_order: dict[str, float] = {}
         """Order code -> from the sample that completed the condition to the order's opening."""
+
+    @property
+    def orders(self) -> int:
+        """How many orders there are."""
+        return len(self._orders)
 
     async def run(self) -> None:
         """Look until cancelled. Raises WebError when the cloud is gone."""
@@ -31,13 +45,17 @@ class Watch:
 
     async def look(self) -> None:
         """Say what has changed since the last look."""
-        for order in await self._api.orders():
-            known = self._states.get(order.code)
-            self._states[order.code] = order.state
+        for each in await self._api.orders():
+            known = self._orders.get(each.code)
+            if known is not None and known.version == each.version:
+                continue
+            order = self._orders[each.code] = await self._api.order(each.code)
             if known is None:
                 await self._say_opened(order)
-            elif known != order.state:
-                self._console.say(f"order {order.code} {order.device}: {_in_words(order)}", "done")
+            else:
+                self._say_moved(order, since=known.version)
+            if self._moved is not None:
+                self._moved(order)
         await self._look_at_gateways()
 
     async def all_online(self) -> bool | None:
@@ -46,8 +64,7 @@ class Watch:
         return True if all(self._online.get(name) for name in GATEWAYS) else None
 
     async def _say_opened(self, order: Order) -> None:
-        detail = await self._api.order(order.code)
-        for event in detail.events:
+        for event in order.events:
             revisions = await self._api.revisions(event["gateway"], event["id"])
             met = next((one for one in revisions if one.state == CONDITION_MET), None)
             if met is None:
@@ -57,9 +74,14 @@ class Watch:
             self._console.say(
                 f"{order.device} {order.device_name}: {_seen(met)} → order {order.code} ({order.class_code}) opened "
                 f"{seconds:.2f} s after {'the sample that settled it' if met.unit else 'it was seen'}; "
-                f"{_in_words(order)}",
+                f"{_where(order)}",
                 "order",
             )
+
+    def _say_moved(self, order: Order, *, since: int) -> None:
+        for step in order.transitions:
+            if step.version > since:
+                self._console.say(f"order {order.code} {order.device}: {in_words(step, order)}", "done")
 
     async def _look_at_gateways(self) -> None:
         stored = waiting = 0
@@ -67,19 +89,55 @@ class Watch:
             gateway = await self._api.gateway(name)
             stored += gateway.stored
             waiting += gateway.waiting_messages
-            if self._online.get(name) != gateway.online and gateway.online is not None:
-                self._console.say(f"{name} is {'online' if gateway.online else 'offline'}", "step")
-            self._online[name] = gateway.online
-        finished = sum(state in {"closed", "void"} for state in self._states.values())
+            self._say_gateway(name, gateway)
+        self.stored = stored
+        finished = sum(order.state in FINISHED for order in self._orders.values())
+        online = sum(online is True for online in self._online.values())
         self._console.count(
-            {
-                "gateways online": f"{sum(online is True for online in self._online.values())}/{len(GATEWAYS)}",
-                "readings stored": stored,
-                "messages waiting": waiting,
-                "orders open": len(self._states) - finished,
-                "orders finished": finished,
-            }
+            [
+                ("orders", f"{self.orders - finished} open, {finished} done"),
+                ("", self._address),
+                ("stored", str(stored)),
+                ("online", f"{online}/{len(GATEWAYS)}"),
+                ("waiting", str(waiting)),
+            ]
         )
+
+    def _say_gateway(self, name: str, gateway: Gateway) -> None:
+        was, self._online[name] = self._online.get(name), gateway.online
+        if was is None and gateway.online:
+            self._console.say(f"{name} is online", "step")
+        elif was and gateway.online is False:
+            self._console.say(f"{name} is offline", "trouble")
+        elif was is False and gateway.online:
+            self._returned[name] = gateway
+        returned = self._returned.get(name)
+        if returned is not None and has_sent(gateway, returned):
+            del self._returned[name]
+            waited = returned.waiting_messages
+            came = f"{waited} messages that waited have come" if waited else "nothing had waited"
+            self._console.say(f"{name} is back online: {came}", "done")
+
+
+def has_sent(now: Gateway, then: Gateway) -> bool:
+    """Say whether every message that a gateway held then has its receipt now."""
+    lanes = now.lanes
+    return all(place not in lanes or lanes[place].oldest_kept >= lane.next_seq for place, lane in then.lanes.items())
+
+
+def in_words(step: Step, order: Order) -> str:
+    """What was done, who did it, and whose order it is where that is somebody else's."""
+    done = step.target.replace("_", " ")
+    if step.who == RULES and step.target == "closed":
+        return "closed by itself (自动恢复): the sensor cleared before anybody was on it"
+    if step.target == "dispatched":
+        return f"dispatched to {step.assignee} by {_who(step)}"
+    whose = f" ({order.handler}'s order)" if order.handler and step.who not in {order.handler, RULES} else ""
+    return f"{done} by {_who(step)}{whose}"
+
+
+def _who(step: Step) -> str:
+    return "the rules" if step.who == RULES else step.who
 
 
 def _seen(met: Revision) -> str:
@@ -88,8 +146,6 @@ def _seen(met: Revision) -> str:
     return f"{met.value / 10:.0f} cm" if met.unit == "mm" else f"{met.value:g} {met.unit}"
 
 
-def _in_words(order: Order) -> str:
-    if order.recovered:
-        return "closed by itself: the sensor cleared before anybody was on it"
-    who = f", {order.handler}" if order.handler else ""
-    return f"{order.state}{who}" + (f", waits for {order.waits_for}" if order.waits_for else "")
+def _where(order: Order) -> str:
+    where = f"{order.state} to {order.handler}" if order.state == "dispatched" else order.state.replace("_", " ")
+    return where + (f", waits for {order.waits_for}" if order.waits_for else "")

@@ -11,7 +11,7 @@ import socket
 from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import yaml
 
@@ -31,7 +31,6 @@ LIMITS: Final = (
 
 BROKER, API, CAMERA_LISTENER, UPLINK = "broker", "api", "camera", f"uplink-{WEST}"
 GATEWAYS: Final = (EAST, WEST)
-WORKER, WEST_WORKER, OPERATOR, INSTALLER, ADMIN = "wang", "liu", "zhao", "sun", "chen"
 USERS: Final = (*GATEWAYS, "cloud")
 
 
@@ -165,6 +164,23 @@ def _rules(seat: Seat) -> list[dict[str, Any]]:
 _GRIDS: Final = {EAST: "heping-01", WEST: "heping-02"}
 
 
+class Person(NamedTuple):
+    """Somebody of the registry; only a worker has a grid."""
+
+    login: str
+    name: str
+    role: str
+    grid: str = ""
+
+
+WORKER: Final = Person("wang", "王芳", "worker", _GRIDS[EAST])
+WEST_WORKER: Final = Person("liu", "刘洋", "worker", _GRIDS[WEST])
+OPERATOR: Final = Person("zhao", "赵敏", "operator")
+INSTALLER: Final = Person("sun", "孙伟", "installer")
+ADMIN: Final = Person("chen", "陈静", "admin")
+PEOPLE: Final = (WORKER, WEST_WORKER, OPERATOR, INSTALLER, ADMIN)
+
+
 def _registry() -> dict[str, Any]:
     grids = [
         {"code": code, "name": f"和平社区第{number}网格"} for code, number in zip(_GRIDS.values(), "一二", strict=True)
@@ -185,11 +201,8 @@ def _registry() -> dict[str, Any]:
             for name in GATEWAYS
         ],
         "people": [
-            {"login": WORKER, "name": "王芳", "roles": ["worker"], "grids": [_GRIDS[EAST]]},
-            {"login": WEST_WORKER, "name": "刘洋", "roles": ["worker"], "grids": [_GRIDS[WEST]]},
-            {"login": OPERATOR, "name": "赵敏", "roles": ["operator"]},
-            {"login": INSTALLER, "name": "孙伟", "roles": ["installer"]},
-            {"login": ADMIN, "name": "陈静", "roles": ["admin"]},
+            {"login": one.login, "name": one.name, "roles": [one.role], **({"grids": [one.grid]} if one.grid else {})}
+            for one in PEOPLE
         ],
     }
 
