@@ -68,9 +68,7 @@ class CloudConfig(ConfigModel):
     data_dir: LocalPath = Field(description="Folder of the databases and pictures.")
     broker: BrokerConfig = BrokerConfig(host="127.0.0.1", port=1883)
     shared: bool = Field(default=False, description="Share the messages with other cloud processes; MQTT 5 brokers.")
-    database_url: DatabaseUrl | None = Field(
-        default=None, description="SQLAlchemy URL; default: a file in data_dir."
-    )
+    database_url: DatabaseUrl | None = Field(default=None, description="SQLAlchemy URL; default: a file in data_dir.")
     series: SeriesConfig = SeriesConfig()
     api: ApiConfig = ApiConfig()
 

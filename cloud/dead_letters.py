@@ -6,6 +6,7 @@ from hashlib import sha256
 from msgspec import Struct
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Connection,
     Integer,
@@ -43,6 +44,7 @@ dead_letters = Table(
     Column("count", Integer, nullable=False),
     Column("first_at", BigInteger, nullable=False),
     Column("last_at", BigInteger, nullable=False),
+    Column("waiting", Boolean, nullable=False),  # only until its gateway is registered: it comes again by itself
     Column("payload", LargeBinary, nullable=False),  # last, so that nothing before it is read through it
     UniqueConstraint("hash", "topic"),
 )
@@ -58,7 +60,10 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
 
 
 class KeptLetter(Struct, frozen=True, kw_only=True):
-    """A dead letter as kept: `payload` is its beginning, `size` its whole length, `count` how often it came."""
+    """A dead letter as kept: `payload` is its beginning, `size` its whole length, `count` how often it came.
+
+    A `waiting` one will be taken: its gateway keeps it until it is registered.
+    """
 
     id: int
     topic: str
@@ -69,6 +74,7 @@ class KeptLetter(Struct, frozen=True, kw_only=True):
     count: int
     first_at: int
     last_at: int
+    waiting: bool
 
 
 _KEPT = [dead_letters.c[field] for field in KeptLetter.__struct_fields__]
@@ -95,6 +101,11 @@ def newest(connection: Connection, *, limit: int, gateway: str | None = None) ->
     return [KeptLetter(**row) for row in connection.execute(wanted).mappings()]
 
 
+def forget_waiting(connection: Connection, gateways: Iterable[str]) -> None:
+    """Drop what waited only for these gateways to be registered: they send it again."""
+    connection.execute(delete(dead_letters).where(dead_letters.c.waiting, dead_letters.c.gateway.in_(list(gateways))))
+
+
 def find(connection: Connection, letter_id: int) -> KeptLetter | None:
     """Return one letter, or None when there is none with this id (any more)."""
     row = connection.execute(select(*_KEPT).where(dead_letters.c.id == letter_id)).mappings().one_or_none()
@@ -104,7 +115,8 @@ def find(connection: Connection, letter_id: int) -> KeptLetter | None:
 def _keep_or_count(connection: Connection, letter: DeadLetter, now_ms: int) -> None:
     content, topic = sha256(letter.payload).digest(), letter.topic[:256]
     is_same = and_(dead_letters.c.hash == content, dead_letters.c.topic == topic)
-    count = {"count": dead_letters.c.count + 1, "last_at": now_ms, "reason": letter.reason}
+    waiting = letter.gateway is not None and letter.reason == unregistered(letter.gateway)
+    count = {"count": dead_letters.c.count + 1, "last_at": now_ms, "reason": letter.reason, "waiting": waiting}
     if connection.execute(update(dead_letters).where(is_same).values(count)).rowcount:
         return
     kept = letter.payload[:CLIP]
@@ -118,6 +130,7 @@ def _keep_or_count(connection: Connection, letter: DeadLetter, now_ms: int) -> N
         "count": 1,
         "first_at": now_ms,
         "last_at": now_ms,
+        "waiting": waiting,
         "payload": kept,
     }
     connection.execute(insert(dead_letters).values(row))

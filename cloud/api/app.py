@@ -1,11 +1,11 @@
 """The API as one FastAPI application; `docs/api.md` introduces it, /api/v1/openapi.json describes it."""
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from pydantic import BaseModel
 
 from cloud.api import history, orders, places, situation
-from cloud.api.bounds import BoundedBodies
-from cloud.api.errors import add_error_answers
+from cloud.api.bounds import BoundedBodies, only_known_parameters
+from cloud.api.errors import add_error_answers, errors
 from cloud.api.services import Services, ServicesHere
 from cloud.migrations import revision_of
 
@@ -32,8 +32,8 @@ def create_app(services: Services) -> FastAPI:
     app.add_middleware(BoundedBodies)
     add_error_answers(app)
     for module in (places, history, situation, orders):
-        app.include_router(module.router, prefix=PREFIX)
-    app.add_api_route("/healthz", healthz, summary="Is it alive", tags=["health"])
+        app.include_router(module.router, prefix=PREFIX, dependencies=[Depends(only_known_parameters)])
+    app.add_api_route("/healthz", healthz, summary="Is it alive", tags=["health"], responses=errors(503))
     return app
 
 

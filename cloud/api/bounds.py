@@ -1,12 +1,39 @@
 """No request, and no number in one, is larger than the API has use for."""
 
-from fastapi import HTTPException
+from typing import Annotated
+
+from fastapi import HTTPException, Request
+from fastapi.routing import APIRoute
+from pydantic import AfterValidator
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from edge.contract.config_file import nearest
 
 MAX_BODY = 64 * 1024
 MAX_PICTURE_BODY = 4 * 1024 * 1024
 MAX_ID = 2**63 - 1  # what a database can compare a row number with
-FAR_FUTURE_MS = 4_102_444_800_000  # the year 2100
+EARLIEST_MS, FAR_FUTURE_MS = 946_684_800_000, 4_102_444_800_000  # the years 2000 and 2100
+
+
+def _in_ms(time: int) -> int:
+    if EARLIEST_MS <= time <= FAR_FUTURE_MS:
+        return time
+    seconds = EARLIEST_MS <= time * 1000 <= FAR_FUTURE_MS
+    hint = ": this looks like seconds, times are milliseconds UTC" if seconds else ""
+    raise ValueError(f"must be from {EARLIEST_MS} to {FAR_FUTURE_MS}, the years 2000 to 2100{hint}")
+
+
+InMs = Annotated[int, AfterValidator(_in_ms)]
+"""A time of this century, in ms UTC."""
+
+
+async def only_known_parameters(request: Request) -> None:
+    """Answer 422 to a parameter that the route does not have: left out of account, it would answer another question."""
+    route: APIRoute = request.scope["route"]
+    known = [parameter.alias for parameter in route.dependant.query_params]
+    for name in request.query_params:
+        if name not in known:
+            raise HTTPException(422, f"{name[:64]}: no such parameter{nearest(name[:64], known)}")
 
 
 class BoundedBodies:

@@ -43,7 +43,7 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": ErrorAnswer} for status in statuses}
 
 
-ERRORS = errors(401, 403, 404, 422, 503)
+ERRORS = errors(401, 422, 503)
 """What any route may answer."""
 
 
@@ -69,8 +69,14 @@ async def _http_error(_request: Request, error: Exception) -> JSONResponse:
 
 async def _invalid_request(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101 -- as above
-    faults = (f"{'.'.join(map(str, fault['loc'][1:])) or 'body'}: {fault['msg']}" for fault in error.errors())
-    return _answer(422, "; ".join(faults)[:1000])
+    return _answer(422, "; ".join(map(_sentence, error.errors()))[:1000])
+
+
+def _sentence(fault: dict[str, Any]) -> str:
+    if fault["type"] == "json_invalid":
+        return f"body is not JSON: {fault['ctx']['error']} at character {fault['loc'][-1]}"
+    reason = fault["msg"].removeprefix("Value error, ")
+    return f"{'.'.join(map(str, fault['loc'][1:])) or 'body'}: {reason}"
 
 
 async def _known_error(_request: Request, error: Exception) -> JSONResponse:

@@ -6,11 +6,12 @@ from fastapi import APIRouter, HTTPException, Query
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
-from cloud.api.bounds import FAR_FUTURE_MS
-from cloud.api.errors import ERRORS
+from cloud.api.bounds import EARLIEST_MS, FAR_FUTURE_MS, InMs
+from cloud.api.errors import ERRORS, errors
 from cloud.api.services import Anyone, Services, ServicesHere
 from cloud.registry.person import Person, Role
 from cloud.registry.registry import find_place
+from edge.contract.config_file import nearest
 from edge.contract.messages import ID_PATTERN
 
 router = APIRouter(responses=ERRORS, tags=["history"])
@@ -37,6 +38,12 @@ class ReadingAnswer(BaseModel):
     tests: int = Field(description="bit mask of the tests that set the flag", examples=[0])
 
 
+class LatestReading(ReadingAnswer):
+    """The newest reading of one point."""
+
+    point: str = Field(examples=["depth"])
+
+
 class Readings(BaseModel):
     """A page of readings, oldest first; `next_from` is the `from` of the next page, null on the last."""
 
@@ -57,7 +64,7 @@ async def list_series(services: ServicesHere, person: Anyone, gateway: IdPart | 
     ]
 
 
-@router.get("/readings", summary="Readings of one point")
+@router.get("/readings", summary="Readings of one point", responses=errors(404))
 async def list_readings(
     *,
     services: ServicesHere,
@@ -65,17 +72,37 @@ async def list_readings(
     gateway: IdPart,
     device: IdPart,
     point: IdPart,
-    start: Annotated[int, Query(alias="from", ge=0, le=FAR_FUTURE_MS, description="ms UTC, included")] = 0,
-    end: Annotated[int, Query(alias="to", ge=0, le=FAR_FUTURE_MS, description="ms UTC, not included")] = FAR_FUTURE_MS,
+    start: Annotated[InMs, Query(alias="from", description="ms UTC, included")] = EARLIEST_MS,
+    end: Annotated[InMs, Query(alias="to", description="ms UTC, not included")] = FAR_FUTURE_MS,
     limit: Annotated[int, Query(ge=1, le=MAX_READINGS)] = 1000,
 ) -> Readings:
     """Return readings with from <= taken_at < to, flags included: missing is said as missing, never as zero."""
     await _check_device(services, person, gateway, device)
     found = await services.series.read(gateway, device, point, start_ms=start, end_ms=end, limit=limit + 1)
+    if not found:
+        await _check_series(services, gateway, device, point)
     page = [
         ReadingAnswer(taken_at=one.taken_at, value=one.value, flag=one.flag, tests=one.tests) for one in found[:limit]
     ]
     return Readings(readings=page, next_from=found[limit].taken_at if len(found) > limit else None)
+
+
+@router.get("/latest", summary="Latest readings of a device", responses=errors(404))
+async def list_latest(services: ServicesHere, person: Anyone, gateway: IdPart, device: IdPart) -> list[LatestReading]:
+    """Return the newest reading of each point, by point; how old it is, its time says."""
+    await _check_device(services, person, gateway, device)
+    found = await services.series.latest(gateway, device)
+    return [
+        LatestReading(point=one.point, taken_at=one.taken_at, value=one.value, flag=one.flag, tests=one.tests)
+        for one in found
+    ]
+
+
+async def _check_series(services: Services, gateway: str, device: str, point: str) -> None:
+    """Tell an empty page from a point that no reading ever came from."""
+    points = [one.point for one in await services.series.series(gateway) if one.device == device]
+    if point not in points:
+        raise HTTPException(404, f"point {gateway}/{device}/{point}: never heard{nearest(point, points)}")
 
 
 async def _check_device(services: Services, person: Person, gateway: str, device: str) -> None:

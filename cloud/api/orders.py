@@ -29,7 +29,7 @@ from cloud.workorders.states import FINISHED, State, next_states
 from cloud.workorders.tables import event_blobs, event_revisions, events, evidence, orders, transitions
 from edge.contract.messages import Event, Severity
 
-router = APIRouter(responses=ERRORS, tags=["orders"])
+router = APIRouter(responses=ERRORS | errors(403, 404), tags=["orders"])
 
 PAGE = 500
 Text = Annotated[str, Field(max_length=1000)]

@@ -7,7 +7,7 @@ from fastapi import APIRouter, HTTPException
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection, func, select
 
-from cloud.api.errors import ERRORS
+from cloud.api.errors import ERRORS, errors
 from cloud.api.services import Anyone, Equipping, ServicesHere
 from cloud.gateway_states import find_state, gateway_states
 from cloud.ledger import account
@@ -86,13 +86,15 @@ async def list_sites(services: ServicesHere, person: Anyone) -> list[Site]:
     return await services.database.read(lambda connection: _sites(connection, person))
 
 
-@router.get("/gateways", summary="Gateways, registered or only heard")
+@router.get("/gateways", summary="Gateways, registered or only heard", responses=errors(403))
 async def list_gateways(services: ServicesHere, _person: Equipping) -> list[Gateway]:
     """Return every registered gateway, then those that were heard and wait to be registered."""
     return await services.database.read(_gateways)
 
 
-@router.get("/gateways/{gateway}", summary="One gateway with status, inventory and accounts")
+@router.get(
+    "/gateways/{gateway}", summary="One gateway with status, inventory and accounts", responses=errors(403, 404)
+)
 async def show_gateway(gateway: str, services: ServicesHere, _person: Equipping) -> GatewayDetail:
     """Return what the gateway says of itself, settled against the ledger."""
     found = await services.database.read(lambda connection: _gateway_detail(connection, gateway))

@@ -40,10 +40,12 @@ _bearer = HTTPBearer(auto_error=False, description=f"A token from `{command('clo
 
 
 async def _person(
-    services: ServicesHere, given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+    request: Request, services: ServicesHere, given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 ) -> Person:
     """Return who asks; answers 401 without a valid token."""
     sign_in = {"WWW-Authenticate": "Bearer"}
+    if given is None and "Authorization" in request.headers:
+        raise HTTPException(401, "Authorization must be: Bearer, a blank, and the token", headers=sign_in)
     if given is None:
         raise HTTPException(401, "sign in: send Authorization: Bearer and a token", headers=sign_in)
     token, now_ms = given.credentials, services.clock.now_ms()

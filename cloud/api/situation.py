@@ -5,33 +5,33 @@ from typing import Annotated, Any, Literal
 import msgspec
 from fastapi import APIRouter, HTTPException, Query
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import ColumnElement, Connection, FromClause, and_, func, select, true
+from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, func, or_, select, true
 
-from cloud.api.bounds import FAR_FUTURE_MS, MAX_ID
-from cloud.api.errors import ERRORS
+from cloud.api.bounds import MAX_ID, InMs
+from cloud.api.errors import ERRORS, errors
 from cloud.api.services import Equipping, ServicesHere, Working
 from cloud.dead_letters import dead_letters, newest
 from cloud.gateway_states import gateway_states
 from cloud.registry.person import Person
 from cloud.registry.registry import join_place
-from cloud.registry.tables import gateways, sites
+from cloud.registry.tables import devices, gateways, sites
 from cloud.workorders.orders import code_of, visible_to
 from cloud.workorders.tables import alerts, event_revisions, events, orders
 from edge.contract.messages import Event, EventState, Severity
 
-router = APIRouter(responses=ERRORS, tags=["situation"])
+router = APIRouter(responses=ERRORS | errors(403), tags=["situation"])
 
 PAGE = 500
 Limit = Annotated[int, Query(ge=1, le=PAGE)]
 
 
 class GatewayCounts(BaseModel):
-    """Registered gateways by what is known of them, and those that nobody registered."""
+    """Registered gateways by what is known of them; for a worker those with a device in their grids."""
 
     online: int
     offline: int
     never_heard: int
-    unregistered: int
+    unregistered: int | None = Field(description="heard, but nobody registered them; not for workers")
 
 
 class Overview(BaseModel):
@@ -41,7 +41,8 @@ class Overview(BaseModel):
     recovered: int = Field(description="orders that closed by themselves, 自动恢复")
     firing: dict[str, int] = Field(description="alerts that fire now, by severity", examples=[{"orange": 1}])
     gateways: GatewayCounts
-    dead_letters: int
+    dead_letters: int | None = Field(description="messages that could not be taken; not for workers")
+    waiting: int | None = Field(description="messages that wait until their gateway is registered; not for workers")
 
 
 class Alert(BaseModel):
@@ -82,11 +83,12 @@ class EventSummary(BaseModel):
 
 
 class Letter(BaseModel):
-    """A message that could not be taken: the reason, and how often it came."""
+    """A message that was not taken: the reason, and how often it came."""
 
     id: int
     topic: str
     gateway: str | None
+    waiting: bool = Field(description="its gateway keeps it until it is registered; false: a person must look")
     reason: str
     size: int
     count: int
@@ -94,7 +96,7 @@ class Letter(BaseModel):
     last_at: int
 
 
-@router.get("/overview", summary="Counts")
+@router.get("/overview", summary="Counts", response_model_exclude_none=True)
 async def overview(services: ServicesHere, person: Working) -> Overview:
     """Return how many orders, alerts and gateways there are in which state."""
     return await services.database.read(lambda connection: _overview(connection, person))
@@ -132,9 +134,7 @@ async def list_events(
     person: Working,
     state: EventState | None = None,
     gateway: Annotated[str | None, Query(max_length=64)] = None,
-    before: Annotated[
-        int | None, Query(ge=0, le=FAR_FUTURE_MS, description="ms UTC; events that began earlier")
-    ] = None,
+    before: Annotated[InMs | None, Query(description="ms UTC; events that began earlier")] = None,
     limit: Limit = 100,
 ) -> list[EventSummary]:
     """Return events, latest beginning first; suspects are here too."""
@@ -150,7 +150,7 @@ async def list_events(
     return [EventSummary.model_validate(row) for row in found]
 
 
-@router.get("/events/{gateway}/{event_id}", summary="One event with its revisions")
+@router.get("/events/{gateway}/{event_id}", summary="One event with its revisions", responses=errors(404))
 async def show_event(gateway: str, event_id: str, services: ServicesHere, person: Working) -> list[dict[str, Any]]:
     """Return every revision that came, the first one first, each with the readings that made it."""
     revised = and_(event_revisions.c.gateway == events.c.gateway, event_revisions.c.event == events.c.id)
@@ -166,7 +166,7 @@ async def show_event(gateway: str, event_id: str, services: ServicesHere, person
     return [msgspec.to_builtins(msgspec.json.decode(body, type=Event)) for body in bodies]
 
 
-@router.get("/dead-letters", summary="Messages that could not be taken")
+@router.get("/dead-letters", summary="Messages that were not taken")
 async def list_dead_letters(
     services: ServicesHere,
     _person: Equipping,
@@ -203,13 +203,18 @@ def _overview(connection: Connection, person: Person) -> Overview:
         orders=dict(connection.execute(by_state).all()),
         recovered=connection.scalar(recovered) or 0,
         firing=dict(connection.execute(by_severity).all()),
-        gateways=_gateway_counts(connection),
-        dead_letters=connection.scalar(select(func.count()).select_from(dead_letters)) or 0,
+        gateways=_gateway_counts(connection, person),
+        dead_letters=_letters(connection, waiting=False) if person.is_operator else None,
+        waiting=_letters(connection, waiting=True) if person.is_operator else None,
     )
 
 
-def _gateway_counts(connection: Connection) -> GatewayCounts:
-    registered = set(connection.scalars(select(gateways.c.id).where(gateways.c.active)))
+def _letters(connection: Connection, *, waiting: bool) -> int:
+    return connection.scalar(select(func.count()).where(dead_letters.c.waiting.is_(waiting))) or 0
+
+
+def _gateway_counts(connection: Connection, person: Person) -> GatewayCounts:
+    registered = set(connection.scalars(_gateways_of(person)))
     columns = (gateway_states.c.gateway, gateway_states.c.online)
     heard = {row.gateway: row.online for row in connection.execute(select(*columns))}
     known = [heard.get(gateway) for gateway in registered]
@@ -217,5 +222,15 @@ def _gateway_counts(connection: Connection) -> GatewayCounts:
         online=known.count(True),
         offline=known.count(False),
         never_heard=known.count(None),
-        unregistered=len(heard.keys() - registered),
+        unregistered=len(heard.keys() - registered) if person.is_operator else None,
     )
+
+
+def _gateways_of(person: Person) -> Select[tuple[str]]:
+    """Select the registered gateways that are, or have a device, in the grids of a worker."""
+    active = select(gateways.c.id).where(gateways.c.active)
+    if person.is_operator:
+        return active
+    own = select(sites.c.code).where(sites.c.grid.in_(person.grids))
+    with_device = select(devices.c.gateway).where(devices.c.active, devices.c.site.in_(own))
+    return active.where(or_(gateways.c.site.in_(own), gateways.c.id.in_(with_device)))

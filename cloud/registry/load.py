@@ -6,6 +6,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Table, and_, insert, select, update
 
 from cloud.database import metadata
+from cloud.dead_letters import forget_waiting
 from cloud.registry import tables
 from cloud.registry.registry_file import RegistryFile, Row
 
@@ -41,6 +42,7 @@ def load_registry(connection: Connection, registry: RegistryFile, *, keep: bool 
     with connection.begin_nested() as attempt:
         for name, rows in registry.rows().items():
             changes += _load_table(connection, metadata.tables[name], rows)
+        forget_waiting(connection, (gateway.id for gateway in registry.gateways))
         if not keep:
             attempt.rollback()
     return changes

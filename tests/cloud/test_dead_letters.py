@@ -4,7 +4,7 @@ import pytest
 
 from cloud import dead_letters
 from cloud.database import Database
-from cloud.dead_letters import CLIP, DeadLetter, KeptLetter, find, keep, newest
+from cloud.dead_letters import CLIP, DeadLetter, KeptLetter, find, forget_waiting, keep, newest, unregistered
 
 
 def letter(payload: bytes, *, gateway: str | None = "gw-1", reason: str = "not an Anlan message") -> DeadLetter:
@@ -25,10 +25,18 @@ def test_a_letter_is_kept_with_reason_and_origin(database: Database) -> None:
     [found] = kept(database)
     assert found == KeptLetter(
         id=found.id, topic="anlan/v1/gw-1/batch", gateway="gw-1", reason="not an Anlan message", payload=b"junk",
-        size=4, count=1, first_at=5, last_at=5,
+        size=4, count=1, first_at=5, last_at=5, waiting=False,
     )  # fmt: skip
     assert database.read_now(lambda connection: find(connection, found.id)) == found
     assert database.read_now(lambda connection: find(connection, found.id + 1)) is None
+
+
+def test_what_waits_for_registration_is_told_apart(database: Database) -> None:
+    """A letter of an unregistered gateway waits; once that is registered, the letter has done its work."""
+    keep_at(database, 5, letter(b"early", reason=unregistered("gw-1")), letter(b"junk"))
+    assert {found.payload: found.waiting for found in kept(database)} == {b"early": True, b"junk": False}
+    database.write_now(lambda connection: forget_waiting(connection, ["gw-1", "gw-2"]))
+    assert [found.payload for found in kept(database)] == [b"junk"]
 
 
 def test_the_same_content_is_counted_not_kept_again(database: Database) -> None:

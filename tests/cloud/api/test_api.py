@@ -1,5 +1,6 @@
 """The API: who may see and do what, and that every error is one sentence."""
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,7 @@ MATRIX = {
     "gateways": {"sun": 200, "li": 403, "chen": 200, "zhao": 200},
     "gateways/gw-1": {"sun": 200, "li": 403, "chen": 200, "zhao": 200},
     "dead-letters": {"sun": 200, "li": 403, "chen": 200, "zhao": 200},
+    "latest?gateway=gw-1&device=road-1": {"sun": 200, "li": 200, "chen": 200, "zhao": 200},
     "overview": {"sun": 403, "li": 200, "chen": 200, "zhao": 200},
     "alerts": {"sun": 403, "li": 200, "chen": 200, "zhao": 200},
     "events": {"sun": 403, "li": 200, "chen": 200, "zhao": 200},
@@ -152,6 +154,10 @@ async def test_a_worker_sees_only_their_grids(caller: Caller, neighbourhood: Dat
     assert {one["device"] for one in await caller.get("wang", "series")} == {"river-1"}
     overview = await caller.get("wang", "overview")
     assert (overview["orders"], overview["firing"]) == ({}, {})
+    assert overview["gateways"] == {"online": 1, "offline": 0, "never_heard": 0}
+    assert "dead_letters" not in overview
+    neighbourhood.write_now(lambda c: c.execute(people_grids.delete().where(of_wang)))
+    assert (await caller.get("wang", "overview"))["gateways"]["online"] == 0
     hidden = ("orders/WO-000001", "readings?gateway=gw-1&device=road-1&point=depth", f"events/gw-1/{'a' * 32}")
     for path in hidden:
         assert (await caller.ask("wang", path)).status_code == 404
@@ -252,12 +258,52 @@ async def test_readings_come_in_pages_with_their_types(caller: Caller) -> None:
     assert level["readings"] == [{"taken_at": NOW, "value": None, "flag": 9, "tests": 1}]
 
 
-@pytest.mark.parametrize("query", ["", "&limit=10001", "&from=-1", "&point=Depth%22"])
-async def test_bad_queries_are_refused(caller: Caller, query: str) -> None:
-    """Bounds and names are checked before the store is asked."""
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        ("", "point: Field required"),
+        ("&point=depth&limit=10001", "limit: Input should be less than"),
+        ("&point=Depth%22", "point: String should match"),
+        ("&point=depth&from=1700000000", "from: must be from .* to .*: this looks like seconds"),
+        ("&point=depth&to=4102444800001", "to: must be from .* the years 2000 to 2100$"),
+        ("&point=depth&limt=1", r'limt: no such parameter \(did you mean "limit"\?\)'),
+    ],
+)
+async def test_bad_queries_are_refused(caller: Caller, query: str, sentence: str) -> None:
+    """Bounds, names and parameters are checked before the store is asked."""
     answer = await caller.ask("chen", f"readings?gateway=gw-1&device=road-1{query}")
     assert answer.status_code == 422
-    assert list(answer.json()) == ["error"]
+    assert re.match(sentence, answer.json()["error"])
+
+
+async def test_a_point_never_heard_is_not_an_empty_page(caller: Caller) -> None:
+    """A time without readings is an empty page; a point without any is not there."""
+    base = "readings?gateway=gw-1&device=road-1&point="
+    assert (await caller.get("chen", f"{base}depth&to={NOW}"))["readings"] == []
+    answer = await caller.ask("chen", f"{base}dept")
+    assert (answer.status_code, answer.json()) == (
+        404,
+        {"error": 'point gw-1/road-1/dept: never heard (did you mean "depth"?)'},
+    )
+
+
+async def test_the_latest_readings_of_a_device(caller: Caller) -> None:
+    """One reading a point, the newest, to those who may see the device."""
+    latest = await caller.get("li", "latest?gateway=gw-1&device=road-1")
+    assert latest == [{"point": "depth", "taken_at": NOW + 4000, "value": 0.4, "flag": 1, "tests": 0}]
+    assert (await caller.ask("li", "latest?gateway=gw-9&device=road-1")).status_code == 404
+
+
+async def test_what_is_nearly_right_is_told_what_it_lacks(caller: Caller) -> None:
+    """A body that is no JSON, and a token without Bearer before it."""
+    path, headers = "orders/WO-000001/transitions", {"Content-Type": "application/json"}
+    answer = await caller.ask("li", path, method="POST", content=b'{"to": }', headers=headers)
+    assert (answer.status_code, answer.json()["error"][:18]) == (422, "body is not JSON: ")
+    answer = await caller.ask("li", "me", headers={"Authorization": caller.tokens["li"]})
+    assert (answer.status_code, answer.json()["error"]) == (
+        401,
+        "Authorization must be: Bearer, a blank, and the token",
+    )
 
 
 async def test_a_gateway_shows_its_accounts(caller: Caller) -> None:
@@ -304,6 +350,13 @@ async def test_every_path_is_described(caller: Caller) -> None:
     operations = [operation for path in document["paths"].values() for operation in path.values()]
     assert all(operation["summary"] and operation["description"] for operation in operations)
     assert document["components"]["securitySchemes"]["HTTPBearer"]["scheme"] == "bearer"
+    statuses: dict[str, set[str]] = {
+        path: set(*(one["responses"] for one in methods.values())) for path, methods in document["paths"].items()
+    }
+    assert statuses["/healthz"] == {"200", "503"}
+    assert statuses["/api/v1/me"] == {"200", "401", "422", "503"}
+    assert statuses["/api/v1/events/{gateway}/{event_id}"] == {"200", "401", "403", "404", "422", "503"}
+    assert {"409", "413", "415"} < statuses["/api/v1/orders/{code}/evidence"]
 
 
 async def test_an_unknown_path_is_one_sentence_too(caller: Caller) -> None:

@@ -1,0 +1,24 @@
+"""Dead letters that only wait for their gateway to be registered."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Add the column before the payload, so that it can be read without that."""
+    column: sa.Column[bool] = sa.Column("waiting", sa.Boolean(), nullable=False, server_default=sa.false())
+    with op.batch_alter_table("dead_letters", recreate="always") as table:
+        table.add_column(column, insert_before="payload")
+    with op.batch_alter_table("dead_letters") as table:
+        table.alter_column("waiting", server_default=None)
+
+
+def downgrade() -> None:
+    """Drop the column."""
+    with op.batch_alter_table("dead_letters") as table:
+        table.drop_column("waiting")
