@@ -79,7 +79,6 @@ class Check:
     async def run(self) -> Report:
         """Return the report. Raises DemoError when something that must happen does not."""
         flood = await work_flood_order(self._worker, self._operator)
-        self._console.say(f"order {flood.code} went its whole way", "done")
         await self._see_outage_over()
         await all_of(*(self._settle(gateway) for gateway in GATEWAYS))
         await self._line.stop_scenario()
@@ -101,6 +100,7 @@ class Check:
         if received != rubbish_picture():
             raise DemoError(f"the picture of {order.code} is not the one that {CAMERA} took")
         self._console.say(f"the picture that {CAMERA} took during the outage has come, byte for byte", "done")
+        await wait_until(self._watch.all_online, within_s=OUTAGE_LIMIT_S, what="the gateways' return after the outage")
 
     async def _settle(self, gateway: str) -> None:
         """Stop an agent by SIGTERM with everything receipted; one that had no time for it is started once more."""

@@ -28,6 +28,7 @@ class Watch:
         self._online: dict[str, bool | None] = {}
         self._returned: dict[str, Gateway] = {}
         """Gateways that were away, as they came back, until what had waited is here."""
+        self._looking = asyncio.Lock()
         self.stored = 0
         self.seconds_to_order: dict[str, float] = {}
         """Order code -> from the sample that completed the condition to the order's opening."""
@@ -45,6 +46,11 @@ class Watch:
 
     async def look(self) -> None:
         """Say what has changed since the last look."""
+        async with self._looking:
+            await self._look_at_orders()
+            await self._look_at_gateways()
+
+    async def _look_at_orders(self) -> None:
         for each in await self._api.orders():
             known = self._orders.get(each.code)
             if known is not None and known.version == each.version:
@@ -56,12 +62,11 @@ class Watch:
                 self._say_moved(order, since=known.version)
             if self._moved is not None:
                 self._moved(order)
-        await self._look_at_gateways()
 
     async def all_online(self) -> bool | None:
-        """True once every gateway is online, else None."""
+        """True once every gateway is online and what waited is here, else None."""
         await self.look()
-        return True if all(self._online.get(name) for name in GATEWAYS) else None
+        return True if all(self._online.get(name) for name in GATEWAYS) and not self._returned else None
 
     async def _say_opened(self, order: Order) -> None:
         for event in order.events:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
+import shlex
 import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
+import httpx
 import psutil
 import pytest
 
@@ -22,6 +26,16 @@ LIMIT_S = 240
 def temporary(tmp_path: Path) -> Path:
     """Where the demo makes its workspace."""
     return tmp_path
+
+
+@pytest.fixture
+def full_disk() -> Iterator[IO[bytes]]:
+    """A file that takes nothing."""
+    path = Path("/dev/full")
+    if not path.exists():
+        pytest.skip("no /dev/full here")
+    with path.open("wb") as full:
+        yield full
 
 
 @pytest.fixture
@@ -58,6 +72,31 @@ async def lines_until(process: asyncio.subprocess.Process, wanted: str) -> list[
     return lines
 
 
+async def work_until_acknowledged(process: asyncio.subprocess.Process) -> None:
+    """Do what the demo tells a person to do first."""
+    said = await lines_until(process, "curl -s http://127.0.0.1:")
+    while "/transitions " not in said[-1]:
+        said = await lines_until(process, "curl -s http://127.0.0.1:")
+    words = shlex.split(said[-1])
+    headers = dict(words[at + 1].split(": ", 1) for at, word in enumerate(words) if word == "-H")
+    async with httpx.AsyncClient(headers=headers, trust_env=False) as client:
+        answer = await client.post(words[2], content=words[-1].encode())
+    assert answer.status_code == 200, answer.text
+
+
+async def test_a_person_has_time_for_the_flood(temporary: Path, nothing_left: None) -> None:
+    """The road begins to drain after a person has pasted the line that acknowledges the order, and not before."""
+    process = await start_demo(temporary)
+    await work_until_acknowledged(process)
+    said = await lines_until(process, "the road begins to drain")
+    assert any("acknowledged by wang" in line for line in said)
+    process.send_signal(signal.SIGINT)
+    async with asyncio.timeout(60):
+        output, _ = await process.communicate()
+    assert process.returncode == 0
+    assert "readings stored, 1 orders; files removed" in output.decode()
+
+
 async def test_the_demo_proves_itself(temporary: Path, nothing_left: None) -> None:
     """The whole line runs, an order is worked to closed, and not one reading is missing or foreign."""
     process = await start_demo(temporary, "--check")
@@ -70,7 +109,13 @@ async def test_the_demo_proves_itself(temporary: Path, nothing_left: None) -> No
     assert report["taken"] == report["unchanged"] + report["stored"] > 1_000
     assert report["orders_closed"] == 1 < report["orders_opened"]
     assert 0 <= report["seconds_to_order"] <= 3
-    assert "the uplink of gw-west is cut" in text
+    assert text.splitlines()[-2].endswith(
+        f"nothing is missing: {report['stored']} readings stored of {report['stored']} sent, "
+        f"{report['unchanged']} unchanged"
+    )
+    assert "verified by zhao (wang's order)" in text
+    mended, back = text.index("the uplink of gw-west works again"), text.index("gw-west is back online: ")
+    assert text.index("the uplink of gw-west is cut") < mended < back
     assert "demo-sized limits" in text
 
 
@@ -81,8 +126,10 @@ async def test_the_demo_stops_when_told(temporary: Path, nothing_left: None) -> 
     assert any("/api/v1/openapi.json" in line for line in said)
     process.send_signal(signal.SIGTERM)
     async with asyncio.timeout(60):
-        await process.communicate()
+        output, _ = await process.communicate()
     assert process.returncode == 0
+    last = output.decode().splitlines()[-1]
+    assert re.search(r"stopped: [1-9]\d* readings stored, 0 orders; files removed$", last)
 
 
 async def test_the_demo_stops_while_it_starts(temporary: Path, nothing_left: None) -> None:
@@ -93,3 +140,39 @@ async def test_the_demo_stops_while_it_starts(temporary: Path, nothing_left: Non
     async with asyncio.timeout(60):
         await process.communicate()
     assert process.returncode == 0
+
+
+async def run_into(output: int | IO[bytes], temporary: Path) -> tuple[int | None, str]:
+    """Run the demo with this standard output; return its exit code and what it said on standard error."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "simulators", "demo"),
+        stdout=output,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "TMPDIR": str(temporary)},
+    )
+    async with asyncio.timeout(LIMIT_S):
+        _, errors = await process.communicate()
+    return process.returncode, errors.decode()
+
+
+async def test_a_reader_that_leaves_ends_the_demo(temporary: Path, nothing_left: None) -> None:
+    """A pipe that nobody reads any more means stop: 1, one line, no traceback, nothing left."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        code, errors = await run_into(writing, temporary)
+    finally:
+        os.close(writing)
+    assert (code, errors.splitlines()) == (
+        1,
+        ["the output cannot be written: Broken pipe; the demo has stopped and removed its files"],
+    )
+
+
+async def test_a_full_disk_ends_the_demo(full_disk: IO[bytes], temporary: Path, nothing_left: None) -> None:
+    """An output that takes nothing means the same."""
+    code, errors = await run_into(full_disk, temporary)
+    assert (code, errors.splitlines()) == (
+        1,
+        ["the output cannot be written: No space left on device; the demo has stopped and removed its files"],
+    )
