@@ -1,6 +1,7 @@
 """Register words become the right values, and back: golden cases by hand, properties over all patterns."""
 
 import math
+import re
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -79,12 +80,27 @@ def test_golden_cases(path: Path) -> None:
             assert encode(each, value) == held, each.name
 
 
+def test_the_worked_example_holds(tmp_path: Path) -> None:
+    """The profile and the case that CONTRIBUTING shows fit each other."""
+    page = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    profile_text, case_text = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    (tmp_path / "acme_l1.yaml").write_text(profile_text, encoding="utf-8")
+    (tmp_path / "full.yaml").write_text(case_text, encoding="utf-8")
+    case = load_case(tmp_path / "full.yaml")
+    (each,) = load_profile(tmp_path / "acme_l1.yaml").points
+    assert isinstance(each, RegisterPoint)
+    assert case.expect == {each.name: decode(each, [case.registers["holding"][each.address]])}
+
+
 def test_every_modbus_profile_has_a_golden_case() -> None:
     """A profile that is read by Modbus comes with at least one case worked out by hand."""
     folder = Path(__file__).parents[2] / "firmware_configs" / "profiles"
     names = {path.stem for path in folder.glob("*/*.yaml")}
     modbus = {name for name in names if isinstance(load_profile(name), ModbusProfile)}
-    assert modbus == {path.parent.name for path in CASES}
+    cases = {path.parent.name for path in CASES}
+    missing = [f"{name}: no case in tests/cases/profiles/{name}/" for name in sorted(modbus - cases)]
+    assert missing == []
+    assert cases <= modbus
 
 
 @given(data=st.data(), kind=st.sampled_from(sorted(INTEGERS)), word_order=ORDERS, byte_order=ORDERS)
