@@ -10,6 +10,7 @@ import sys
 import tomllib
 import zipfile
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -108,6 +109,13 @@ def test_the_wheel_gives_the_three_commands(wheel: zipfile.ZipFile) -> None:
     (name,) = (each for each in wheel.namelist() if each.endswith("entry_points.txt"))
     names = re.findall(r"^(anlan-\w+) =", wheel.read(name).decode(), re.MULTILINE)
     assert sorted(names) == ["anlan-cloud", "anlan-edge", "anlan-simulate"]
+
+
+@pytest.mark.parametrize("readme", ["README.md", "README.zh-CN.md"])
+def test_the_readme_installs_the_wheel_of_this_version(wheel: zipfile.ZipFile, readme: str) -> None:
+    """The file that the READMEs install is the one that is built."""
+    assert wheel.filename
+    assert f"dist/{Path(wheel.filename).name}[edge]" in (layout.ROOT / readme).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("command", sorted(project()["scripts"]))
