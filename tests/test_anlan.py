@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -180,6 +181,37 @@ def test_an_unknown_word_gets_the_nearest(arguments: list[str], hint: str) -> No
     done = subprocess.run([layout.ROOT / "anlan", *arguments], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 2
     assert hint in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["check", "foo"], ["generate", "foo"], ["lock", "--bad"]])
+def test_what_a_command_does_not_take_is_refused(arguments: list[str], checkout: Checkout) -> None:
+    """Nothing is done, and the usage is in the script's own words."""
+    checkout.run("edge")
+    python = checkout.root / ".venv" / "bin" / "uv"
+    python.write_text("#!/bin/sh\nexit 2\n")
+    done = checkout.run(*arguments)
+    command, argument = arguments
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f'anlan: {command}: does not take "{argument}"\nusage: ./anlan {command}')
+
+
+def test_it_says_which_anlan_it_is(checkout: Checkout) -> None:
+    """The version of pyproject.toml, and in a repository the commit; nothing is set up for that."""
+    number = tomllib.loads((layout.ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert checkout.run("--version").stdout == f"anlan {number}\n"
+    assert checkout.syncs() == []
+    git = checkout.root.parent / "bin" / "git"
+    git.write_text("#!/bin/sh\necho 0123abc\n")
+    git.chmod(0o755)
+    assert checkout.run("--version").stdout == f"anlan {number} (0123abc)\n"
+
+
+def test_programs_know_how_the_script_was_typed(checkout: Checkout) -> None:
+    """Their hints begin with it."""
+    checkout.run("edge")
+    python = checkout.root / ".venv" / "bin" / "python"
+    python.write_text(python.read_text().replace('echo "run $*"', 'echo "typed $ANLAN_PROGRAM"'))
+    assert checkout.run("edge").stdout.startswith(f"typed {checkout.root}/anlan\n")
 
 
 def test_without_a_usable_python_it_says_what_to_type(checkout: Checkout) -> None:

@@ -83,6 +83,19 @@ async def test_a_file_is_replayed(tmp_path: Path) -> None:
         assert await read_point(int(told[1]), 1, "depth") == 123.0
 
 
+async def test_a_scenario_needs_no_folder() -> None:
+    """Without --dir it makes a folder of its own, says where, and removes it at the end."""
+    async with simulate("scenario", "rainy-day", "--seed", "1") as process:
+        assert process.stderr is not None
+        folder = Path((await process.stderr.readline()).decode().split()[0])
+        assert str(folder) in await first_line(process)
+        assert await asyncio.to_thread((folder / "cloud.yaml").exists)
+        process.send_signal(signal.SIGTERM)
+        await process.communicate()
+    assert process.returncode == 0
+    assert not await asyncio.to_thread(folder.exists)
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
