@@ -1,0 +1,1 @@
+"""The line when its parts are killed, stopped, doubled or away."""
