@@ -10,7 +10,6 @@ import asyncio
 import hmac
 import logging
 import stat
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -88,5 +87,9 @@ def main(
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
     try:
         asyncio.run(run_until_stopped(serve(port, users)))
-    except (UsersFileError, BrokerError) as error:
-        sys.exit(f"broker: {error}")
+    except UsersFileError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
+    except BrokerError as error:
+        typer.echo(f"broker: {error}", err=True)
+        raise typer.Exit(1) from None

@@ -96,6 +96,16 @@ async def test_a_scenario_needs_no_folder() -> None:
     assert not await asyncio.to_thread(folder.exists)
 
 
+async def test_a_bad_users_file_is_said(tmp_path: Path) -> None:
+    """The broker is not started; the line to mend is named."""
+    users = tmp_path / "users"
+    users.touch(mode=0o600)
+    users.write_text("gw-1\n")
+    async with simulate("broker", "--port", "1883", "--users", str(users)) as process:
+        output, errors = await process.communicate()
+    assert (process.returncode, output, errors.decode()) == (2, b"", f"{users}:1: expected name:password\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
