@@ -133,7 +133,7 @@ class Event(Struct, frozen=True, kw_only=True):
     state: EventState
     class_code: Annotated[str, Meta(pattern=r"\A[A-Z0-9_]+(\.[A-Z0-9_]+)*\Z", max_length=64)]
     device: Id
-    point: Word = ""  # empty for a camera
+    point: Annotated[str, Meta(pattern=r"\A([a-z0-9][a-z0-9_-]{0,63})?\Z")] = ""  # empty for a camera
     severity: Severity
     began_at: TimeMs
     updated_at: TimeMs
@@ -224,6 +224,7 @@ class Status(Struct, frozen=True, kw_only=True):
     session: Hex  # so that the will of an older connection is ignored
     online: bool
     sent_at: TimeMs
+    interval_s: Annotated[float, Meta(ge=1, le=3600)] = 60.0  # the next one comes no later than this
     clock: ClockState
     clock_since: TimeMs | None = None
     config_hash: Hex

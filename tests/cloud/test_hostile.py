@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 from functools import partial
 from pathlib import Path
 
+import msgspec
 import pytest
 from sqlalchemy import select
 from tenacity import Future, RetryCallState, Retrying
@@ -25,6 +26,7 @@ from edge.contract.messages import (
     Batch,
     ClockState,
     Column,
+    ContractError,
     EventState,
     Inventory,
     Lane,
@@ -183,3 +185,11 @@ async def test_a_picture_that_cannot_be_written_holds_up_no_event(
     assert verdict is not None
     assert verdict.outcome == "stored"
     assert path_of(tmp_path / "blobs", piece.name).read_bytes() == JPEG
+
+
+@pytest.mark.parametrize("point", ["a\x00b", "Depth", "网", "x" * 65])
+def test_an_event_names_a_point_that_every_database_can_keep(point: str) -> None:
+    """PostgreSQL keeps no NUL in a text: what would be stored as it came is an id like any other."""
+    event = msgspec.structs.replace(flood(EventState.CONFIRMED)[0], point=point)
+    with pytest.raises(ContractError, match=r"\$\.point"):
+        encode_event(event)
