@@ -95,7 +95,8 @@ def check(config: Config = CLOUD_YAML) -> None:
 def status(config: Config = CLOUD_YAML) -> None:
     """Show each gateway and where its readings are."""
     with _errors_said(), open_database(load_cloud_config(config)) as database:
-        for line in database.read_now(status_lines):
+        now_ms = SystemClock().now_ms()
+        for line in database.read_now(lambda connection: status_lines(connection, now_ms=now_ms)):
             typer.echo(line)
 
 

@@ -13,6 +13,7 @@ from cloud.registry.tables import gateways
 from edge.contract.messages import Inventory, Status
 
 MAX_STRANGERS = 1000
+SHORTEST_INTERVAL_S = 20.0  # of statuses: one minute of silence is not yet suspicious
 
 _log = structlog.get_logger()
 
@@ -25,6 +26,7 @@ gateway_states = Table(
     Column("inventory", Text),  # the Inventory as JSON
     Column("first_seen", BigInteger, nullable=False),
     Column("last_seen", BigInteger, nullable=False),
+    Column("fresh_until", BigInteger, nullable=False),  # after it, silence means that nothing is known any more
 )
 
 
@@ -37,6 +39,12 @@ class GatewayState(Struct, frozen=True, kw_only=True):
     inventory: Inventory | None
     first_seen: int
     last_seen: int
+    fresh_until: int
+
+
+def online_now(online: bool | None, fresh_until: int, *, now_ms: int) -> bool | None:  # noqa: FBT001 -- a column
+    """Return whether a gateway is online; None when it has said nothing for three of its status intervals, or never."""
+    return None if online and now_ms > fresh_until else online
 
 
 def take_status(connection: Connection, status: Status, *, retained: bool, now_ms: int) -> None:
@@ -55,8 +63,9 @@ def take_status(connection: Connection, status: Status, *, retained: bool, now_m
         return
     if stored.online is not status.online:
         _log.info("gateway online" if status.online else "gateway offline", gateway=status.gateway)
-    later = (mine, gateway_states.c.last_seen < heard_at)
-    connection.execute(update(gateway_states).where(*later).values(last_seen=heard_at))
+    fresh_until = heard_at + round(3 * 1000 * max(status.interval_s, SHORTEST_INTERVAL_S))
+    later = (mine, gateway_states.c.last_seen <= heard_at)
+    connection.execute(update(gateway_states).where(*later).values(last_seen=heard_at, fresh_until=fresh_until))
     values: dict[str, object] = {"online": status.online}
     if known is None or known.session != status.session or status.sent_at >= min(known.sent_at, now_ms):
         values["status"] = msgspec.json.encode(status).decode()
@@ -85,12 +94,13 @@ def find_state(connection: Connection, gateway: str) -> GatewayState | None:
         inventory=msgspec.json.decode(row.inventory, type=Inventory) if row.inventory else None,
         first_seen=row.first_seen,
         last_seen=row.last_seen,
+        fresh_until=row.fresh_until,
     )
 
 
 def _note(connection: Connection, gateway: str, *, now_ms: int) -> None:
     """Make sure that a gateway has its row; strangers who were heard longest ago make room."""
-    row = {"gateway": gateway, "first_seen": now_ms, "last_seen": now_ms}
+    row = {"gateway": gateway, "first_seen": now_ms, "last_seen": now_ms, "fresh_until": now_ms}
     if insert_new(connection, gateway_states, [row]) == 0:
         return
     _log.info("gateway heard for the first time", gateway=gateway)

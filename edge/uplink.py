@@ -173,6 +173,7 @@ class Uplink:
             session=session,
             online=online,
             sent_at=max(self._clock.now_ms(), EARLIEST),  # an unset clock is said by its state, not by silence
+            interval_s=self._status_s,
             clock=clock,
             clock_since=clock_since,
             config_hash=self._inventory.config_hash,

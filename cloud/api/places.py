@@ -9,7 +9,7 @@ from sqlalchemy import Connection, func, select
 
 from cloud.api.errors import ERRORS, errors
 from cloud.api.services import Anyone, Equipping, ServicesHere
-from cloud.gateway_states import find_state, gateway_states
+from cloud.gateway_states import find_state, gateway_states, online_now
 from cloud.ledger import account
 from cloud.registry.person import Person, Role
 from cloud.registry.tables import communities, devices, gateways, grids, sites, streets
@@ -43,7 +43,10 @@ class Site(BaseModel):
 
 
 class Gateway(BaseModel):
-    """A gateway as registered and as last heard; `online` is null when it was never heard."""
+    """A gateway as registered and as last heard; `online` is null when nothing is known of it.
+
+    That is: it was never heard, or was online and has said nothing for three times the interval of its statuses.
+    """
 
     id: str = Field(examples=["gw-1"])
     name: str | None = Field(description="null: it was heard, but nobody has registered it")
@@ -89,7 +92,8 @@ async def list_sites(services: ServicesHere, person: Anyone) -> list[Site]:
 @router.get("/gateways", summary="Gateways, registered or only heard", responses=errors(403))
 async def list_gateways(services: ServicesHere, _person: Equipping) -> list[Gateway]:
     """Return every registered gateway, then those that were heard and wait to be registered."""
-    return await services.database.read(_gateways)
+    now_ms = services.clock.now_ms()
+    return await services.database.read(lambda connection: _gateways(connection, now_ms))
 
 
 @router.get(
@@ -97,7 +101,8 @@ async def list_gateways(services: ServicesHere, _person: Equipping) -> list[Gate
 )
 async def show_gateway(gateway: str, services: ServicesHere, _person: Equipping) -> GatewayDetail:
     """Return what the gateway says of itself, settled against the ledger."""
-    found = await services.database.read(lambda connection: _gateway_detail(connection, gateway))
+    now_ms = services.clock.now_ms()
+    found = await services.database.read(lambda connection: _gateway_detail(connection, gateway, now_ms))
     if found is None:
         raise HTTPException(404, f"gateway {gateway[:64]}: neither registered nor ever heard")
     return found
@@ -132,29 +137,29 @@ def _sites(connection: Connection, person: Person) -> list[Site]:
     return [Site(**row) for row in connection.execute(wanted).mappings()]
 
 
-def _gateways(connection: Connection) -> list[Gateway]:
-    columns = (gateway_states.c[name] for name in ("gateway", "online", "first_seen", "last_seen"))
+def _gateways(connection: Connection, now_ms: int) -> list[Gateway]:
+    columns = (gateway_states.c[name] for name in ("gateway", "online", "first_seen", "last_seen", "fresh_until"))
     heard = {row.gateway: row for row in connection.execute(select(*columns).order_by(gateway_states.c.gateway))}
     found = []
     for row in connection.execute(select(gateways).where(gateways.c.active).order_by(gateways.c.id)):
         state = heard.pop(row.id, None)
-        found.append(_gateway(row.id, state, name=row.name, site=row.site))
-    return found + [_gateway(name, state, name=None, site=None) for name, state in heard.items()]
+        found.append(_gateway(row.id, state, now_ms, name=row.name, site=row.site))
+    return found + [_gateway(name, state, now_ms, name=None, site=None) for name, state in heard.items()]
 
 
-def _gateway(gateway: str, state: Any, *, name: str | None, site: str | None) -> Gateway:
+def _gateway(gateway: str, state: Any, now_ms: int, *, name: str | None, site: str | None) -> Gateway:
     return Gateway(
         id=gateway,
         name=name,
         site=site,
         registered=name is not None,
-        online=state.online if state else None,
+        online=online_now(state.online, state.fresh_until, now_ms=now_ms) if state else None,
         first_seen=state.first_seen if state else None,
         last_seen=state.last_seen if state else None,
     )
 
 
-def _gateway_detail(connection: Connection, gateway: str) -> GatewayDetail | None:
+def _gateway_detail(connection: Connection, gateway: str, now_ms: int) -> GatewayDetail | None:
     registered = connection.execute(select(gateways).where(gateways.c.id == gateway, gateways.c.active)).one_or_none()
     state = find_state(connection, gateway)
     if registered is None and state is None:
@@ -162,7 +167,7 @@ def _gateway_detail(connection: Connection, gateway: str) -> GatewayDetail | Non
     name, site = (registered.name, registered.site) if registered else (None, None)
     status, inventory = (state.status, state.inventory) if state else (None, None)
     return GatewayDetail(
-        **_gateway(gateway, state, name=name, site=site).model_dump(),
+        **_gateway(gateway, state, now_ms, name=name, site=site).model_dump(),
         status=msgspec.to_builtins(status),
         inventory=msgspec.to_builtins(inventory),
         accounts=msgspec.to_builtins(account(connection, status)) if status else [],

@@ -11,7 +11,7 @@ from cloud.api.bounds import MAX_ID, InMs
 from cloud.api.errors import ERRORS, errors
 from cloud.api.services import Equipping, ServicesHere, Working
 from cloud.dead_letters import dead_letters, newest
-from cloud.gateway_states import gateway_states
+from cloud.gateway_states import gateway_states, online_now
 from cloud.registry.person import Person
 from cloud.registry.registry import join_place
 from cloud.registry.tables import devices, gateways, sites
@@ -30,6 +30,7 @@ class GatewayCounts(BaseModel):
 
     online: int
     offline: int
+    unknown: int = Field(description="were online, and have said nothing for three intervals of their statuses")
     never_heard: int
     unregistered: int | None = Field(description="heard, but nobody registered them; not for workers")
 
@@ -99,7 +100,8 @@ class Letter(BaseModel):
 @router.get("/overview", summary="Counts", response_model_exclude_none=True)
 async def overview(services: ServicesHere, person: Working) -> Overview:
     """Return how many orders, alerts and gateways there are in which state."""
-    return await services.database.read(lambda connection: _overview(connection, person))
+    now_ms = services.clock.now_ms()
+    return await services.database.read(lambda connection: _overview(connection, person, now_ms))
 
 
 @router.get("/alerts", summary="Alerts")
@@ -186,7 +188,7 @@ def _in_grids_of(person: Person) -> ColumnElement[bool]:
     return true() if person.is_operator else sites.c.grid.in_(person.grids)
 
 
-def _overview(connection: Connection, person: Person) -> Overview:
+def _overview(connection: Connection, person: Person, now_ms: int) -> Overview:
     by_state = (
         select(orders.c.state, func.count())
         .where(visible_to(person), orders.c.recovered.is_(False))
@@ -203,7 +205,7 @@ def _overview(connection: Connection, person: Person) -> Overview:
         orders=dict(connection.execute(by_state).all()),
         recovered=connection.scalar(recovered) or 0,
         firing=dict(connection.execute(by_severity).all()),
-        gateways=_gateway_counts(connection, person),
+        gateways=_gateway_counts(connection, person, now_ms),
         dead_letters=_letters(connection, waiting=False) if person.is_operator else None,
         waiting=_letters(connection, waiting=True) if person.is_operator else None,
     )
@@ -213,15 +215,17 @@ def _letters(connection: Connection, *, waiting: bool) -> int:
     return connection.scalar(select(func.count()).where(dead_letters.c.waiting.is_(waiting))) or 0
 
 
-def _gateway_counts(connection: Connection, person: Person) -> GatewayCounts:
+def _gateway_counts(connection: Connection, person: Person, now_ms: int) -> GatewayCounts:
     registered = set(connection.scalars(_gateways_of(person)))
-    columns = (gateway_states.c.gateway, gateway_states.c.online)
-    heard = {row.gateway: row.online for row in connection.execute(select(*columns))}
-    known = [heard.get(gateway) for gateway in registered]
+    columns = [gateway_states.c[name] for name in ("gateway", "online", "fresh_until")]
+    heard = {row.gateway: row for row in connection.execute(select(*columns))}
+    told = [row for name, row in heard.items() if name in registered and row.online is not None]
+    known = [online_now(row.online, row.fresh_until, now_ms=now_ms) for row in told]
     return GatewayCounts(
         online=known.count(True),
         offline=known.count(False),
-        never_heard=known.count(None),
+        unknown=known.count(None),
+        never_heard=len(registered) - len(known),
         unregistered=len(heard.keys() - registered) if person.is_operator else None,
     )
 

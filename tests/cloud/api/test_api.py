@@ -13,11 +13,12 @@ from cloud.api.app import create_app
 from cloud.api.services import Services
 from cloud.blobs import keep_picture
 from cloud.database import Database
-from cloud.gateway_states import take_status
+from cloud.gateway_states import gateway_states, take_status
 from cloud.ingest import Counters
 from cloud.registry.tables import people_grids
 from cloud.registry.tokens import issue_token
 from cloud.series.sqlite import SqliteStore
+from cloud.status import status_lines
 from cloud.workorders.alerts import record_event
 from cloud.workorders.order_rules import rule_of
 from edge.contract.clock import SteppedClock
@@ -154,7 +155,7 @@ async def test_a_worker_sees_only_their_grids(caller: Caller, neighbourhood: Dat
     assert {one["device"] for one in await caller.get("wang", "series")} == {"river-1"}
     overview = await caller.get("wang", "overview")
     assert (overview["orders"], overview["firing"]) == ({}, {})
-    assert overview["gateways"] == {"online": 1, "offline": 0, "never_heard": 0}
+    assert overview["gateways"] == {"online": 1, "offline": 0, "unknown": 0, "never_heard": 0}
     assert "dead_letters" not in overview
     neighbourhood.write_now(lambda c: c.execute(people_grids.delete().where(of_wang)))
     assert (await caller.get("wang", "overview"))["gateways"]["online"] == 0
@@ -313,6 +314,21 @@ async def test_a_gateway_shows_its_accounts(caller: Caller) -> None:
     [account] = gateway["accounts"]
     assert (account["taken"], account["stored"], account["pending"]) == (7, 0, 7)
     assert (await caller.ask("sun", "gateways/gw-9")).status_code == 404
+
+
+async def test_silence_is_not_taken_for_life(caller: Caller, neighbourhood: Database) -> None:
+    """An online gateway that said nothing for three intervals of its statuses is neither online nor offline."""
+    earlier = NOW - 181_000
+    neighbourhood.write_now(lambda c: c.execute(gateway_states.delete()))
+    status = replace(_status(), sent_at=earlier)
+    neighbourhood.write_now(lambda c: take_status(c, status, retained=False, now_ms=earlier))
+    assert (await caller.get("sun", "gateways/gw-1"))["online"] is None
+    assert (await caller.get("chen", "overview"))["gateways"]["unknown"] == 1
+    lines = neighbourhood.read_now(lambda c: status_lines(c, now_ms=NOW))
+    assert lines[0].startswith("gw-1: unknown, last heard 0:03:01 ago, 2023-")
+    slow = replace(status, interval_s=600.0)
+    neighbourhood.write_now(lambda c: take_status(c, slow, retained=False, now_ms=earlier))
+    assert (await caller.get("sun", "gateways/gw-1"))["online"] is True
 
 
 async def test_lists_are_filtered_and_paged(caller: Caller, neighbourhood: Database) -> None:
