@@ -12,6 +12,7 @@ from simulators.demo.proof import Row
 from simulators.web import Web, WebError
 
 PAGE: Final = 10_000
+EARLIEST_MS: Final = 946_684_800_000  # 2000; the API refuses to be asked for earlier readings
 NOT_FOUND: Final = 404
 
 
@@ -165,7 +166,7 @@ class CloudApi:
         """Every reading that the store holds of a gateway."""
         for series in await self._web.get("/api/v1/series", gateway=gateway):
             place = {"gateway": gateway, "device": series["device"], "point": series["point"]}
-            start: int | None = 0
+            start: int | None = EARLIEST_MS
             while start is not None:
                 page = await self._web.get("/api/v1/readings", **place, **{"from": start}, limit=PAGE)
                 for one in page["readings"]:
