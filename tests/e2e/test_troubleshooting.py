@@ -30,6 +30,7 @@ PAGE = (layout.ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
 SECTIONS = {title: body for title, _, body in (part.partition("\n") for part in PAGE.split("\n## ")[1:])}
 DIFFERS = [
     (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"), "TIME"),
+    (re.compile(r"\d+:\d\d:\d\d ago"), "SOME TIME ago"),
     (re.compile(r"\b\d{1,3}(\.\d{1,3}){3}(:\d+)?"), "ADDRESS"),
     (re.compile(r"(?<![\w.])(/[\w.+-]+)+/(?=[\w.])"), "FOLDER/"),
     (re.compile(r"\bprocess \d+"), "process NUMBER"),
@@ -159,6 +160,7 @@ async def test_unknown_words(terminal: Terminal) -> str:
 async def test_port_in_use(terminal: Terminal, camera: int) -> str:
     """Camera listener, cloud API and simulator each name the address that another program has."""
     terminal.write("cloud.yaml", f"data_dir: cloud\napi: {{port: {camera}}}\n")
+    assert await terminal.run("cloud", "init") == 0
     with socket.create_server(("127.0.0.1", camera)):
         assert await terminal.run("edge", "run", *GATEWAY) == 1
         assert await terminal.run("cloud", "run") == 1
