@@ -13,7 +13,7 @@ from msgspec.structs import asdict
 from sqlalchemy import BigInteger, Column, Connection, Integer, LargeBinary, String, Table, Text, func, select, tuple_
 
 from cloud.database import insert_new, metadata
-from edge.contract.messages import LANE_KIND, EpochState, Header, Lane, LaneState, Status
+from edge.contract.messages import LANE_KIND, Counts, EpochState, Header, Lane, LaneState, Status
 
 ledger = Table(
     "ledger",
@@ -73,7 +73,10 @@ class EpochAccount(Struct, frozen=True):
 
     The size of a message that never came is unknown. So what is unaccounted for counts as pending while messages of
     readings are pending, and as missing when none is; `gaps` names at once what will never come, be it given up (the
-    gateway counted it) or missing.
+    gateway counted it) or missing, and `lost_messages` is how many.
+
+    Of an epoch that its gateway does not report (any more), such as one whose data_dir was replaced, only what the
+    ledger knows is accounted for: `taken` is what came.
     """
 
     epoch: str
@@ -86,6 +89,8 @@ class EpochAccount(Struct, frozen=True):
     missing: int
     pending_messages: int
     gaps: list[Gap]
+    lost_messages: int
+    reported: bool
 
 
 def hash_of(payload: bytes) -> bytes:
@@ -120,11 +125,31 @@ def _row_of(entry: Entry) -> dict[str, Any]:
 
 
 def account(connection: Connection, status: Status) -> list[EpochAccount]:
-    """Settle each epoch of a status against the ledger, the current epoch first."""
-    return [_account_of_epoch(connection, status.gateway, epoch) for epoch in status.epochs]
+    """Settle each epoch of a status against the ledger, the current one first; then those only in the ledger."""
+    reported = [_account_of_epoch(connection, status.gateway, epoch, reported=True) for epoch in status.epochs]
+    others = [
+        _account_of_epoch(connection, status.gateway, epoch, reported=False) for epoch in _others(connection, status)
+    ]
+    return reported + others
 
 
-def _account_of_epoch(connection: Connection, gateway: str, epoch: EpochState) -> EpochAccount:
+def _others(connection: Connection, status: Status) -> list[EpochState]:
+    """Return the epochs that a status does not name, each as it would be if the newest message known were its last."""
+    lanes: dict[str, dict[str, LaneState]] = {}
+    taken: dict[str, int] = {}
+    rows = connection.execute(
+        select(ledger.c.epoch, ledger.c.lane, func.max(ledger.c.seq), func.sum(ledger.c.readings))
+        .where(ledger.c.gateway == status.gateway, ledger.c.epoch.not_in([one.epoch for one in status.epochs]))
+        .group_by(ledger.c.epoch, ledger.c.lane)
+        .order_by(ledger.c.epoch)
+    )
+    for epoch, lane, newest, readings in rows:
+        lanes.setdefault(epoch, {})[Lane(lane).name.lower()] = LaneState(oldest_kept=newest + 1, next_seq=newest + 1)
+        taken[epoch] = taken.get(epoch, 0) + int(readings)
+    return [EpochState(epoch, of_epoch, Counts(taken=taken[epoch])) for epoch, of_epoch in lanes.items()]
+
+
+def _account_of_epoch(connection: Connection, gateway: str, epoch: EpochState, *, reported: bool) -> EpochAccount:
     counts = epoch.counts
     stored = refused = pending_messages = pending_batches = 0
     gaps = []
@@ -152,6 +177,8 @@ def _account_of_epoch(connection: Connection, gateway: str, epoch: EpochState) -
         missing=0 if pending_batches else absent,
         pending_messages=pending_messages,
         gaps=gaps,
+        lost_messages=sum(gap.last - gap.first + 1 for gap in gaps),
+        reported=reported,
     )
 
 

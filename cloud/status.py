@@ -35,7 +35,10 @@ def _how_it_is(state: GatewayState | None, now_ms: int) -> str:
 def _account_lines(accounts: list[EpochAccount]) -> Iterator[str]:
     for one in accounts:
         yield (
-            f"epoch {one.epoch}: taken {one.taken} = unchanged {one.unchanged} + stored {one.stored} + refused "
+            f"epoch {one.epoch}: not reported now: stored {one.stored} + refused {one.refused}, "
+            f"missing {one.lost_messages} message{'' if one.lost_messages == 1 else 's'}"
+            if not one.reported
+            else f"epoch {one.epoch}: taken {one.taken} = unchanged {one.unchanged} + stored {one.stored} + refused "
             f"{one.refused} + pending {one.pending} + given up {one.given_up} + missing {one.missing}"
         )
         yield from (f"  lost: {gap.lane.name.lower()} {gap.first} to {gap.last}" for gap in one.gaps)

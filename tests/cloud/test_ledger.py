@@ -54,6 +54,19 @@ def test_what_was_entered_is_known(database: Database) -> None:
     assert database.read_now(lambda connection: known(connection, [])) == {}
 
 
+def test_an_epoch_that_nobody_reports_stays_in_the_account(database: Database) -> None:
+    """After a data_dir was replaced, what came before is still there, and so are the messages that never came."""
+    enter(database, entry(2), entry(4), entry(5, outcome="refused"))
+    status = Status(
+        gateway="gw-1", session="a1", online=True, sent_at=NOON, clock=ClockState.SYNCHRONISED, config_hash="c0ffee",
+        epochs=[EpochState("0" * 16, {}, Counts())],
+    )  # fmt: skip
+    current, old = database.read_now(lambda connection: account(connection, status))
+    assert (current.reported, old.reported, old.epoch) == (True, False, EPOCH)
+    assert (old.taken, old.stored, old.refused, old.missing, old.lost_messages) == (30, 20, 10, 0, 2)
+    assert old.gaps == [Gap(Lane.LIVE, 1, 1), Gap(Lane.LIVE, 3, 3)]
+
+
 def test_the_first_content_of_a_name_stays(database: Database) -> None:
     """A name that comes again with other content changes nothing, and the answer shows the first."""
     first = entry(1, payload=b"first")
