@@ -21,7 +21,7 @@ _NEXT: Final = {
     "raised": _Next("accepted", "accept it", by_handler=False),
     "dispatched": _Next("acknowledged", "acknowledge it", by_handler=True),
     "acknowledged": _Next("on_site", "say that you are there", by_handler=True),
-    "on_site": _Next("done", "when it is, say that it is done", by_handler=True),
+    "on_site": _Next("done", "when it is done, say so", by_handler=True),
     "done": _Next("verified", "verify it", by_handler=False),
     "verified": _Next("closed", "close it", by_handler=False),
 }

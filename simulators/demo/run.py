@@ -84,7 +84,11 @@ class _Demo:
         workspace = Workspace.create(self._folder)
         async with Programs(self._folder / "logs") as programs:
             line = Line(workspace, programs, seed=self._seed, hold=not self._check)
-            return await beside(self._play(line), programs.watch())
+            try:
+                return await beside(self._play(line), programs.watch())
+            except asyncio.CancelledError:
+                self._console.say("stopping …", "step")
+                raise
 
     async def _play(self, line: Line) -> Report:
         console = self._console
