@@ -108,7 +108,11 @@ async def test_nothing_to_write_asks_nothing(store: InfluxStore, server: Recordi
         (Answer(422, b'{"code":"unprocessable entity","message":"outside retention"}'), RefusedError, "outside ret"),
         (Answer(401, b'{"code":"unauthorized","message":"unauthorized access"}'), MisconfiguredError, "does not let"),
         (Answer(403, b""), MisconfiguredError, "correct the user or the secret file"),
-        (Answer(404, b'{"code":"not found","message":"bucket \\"x\\" not found"}'), MisconfiguredError, "'anlan'"),
+        (
+            Answer(404, b'{"code":"not found","message":"bucket \\"x\\" not found"}'),
+            MisconfiguredError,
+            "database anlan or",
+        ),
         (Answer(405, b"<html>no</html>"), MisconfiguredError, "is this the address of an InfluxDB"),
         (Answer(408, b""), UnavailableError, "answers 408"),
         (Answer(429, b'{"message":"slow down"}'), UnavailableError, "slow down"),
