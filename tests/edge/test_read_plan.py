@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from edge.contract.profile import IllegalRange, ModbusProfile, Reads, RegisterPoint, RegisterType, Source, Table
 from edge.read_plan import Block, plan
 
-SOURCE = Source(document="none", origin="none", checked="made for this test")
+SOURCE = Source(document="none, made here", origin="none, made here", checked="made for this test")
 TYPES: list[RegisterType] = ["uint16", "float32", "float64"]
 
 
