@@ -45,7 +45,7 @@ from edge.contract.messages import (
 MAX_AHEAD_MS = 600_000  # an event from further ahead is refused: its gateway's clock is wrong
 LONGEST_PAUSE_S = 5.0
 SHARED_PREFIX = "$share/events/"
-MAX_INFLIGHT = 100
+MAX_INFLIGHT = 1000  # a storm comes as a burst, and what has no place here comes again only after 5 s
 
 _log = structlog.get_logger()
 

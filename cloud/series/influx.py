@@ -20,7 +20,8 @@ from people. A write is not atomic: when InfluxDB refuses some lines, it keeps t
 import asyncio
 import json
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Thread
 from typing import Any, Protocol, cast
 
 import httpx
@@ -49,9 +50,7 @@ class InfluxStore:
         self._settings = settings
         self._http = _http_client(settings)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="series-influx")
-        self._writer: _Writer = (
-            _V1Writer(settings, self._http) if settings.api == "v1" else _V2Writer(settings, self._thread)
-        )
+        self._writer: _Writer = _V1Writer(settings, self._http) if settings.api == "v1" else _V2Writer(settings)
 
     async def write(self, batches: Sequence[Batch]) -> None:
         """See `SeriesStore.write`."""
@@ -212,15 +211,26 @@ class _V1Writer:
 
 
 class _V2Writer:
-    def __init__(self, settings: InfluxSettings, thread: ThreadPoolExecutor) -> None:
+    def __init__(self, settings: InfluxSettings) -> None:
         self._settings = settings
-        self._thread = thread
         timeout_ms = int(settings.timeout_s * 1000)
         self._client = InfluxDBClient(settings.url, token=settings.token, org=settings.org, timeout=timeout_ms)
         self._api = self._client.write_api(write_options=SYNCHRONOUS)
 
     async def post(self, lines: bytes) -> _Answer:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._post, lines)
+        answer: Future[_Answer] = Future()
+        answer.set_running_or_notify_cancel()  # from here on the thread alone says how it ended
+        # A daemon, which unlike an executor's thread does not hold up the end of the process while a server is silent.
+        Thread(target=self._answer, args=(answer, lines), name="series-influx-write", daemon=True).start()
+        return await asyncio.wrap_future(answer)
+
+    def _answer(self, answer: "Future[_Answer]", lines: bytes) -> None:
+        try:
+            result = self._post(lines)
+        except SeriesError as error:
+            answer.set_exception(error)
+        else:
+            answer.set_result(result)
 
     def _post(self, lines: bytes) -> _Answer:
         try:

@@ -1,6 +1,11 @@
 """What goes over the wire to InfluxDB, byte for byte, by both ways to write, and what its answers mean."""
 
+import asyncio
+import socket
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from select import select
+from typing import Literal
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -154,3 +159,20 @@ async def test_v2_with_a_wrong_login_is_for_a_person(start_victoria_metrics: Cal
     with pytest.raises(MisconfiguredError, match="does not let the token in"):
         await store.write([ROWS])
     await store.close()
+
+
+async def test_a_silent_server_does_not_hold_up_the_end() -> None:
+    """A write that waits for an answer is given up with the store, whichever way it is written."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        ways: tuple[Literal["v1", "v2"], ...] = ("v1", "v2")
+        for api in ways:
+            store = InfluxStore(InfluxSettings(url=url, database="anlan", api=api, token="secret", org="town"))
+            writing = asyncio.create_task(store.write([ROWS]))
+            while not select([silent], [], [], 0)[0]:  # noqa: ASYNC110 -- the kernel connects, and tells nobody
+                await asyncio.sleep(0.01)
+            with silent.accept()[0]:
+                writing.cancel()
+                async with asyncio.timeout(5):
+                    await store.close()
+    assert all(thread.daemon for thread in threading.enumerate() if thread.name.startswith("series-influx"))
