@@ -18,17 +18,17 @@ from sqlalchemy import (
     and_,
     delete,
     func,
-    insert,
     or_,
     select,
     update,
 )
 
-from cloud.database import RowId, metadata
+from cloud.database import RowId, insert_new, metadata
 from edge.contract.program import command
 
 MAX_LETTERS = 10_000
 MAX_BYTES = 64 * 1024 * 1024
+SWEEP_EVERY = 100  # new letters: to rank them all takes 20 ms, which a flood must not cost the events each time
 CLIP = 16 * 1024  # bytes kept of one payload: enough to see what it was; its gateway still has the whole
 
 dead_letters = Table(
@@ -88,9 +88,10 @@ def unregistered(gateway: str) -> str:
 
 def keep(connection: Connection, letters: Iterable[DeadLetter], *, now_ms: int) -> None:
     """Keep letters, or count those whose content is kept already; the longest unseen make room."""
-    for letter in letters:
-        _keep_or_count(connection, letter, now_ms)
-    _make_room(connection)
+    new = [_keep_or_count(connection, letter, now_ms) for letter in letters].count(True)
+    newest_id = connection.scalar(select(func.max(dead_letters.c.id))) or 0
+    if newest_id // SWEEP_EVERY != (newest_id - new) // SWEEP_EVERY:
+        _make_room(connection)
 
 
 def newest(connection: Connection, *, limit: int, gateway: str | None = None) -> list[KeptLetter]:
@@ -112,13 +113,15 @@ def find(connection: Connection, letter_id: int) -> KeptLetter | None:
     return KeptLetter(**row) if row else None
 
 
-def _keep_or_count(connection: Connection, letter: DeadLetter, now_ms: int) -> None:
+def _keep_or_count(connection: Connection, letter: DeadLetter, now_ms: int) -> bool:
+    """Keep one letter; return False when its content was kept already and is counted."""
     content, topic = sha256(letter.payload).digest(), letter.topic[:256]
     is_same = and_(dead_letters.c.hash == content, dead_letters.c.topic == topic)
     waiting = letter.gateway is not None and letter.reason == unregistered(letter.gateway)
     count = {"count": dead_letters.c.count + 1, "last_at": now_ms, "reason": letter.reason, "waiting": waiting}
-    if connection.execute(update(dead_letters).where(is_same).values(count)).rowcount:
-        return
+    count_again = update(dead_letters).where(is_same).values(count)
+    if connection.execute(count_again).rowcount:
+        return False
     kept = letter.payload[:CLIP]
     row = {
         "hash": content,
@@ -133,7 +136,10 @@ def _keep_or_count(connection: Connection, letter: DeadLetter, now_ms: int) -> N
         "waiting": waiting,
         "payload": kept,
     }
-    connection.execute(insert(dead_letters).values(row))
+    if insert_new(connection, dead_letters, [row]) == 1:
+        return True
+    connection.execute(count_again)  # another process kept it meanwhile
+    return False
 
 
 def _make_room(connection: Connection) -> None:

@@ -63,6 +63,7 @@ def test_a_long_payload_is_clipped_and_its_size_told(database: Database) -> None
 def test_the_longest_unseen_make_room(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """Over the number of letters allowed, those that were not seen for the longest time go."""
     monkeypatch.setattr(dead_letters, "MAX_LETTERS", 3)
+    monkeypatch.setattr(dead_letters, "SWEEP_EVERY", 1)
     for now_ms in range(5):
         keep_at(database, now_ms, letter(b"%d" % now_ms))
     keep_at(database, 5, letter(b"2"), letter(b"6"))
@@ -72,7 +73,19 @@ def test_the_longest_unseen_make_room(database: Database, monkeypatch: pytest.Mo
 def test_the_bytes_kept_are_bounded(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """Over the bytes allowed, the oldest go, however few there are."""
     monkeypatch.setattr(dead_letters, "MAX_BYTES", 100)
+    monkeypatch.setattr(dead_letters, "SWEEP_EVERY", 1)
     keep_at(database, 1, letter(b"a" * 60))
     keep_at(database, 2, letter(b"b" * 60))
     keep_at(database, 3, letter(b"c" * 40))
     assert [found.payload[:1] for found in kept(database)] == [b"c", b"b"]
+
+
+def test_a_flood_is_bounded_too(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Room is made once in a while, not at each letter; so there are never more than that many too many."""
+    monkeypatch.setattr(dead_letters, "MAX_LETTERS", 10)
+    monkeypatch.setattr(dead_letters, "SWEEP_EVERY", 5)
+    counts = []
+    for now_ms in range(60):
+        keep_at(database, now_ms, letter(b"%d" % now_ms))
+        counts.append(len(kept(database)))
+    assert max(counts) == 14
