@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.neighbourhood import alive, profiles, road_options
-from tests.e2e.line import Line, kill
+from tests.e2e.line import Line, kill, until_async
 from tests.servers import InfluxDB, Mosquitto
 
 OUTAGE_S = 30.0
@@ -66,6 +66,11 @@ async def test_nothing_is_lost_and_nothing_invented(
             chaos.create_task(kill_at(cloud, lambda: kill(line.cloud), line.start_cloud, rest_s=chance.uniform(0, 2)))
             for road in roads:
                 chaos.create_task(neighbourhood.flood(road, after_s=chance.uniform(0, back_at)))
+
+        async def are_over() -> bool:
+            return all(event["state"] in ("ended", "withdrawn") for event in await line.events())
+
+        await until_async(are_over, "the end of every flood: the last may have drained a moment ago")
         await line.settle()
         await line.prove()
         events = [event for event in await line.events() if event["alert"] is not None]
