@@ -6,7 +6,6 @@ import asyncio
 import shutil
 from pathlib import Path
 
-from cloud.ledger import TWO_CONTENTS
 from tests.chaos.neighbourhood import alive, profiles, road_options
 from tests.e2e.line import Line, kill, terminate, until, until_async
 from tests.servers import InfluxDB, Mosquitto
@@ -48,17 +47,43 @@ async def test_an_outbox_has_one_agent(tmp_path: Path, mosquitto: Mosquitto) -> 
 
 
 async def test_a_copied_card_is_noticed(tmp_path: Path, mosquitto: Mosquitto, seed: int) -> None:
-    """Two agents work from one copied card: the cloud refuses the second content of a name, and says so."""
+    """A gateway whose files were copied says one name with two contents: the cloud refuses the second and says so."""
     async with Line(tmp_path, broker_port=mosquitto.port, profiles=profiles(roads=0)) as line, alive(line, seed):
         await terminate(line.agent)
         copy = line.folder / "copied-card"
         shutil.copytree(line.outbox.parent, copy)
-        twin = line.write("twin", line.gateway_document() | {"data_dir": str(copy)})
         await line.start_agent()
+        before = line.taken()[0].taken
+        await until(lambda: line.taken()[0].taken > before + 30, "readings of the first")
+        await terminate(line.agent)
+        twin = line.write("twin", line.gateway_document() | {"data_dir": str(copy)})
         await line.programs.start("twin", ["edge", "run", "--config", str(twin)])
 
         async def is_noticed() -> bool:
-            return any(letter["reason"] == TWO_CONTENTS for letter in await line.dead_letters())
+            return any("is the gateway there twice" in letter["reason"] for letter in await line.dead_letters())
 
         await until_async(is_noticed, "a dead letter that names the twin")
-        assert TWO_CONTENTS in line.cloud.log.read_text()
+
+
+async def test_an_open_event_goes_on_after_a_restart(tmp_path: Path, mosquitto: Mosquitto, seed: int) -> None:
+    """The agent is stopped while a road is flooded: the same event goes on after it, and has one order."""
+    devices = profiles(roads=1)
+    async with Line(
+        tmp_path, broker_port=mosquitto.port, profiles=devices, device_options=road_options(devices)
+    ) as line:
+        async with alive(line, seed) as neighbourhood:
+            neighbourhood.begin_flood("road-1")
+
+            async def is_ordered() -> bool:
+                return bool(await line.orders())
+
+            await until_async(is_ordered, "the order")
+            await terminate(line.agent)
+            await line.start_agent()
+            await neighbourhood.end_flood("road-1")
+
+            async def is_over() -> bool:
+                return [event["state"] for event in await line.events()] == ["ended"]
+
+            await until_async(is_over, "the end of the only event")
+        assert len(await line.orders()) == 1

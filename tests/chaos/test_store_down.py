@@ -10,8 +10,6 @@ from typing import Any
 
 import pytest
 
-from edge.contract.broker_config import BrokerConfig
-from edge.contract.mqtt import connect
 from tests.chaos.neighbourhood import alive, profiles, road_options
 from tests.e2e.line import Line, until_async
 from tests.servers import InfluxDB, Mosquitto
@@ -35,24 +33,14 @@ async def opened_after_s(line: Line, road: str) -> float:
     return waited_ms / 1000
 
 
-async def dropped_by(broker: Mosquitto) -> int:
-    """How many messages the broker says it has dropped because a queue was full."""
-    async with connect(BrokerConfig(host="127.0.0.1", port=broker.port), client_id="auditor") as connection:
-        await connection.subscribe("$SYS/broker/publish/messages/dropped")
-        return int((await anext(connection.messages())).payload)
-
-
 @pytest.mark.slow
 async def test_events_do_not_wait_for_the_store(
-    tmp_path: Path,
-    start_mosquitto: Callable[..., Mosquitto],
-    start_influxdb: Callable[..., InfluxDB],
-    seed: int,
+    tmp_path: Path, mosquitto: Mosquitto, start_influxdb: Callable[..., InfluxDB], seed: int
 ) -> None:
     """Floods that begin while the store is down open orders within 3 s; every reading arrives once it is back."""
-    broker, influx, devices = start_mosquitto(options=["sys_interval 1"]), start_influxdb(), profiles(roads=3)
+    influx, devices = start_influxdb(), profiles(roads=3)
     async with Line(
-        tmp_path, broker_port=broker.port, influx=influx, profiles=devices, device_options=road_options(devices)
+        tmp_path, broker_port=mosquitto.port, influx=influx, profiles=devices, device_options=road_options(devices)
     ) as line:
         async with alive(line, seed) as neighbourhood:
             await asyncio.to_thread(influx.kill)
@@ -64,9 +52,7 @@ async def test_events_do_not_wait_for_the_store(
                 assert await opened_after_s(line, road) <= ORDER_WITHIN_S
                 await neighbourhood.end_flood(road)
             await asyncio.sleep(max(down_at + DOWN_S - time.monotonic(), 0))
-            assert sum(epoch["pending_messages"] for epoch in await line.accounts()) > 0
             await asyncio.to_thread(influx.start)
         await line.settle()
         await line.prove()
-        assert await dropped_by(broker) == 0
         assert sorted(order["device"] for order in await line.orders()) == ["road-1", "road-2", "road-3"]
