@@ -239,6 +239,8 @@ def _resolve(whole: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
 def _value_words(whole: dict[str, Any], inner: dict[str, Any]) -> str:
     if "enum" in inner:
         return " or ".join(f"`{choice}`" for choice in inner["enum"])
+    if "prefixItems" in inner:
+        return f"[{', '.join(_value_words(whole, _resolve(whole, each)) for each in inner['prefixItems'])}]"
     if inner["type"] == "array":
         return f"list of {_value_words(whole, _resolve(whole, inner['items']))}"
     if inner.get("pattern") == f"^{ID.pattern}$":

@@ -1,5 +1,9 @@
-"""Brings the registry's tables to what its file says; loading the same file again changes nothing."""
+"""Brings the registry's tables to what its file says; loading the same file again changes nothing.
 
+What people added on a page or the command line stays, unless the file names it too: then the file rules.
+"""
+
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,6 +14,8 @@ from cloud.dead_letters import forget_waiting
 from cloud.registry import tables
 from cloud.registry.registry_file import RegistryFile, Row
 
+FILE, PERSON = "file", "person"
+"""Who named a row: the registry file, or a person by a page or the command line."""
 Action = Literal["added", "changed", "removed"]
 
 WHAT = {
@@ -50,12 +56,13 @@ def load_registry(connection: Connection, registry: RegistryFile, *, keep: bool 
 
 def _load_table(connection: Connection, table: Table, rows: list[Row]) -> list[Change]:
     there = {_key(table, row): dict(row) for row in connection.execute(select(table)).mappings()}
-    wanted = {_key(table, row): {**row, "active": True} for row in rows}
+    ours = {"origin": FILE} if "origin" in table.c else {}
+    wanted = {_key(table, row): {**row, "active": True, **ours} for row in rows}
     new = [row for key, row in wanted.items() if key not in there]
     if new:
         connection.execute(insert(table), new)
     changed = {key: row for key, row in wanted.items() if key in there and there[key] != row}
-    removed = {key: {"active": False} for key, row in there.items() if key not in wanted and row["active"]}
+    removed = {key: {"active": False} for key, row in there.items() if _is_gone(row, key, wanted)}
     for key, values in {**changed, **removed}.items():
         connection.execute(update(table).where(_is(table, key)).values(values))
     returned = {key for key in changed if not there[key]["active"]}
@@ -64,6 +71,10 @@ def _load_table(connection: Connection, table: Table, rows: list[Row]) -> list[C
         *(Change(WHAT[table], " ".join(key), "added" if key in returned else "changed") for key in changed),
         *(Change(WHAT[table], " ".join(key), "removed") for key in removed),
     ]
+
+
+def _is_gone(row: Row, key: tuple[str, ...], wanted: Collection[tuple[str, ...]]) -> bool:
+    return row["active"] and row.get("origin", FILE) == FILE and key not in wanted
 
 
 def _key(table: Table, row: Any) -> tuple[str, ...]:

@@ -30,6 +30,10 @@ from edge.contract.config_file import ConfigModel, Key, Misfit, nearest
 from edge.contract.forms import PHONE, Id
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200), Field(description="As people call it.")]
+Position = tuple[Annotated[float, Field(ge=-180, le=180)], Annotated[float, Field(ge=-90, le=90)]]
+"""Longitude, latitude in degrees, WGS 84, in this order as in GeoJSON."""
+Area = Annotated[tuple[Position, ...], Field(min_length=3, max_length=500)]
+"""Corners of one outline, which closes by itself."""
 Row = dict[str, Any]
 
 
@@ -38,6 +42,7 @@ class GridEntry(ConfigModel):
 
     code: Id = Field(description="Unique among grids.")
     name: Name
+    area: Area | None = Field(default=None, description="Its outline on the map; what lies in it is found by position.")
 
 
 class CommunityEntry(ConfigModel):
@@ -145,7 +150,7 @@ class RegistryFile(ConfigModel):
                 for community in street.communities
             ],
             "grids": [
-                {"code": grid.code, "name": grid.name, "community": community.code}
+                {"code": grid.code, "name": grid.name, "community": community.code, "area": _corners(grid.area)}
                 for _, community, grid in self._grids()
             ],
             "sites": [site.model_dump() for site in self.sites],
@@ -184,6 +189,10 @@ class RegistryFile(ConfigModel):
         for i, person in enumerate(self.people):
             for j, grid in enumerate(person.grids):
                 yield ("people", i, "grids", j), grid
+
+
+def _corners(area: Area | None) -> list[list[float]] | None:
+    return [list(corner) for corner in area] if area is not None else None
 
 
 def _repeated(codes: Iterable[tuple[Key, str]], what: str) -> list[tuple[Key, str]]:

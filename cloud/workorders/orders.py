@@ -21,6 +21,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, false, func, insert
 from cloud.database import insert_new
 from cloud.registry.person import RULES, Person, Role
 from cloud.registry.registry import Place, find_person, workers_of
+from cloud.workorders.case_codes import new_case_code
 from cloud.workorders.order_rules import OrderRule, rule_of
 from cloud.workorders.states import (
     FINISHED,
@@ -123,6 +124,7 @@ def open_order(connection: Connection, event: Event, *, alert: int, place: Place
         "version": 1,
         "state": State.RAISED,
         "alert": alert,
+        "case_code": new_case_code(),
         "class_code": event.class_code,
         "severity": event.severity,
         "highest_severity": event.severity,

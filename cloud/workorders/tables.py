@@ -82,6 +82,7 @@ orders = Table(
     Column("version", Integer, nullable=False),  # one more with each transition
     Column("state", String(16), nullable=False, index=True),
     Column("alert", ForeignKey(alerts.c.id), unique=True),
+    Column("case_code", String(16), nullable=False, index=True, unique=True),  # for the public page
     Column("class_code", ID, nullable=False),
     Column("severity", String(8), nullable=False),
     Column("highest_severity", String(8), nullable=False),
@@ -131,6 +132,15 @@ transitions = Table(
     Column("longitude", Float),
     Column("evidence", JSON, nullable=False),  # list of evidence ids
     Column("note", Text, nullable=False),
+    Index("ix_order_transitions_at", "at"),
+)
+order_actions = Table(
+    "order_actions",  # what a phone sent under a name of its own: sent again, it is not done again
+    metadata,
+    Column("id", String(36), primary_key=True),  # a UUID made where the button was pressed
+    Column("login", ID, nullable=False),
+    Column("order", ForeignKey(orders.c.id), nullable=False),
+    Column("at", BigInteger, nullable=False),
 )
 evidence = Table(
     "order_evidence",

@@ -4,12 +4,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from sqlalchemy import insert
 
 from cloud.database import Database
-from cloud.registry.load import load_registry
+from cloud.registry.load import PERSON, load_registry
 from cloud.registry.person import Person, Role
 from cloud.registry.registry import Registry, find_person, find_place, workers_of
 from cloud.registry.registry_file import RegistryFile
+from cloud.registry.tables import sites
 from cloud.registry.tokens import DAY_MS, UnknownPersonError, find_bearer, issue_token, revoke_tokens
 from edge.contract.config_file import ConfigError, load_yaml
 from edge.contract.profile import config_folder
@@ -36,6 +38,17 @@ def test_the_example_fits_the_example_of_a_gateway() -> None:
 def test_loading_twice_changes_nothing(neighbourhood: Database, tmp_path: Path) -> None:
     """The same file again changes no row."""
     assert changes(neighbourhood, NEIGHBOURHOOD.read_text(), tmp_path / "r.yaml") == []
+
+
+def test_what_a_person_added_stays(neighbourhood: Database, tmp_path: Path) -> None:
+    """A file that does not name what a person added leaves it active; one that names it makes it the file's."""
+    added = {"code": "yard", "name": "院子", "grid": "heping-01", "address": "", "active": True, "origin": PERSON}
+    neighbourhood.write_now(lambda c: c.execute(insert(sites).values(added)))
+    text, path = NEIGHBOURHOOD.read_text(), tmp_path / "r.yaml"
+    assert changes(neighbourhood, text, path) == []
+    named = text.replace("sites:\n", "sites:\n  - {code: yard, name: 院子, grid: heping-01}\n")
+    assert changes(neighbourhood, named, path) == ["site yard changed"]
+    assert changes(neighbourhood, text, path) == ["site yard removed"]
 
 
 def test_loading_says_what_changed(neighbourhood: Database, tmp_path: Path) -> None:

@@ -33,9 +33,12 @@ def rows(database: Database, table: Table) -> list[Any]:
     return list(database.read_now(lambda c: c.execute(select(table).order_by(*table.primary_key)).all()))
 
 
-def everything(database: Database) -> dict[str, list[tuple[Any, ...]]]:
+def everything(database: Database) -> dict[str, list[dict[str, Any]]]:
+    """Return every row, without the random codes of cases."""
     names = ("events", "event_revisions", "event_blobs", "alerts", "orders", "order_transitions", "order_evidence")
-    return {name: [tuple(row) for row in rows(database, metadata.tables[name])] for name in names}
+    return {
+        name: [{**row._asdict(), "case_code": None} for row in rows(database, metadata.tables[name])] for name in names
+    }
 
 
 @pytest.mark.parametrize(
