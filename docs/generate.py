@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 
 from cloud.config import CloudConfig
 from cloud.registry.registry_file import RegistryFile
+from cloud.workorders.work_time import WorkTimeFile
 from edge.contract.config_file import ConfigError
 from edge.contract.event_classes import EventClass, EventClassFile, Limit, SensingRule, event_classes
 from edge.contract.forms import ID
@@ -39,6 +40,7 @@ SCHEMAS: Mapping[str, Any] = {
     "profile": ModbusProfile | GatewayProfile,
     "quantities": QuantityFile,
     "event_classes": EventClassFile,
+    "work_time": WorkTimeFile,
     "gateway": GatewayConfig,
     "cloud": CloudConfig,
     "registry": RegistryFile,
@@ -50,6 +52,7 @@ FILES: Mapping[str, tuple[Any, str]] = {
     "gateway.yaml": (GatewayConfig, f"An example: [river_street.yaml]({CONFIGS}/gateways/river_street.yaml)."),
     "cloud.yaml": (CloudConfig, "The least there is: `data_dir: /var/lib/anlan`."),
     "registry.yaml": (RegistryFile, f"An example: [heping.yaml]({CONFIGS}/registries/heping.yaml)."),
+    "work_time.yaml": (WorkTimeFile, f"The one that is used: [work_time.yaml]({CONFIGS}/work_time.yaml)."),
 }
 
 
@@ -198,7 +201,7 @@ def _rule_words(rule: SensingRule) -> str:
 
 
 def settings_page() -> str:
-    """Every setting of gateway.yaml, cloud.yaml and registry.yaml with its default, unit and meaning."""
+    """Every setting of the files that people write, with its default, unit and meaning."""
     page = f"{NOTICE}# Settings\n\nA unit is the end of a setting's name: `_s` seconds, `_mb` MiB, `_days` days. "
     page += "`[]` stands for each entry of a list. Relative paths count from the file's folder. "
     page += f"An id is made of {ID.words}.\n"
@@ -246,7 +249,7 @@ def _value_words(whole: dict[str, Any], inner: dict[str, Any]) -> str:
     if inner.get("pattern") == f"^{ID.pattern}$":
         return "id"
     words = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false"}[inner["type"]]
-    words = "path" if inner.get("format") == "path" else words
+    words = {"path": "path", "date": "date"}.get(inner.get("format", ""), words)
     low, high = inner.get("minimum"), inner.get("maximum")
     if low is not None and high is not None:
         words += f", {low:g} to {high:g}" if high < 1e6 else f", from {low:g}"

@@ -22,8 +22,8 @@ ClassCode = Annotated[str, CLASS_CODE, Field(max_length=40)]
 class Limit(ConfigModel):
     """A time limit. The urgent units and natural_day run round the clock, the work units in work time only."""
 
-    amount: float = Field(gt=0)
-    unit: TimeUnit
+    amount: float = Field(gt=0, le=10_000, description="How many of the unit.")
+    unit: TimeUnit = Field(description="The urgent ones and natural_day run round the clock.")
 
 
 class Standard(ConfigModel):

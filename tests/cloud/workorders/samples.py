@@ -6,6 +6,7 @@ import msgspec
 from sqlalchemy import Connection, select
 
 from cloud.database import Database
+from cloud.registry.person import Person
 from cloud.registry.registry import find_person
 from cloud.workorders.orders import Move, act
 from cloud.workorders.states import State
@@ -59,13 +60,24 @@ def with_pictures(event: Event, *names: str) -> Event:
     return msgspec.structs.replace(event, blobs=list(names))
 
 
+def person(connection: Connection, login: str) -> Person:
+    """Return someone of the neighbourhood."""
+    found = find_person(connection, login)
+    assert found is not None
+    return found
+
+
 def move(database: Database, login: str, target: State, **said: Any) -> None:
     """Let a person move the newest order on."""
 
     def work(connection: Connection) -> None:
-        person = find_person(connection, login)
-        assert person is not None
         order = connection.execute(select(orders).order_by(orders.c.id.desc()).limit(1)).one()
-        act(connection, order, Move(target=target, version=order.version, **said), person=person, now_ms=NOW)
+        act(
+            connection,
+            order,
+            Move(target=target, version=order.version, **said),
+            person=person(connection, login),
+            now_ms=NOW,
+        )
 
     database.write_now(work)
