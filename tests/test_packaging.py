@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import re
 import shutil
 import subprocess
@@ -17,9 +18,13 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from cloud.web.assets import VENDOR
 from tests import layout
 
 LOCKS = layout.ROOT / "deploy" / "locks"
+MODULES = "cloud/web/node_modules/"
+# What installs and checks the packages of the pages, and is of no use where they are served.
+FOR_NPM = {f"cloud/web/{name}" for name in ("package.json", "package-lock.json", ".npmrc", ".oxlintrc.json")}
 
 
 def project() -> dict[str, Any]:
@@ -68,7 +73,7 @@ def test_the_tests_run_what_the_product_runs() -> None:
     assert product - test == set()
 
 
-@pytest.mark.parametrize("lock", ["product.txt", "test.txt", "uv.txt"])
+@pytest.mark.parametrize("lock", ["product.txt", "test.txt", "uv.txt", "node.txt"])
 def test_a_lock_has_hashes_and_no_addresses(lock: str) -> None:
     """Each pin is held to its files by hash, and the lock works with any index."""
     text = (LOCKS / lock).read_text()
@@ -76,6 +81,18 @@ def test_a_lock_has_hashes_and_no_addresses(lock: str) -> None:
     assert entries
     assert [entry.split()[0] for entry in entries if "--hash=sha256:" not in entry] == []
     assert re.findall(r"://|--index-url|--find-links", text) == []
+
+
+def test_the_packages_of_the_pages_are_pinned() -> None:
+    """After a change of package.json somebody has typed `./anlan lock`; each package has a hash and no address."""
+    web = layout.ROOT / "cloud" / "web"
+    wanted, lock = (json.loads((web / name).read_text()) for name in ("package.json", "package-lock.json"))
+    kinds = ("dependencies", "devDependencies")
+    pinned = lock["packages"].pop("")
+    assert {kind: pinned[kind] for kind in kinds} == {kind: wanted[kind] for kind in kinds}
+    assert [name for name, each in lock["packages"].items() if "integrity" not in each or "resolved" in each] == []
+    for name, version in {**wanted["dependencies"], **wanted["devDependencies"]}.items():
+        assert lock["packages"][f"node_modules/{name}"]["version"] == version
 
 
 @pytest.fixture(scope="module")
@@ -99,9 +116,15 @@ def test_the_wheel_holds_every_file_of_the_packages(wheel: zipfile.ZipFile) -> N
         path.relative_to(layout.ROOT).as_posix()
         for name in layout.PACKAGES
         for path in (layout.ROOT / name).rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
+        if path.is_file() and not {"__pycache__", "node_modules"} & set(path.parts)
     }
-    assert tree - set(wheel.namelist()) == set()
+    assert tree - set(wheel.namelist()) == FOR_NPM
+
+
+def test_the_wheel_holds_what_is_served_of_npm_packages(wheel: zipfile.ZipFile) -> None:
+    """The files that a browser gets are there with the licences they come under, and nothing else of node_modules."""
+    held = {name.removeprefix(MODULES) for name in wheel.namelist() if name.startswith(MODULES)}
+    assert held == {*VENDOR, *(f"{file.partition('/')[0]}/LICENSE" for file in VENDOR)}
 
 
 def test_the_wheel_gives_the_three_commands(wheel: zipfile.ZipFile) -> None:
