@@ -15,11 +15,14 @@ from typing import Annotated, NoReturn
 import typer
 
 from cloud.check import check_all, create_series_database
-from cloud.config import load_cloud_config
+from cloud.config import CloudConfig, load_cloud_config
 from cloud.database import Database, DatabaseError
 from cloud.migrations import migrate
 from cloud.registry.load import load_registry
+from cloud.registry.people import PersonError, add_person
+from cloud.registry.person import Role
 from cloud.registry.registry_file import RegistryFile
+from cloud.registry.sign_in import LINK_HOURS, end_sessions, make_link
 from cloud.registry.tokens import UnknownPersonError, issue_token, revoke_tokens
 from cloud.run import StartError, open_database, run
 from cloud.series import SeriesError
@@ -35,6 +38,8 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
+user_app = typer.Typer(help="People who sign in to the pages.", no_args_is_help=True)
+app.add_typer(user_app, name="user")
 registry_app = typer.Typer(help="Sites, grids, gateways, devices and people.", no_args_is_help=True)
 app.add_typer(registry_app, name="registry")
 
@@ -121,6 +126,62 @@ def token(
             typer.echo(database.write_now(lambda connection: issue_token(connection, login, now_ms=now_ms, days=days)))
 
 
+@user_app.command("add", epilog=example("cloud", "user add wang --name 王芳 --role worker --grid heping-01"))
+def add_user(
+    login: str,
+    *,
+    name: Annotated[str, typer.Option(help="As people call them.")],
+    role: Annotated[list[Role], typer.Option(help="What they may do; repeatable.")],
+    grid: Annotated[list[str] | None, typer.Option(help="Where a worker works; repeatable.")] = None,
+    config: Config = CLOUD_YAML,
+) -> None:
+    """Add a person who signs in, and print their one-time link.
+
+    Repeat it to change name, roles and grids. People of the registry file are changed there.
+    """
+    with _errors_said():
+        settings = load_cloud_config(config)
+        with open_database(settings) as database:
+            database.write_now(lambda c: add_person(c, login, name=name, roles=role, working_in=grid or ()))
+            _print_link(settings, database, login, hours=LINK_HOURS)
+
+
+@user_app.command(epilog=example("cloud", "user link wang --hours 2"))
+def link(
+    login: str,
+    *,
+    config: Config = CLOUD_YAML,
+    hours: Annotated[int, typer.Option(min=1, max=168, help="How long it is valid.")] = LINK_HOURS,
+) -> None:
+    """Print a new one-time link of a person.
+
+    It signs in without a password, once, and ends earlier links.
+    """
+    with _errors_said():
+        settings = load_cloud_config(config)
+        with open_database(settings) as database:
+            _print_link(settings, database, login, hours=hours)
+
+
+@user_app.command(epilog=example("cloud", "user sign-out wang"))
+def sign_out(login: str, *, config: Config = CLOUD_YAML) -> None:
+    """End every session of a person.
+
+    For a lost phone: at once, on every machine.
+    """
+    with _errors_said(), open_database(load_cloud_config(config)) as database:
+        now_ms = SystemClock().now_ms()
+        ended = database.write_now(lambda connection: end_sessions(connection, login, now_ms=now_ms))
+        typer.echo(f"{login}: {_count(ended, 'session')} ended")
+
+
+def _print_link(settings: CloudConfig, database: Database, login: str, *, hours: int) -> None:
+    now_ms = SystemClock().now_ms()
+    code = database.write_now(lambda connection: make_link(connection, login, now_ms=now_ms, hours=hours))
+    # After the #, which a browser keeps to itself: no server log and no preview of a chat has the code.
+    typer.echo(f"{settings.address}/welcome#{code}")
+
+
 @registry_app.command(epilog=example("cloud", "registry load registry.yaml --config cloud.yaml"))
 def load(
     file: Path,
@@ -152,7 +213,7 @@ def _errors_said() -> Iterator[None]:
         yield
     except (ConfigError, ClockError) as error:
         _fail(str(error), code=2)
-    except (StartError, DatabaseError, SeriesError, UnknownPersonError) as error:
+    except (StartError, DatabaseError, SeriesError, UnknownPersonError, PersonError) as error:
         _fail(str(error), code=1)
     except OSError as error:
         _fail(f"{error.filename}: {error.strerror}", code=1)

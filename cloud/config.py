@@ -10,6 +10,7 @@ Only `data_dir` must be given; a cloud without other servers keeps everything th
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -18,10 +19,20 @@ from cloud.series import SeriesStore
 from cloud.series.influx_settings import InfluxSettings
 from cloud.series.sqlite import SqliteStore
 from edge.contract.broker_config import BrokerConfig
-from edge.contract.config_file import ConfigModel, Key, LocalPath, Misfit, SecretPath, load_yaml
+from edge.contract.config_file import ConfigModel, Key, LocalPath, Misfit, SecretPath, load_yaml, nearest
 from edge.contract.forms import HTTP_ADDRESS
 
 DatabaseUrl = Annotated[str, AfterValidator(check_url)]
+TILES = r"^https?://[A-Za-z0-9.:-]+/[^\s;,'\"]*$"
+
+
+def _known_timezone(name: str) -> str:
+    """Return a timezone's name; raises ValueError for one that this machine does not know."""
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f'"{name}" is not a timezone{nearest(name, available_timezones())}') from None
+    return name
 
 
 class SeriesConfig(ConfigModel):
@@ -56,10 +67,26 @@ class SeriesConfig(ConfigModel):
 
 
 class ApiConfig(ConfigModel):
-    """Where the API listens. It speaks plain HTTP: beyond this machine, put a proxy with TLS before it."""
+    """Where pages and API listen. They speak plain HTTP: beyond this machine, put a proxy with TLS before them."""
 
     host: str = Field(default="127.0.0.1", min_length=1, max_length=253, description="Address to listen on.")
     port: int = Field(default=8000, ge=1, le=65535, description="Port to listen on.")
+    public_url: Annotated[str, HTTP_ADDRESS] | None = Field(
+        default=None, description="What people type to reach it, for links: https://anlan.example.org"
+    )
+
+
+class MapConfig(ConfigModel):
+    """What the map shows under sites and grids; without either it shows just these."""
+
+    geojson: LocalPath | None = Field(default=None, description="Roads, water and buildings as GeoJSON, WGS 84.")
+    tiles: str | None = Field(
+        default=None,
+        max_length=500,
+        pattern=TILES,
+        description="Map tiles: https://tiles.example.org/{z}/{x}/{y}.png. Browsers then ask that server.",
+    )
+    attribution: str = Field(default="", max_length=200, description="Whose map it is, shown in its corner.")
 
 
 class CloudConfig(ConfigModel):
@@ -71,6 +98,15 @@ class CloudConfig(ConfigModel):
     database_url: DatabaseUrl | None = Field(default=None, description="SQLAlchemy URL; default: a file in data_dir.")
     series: SeriesConfig = SeriesConfig()
     api: ApiConfig = ApiConfig()
+    map: MapConfig = MapConfig()
+    timezone: Annotated[str, AfterValidator(_known_timezone)] = Field(
+        default="Asia/Shanghai", description="In which pages show times, by its IANA name."
+    )
+
+    @property
+    def address(self) -> str:
+        """What people type to reach the pages."""
+        return self.api.public_url or f"http://{self.api.host}:{self.api.port}"
 
     @property
     def blobs_folder(self) -> Path:

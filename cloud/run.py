@@ -11,6 +11,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import structlog
 import uvicorn
@@ -23,11 +24,12 @@ from cloud.events import EventTaker, run_event_worker
 from cloud.ingest import Counters, run_batch_worker
 from cloud.migrations import head, revision_of
 from cloud.registry.registry import Registry
+from cloud.web.site import add_pages
 from edge.contract import listening
 from edge.contract.clock import Clock
 from edge.contract.program import command
 
-MOST_CONNECTIONS = 256
+MOST_CONNECTIONS = 1000  # each open page holds one for its live updates
 FINISH_REQUESTS_S = 1
 
 _log = structlog.get_logger()
@@ -54,7 +56,13 @@ async def run(config: CloudConfig, clock: Clock) -> None:
         registry, counters = Registry(database), Counters()
         taker = EventTaker(database, registry, clock, blobs_folder=config.blobs_folder)
         services = Services(
-            database=database, series=series, clock=clock, counters=counters, blobs_folder=config.blobs_folder
+            database=database,
+            series=series,
+            clock=clock,
+            counters=counters,
+            blobs_folder=config.blobs_folder,
+            timezone=ZoneInfo(config.timezone),
+            map=config.map,
         )
         server = _Server(_settings(services))
         async with asyncio.TaskGroup() as tasks:
@@ -117,8 +125,10 @@ def listen(config: ApiConfig) -> socket.socket:
 
 
 def _settings(services: Services) -> uvicorn.Config:
+    app = create_app(services)
+    add_pages(app)
     return uvicorn.Config(
-        create_app(services),
+        app,
         lifespan="off",
         ws="none",
         log_config=None,

@@ -3,14 +3,19 @@
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, TypeVar
+from zoneinfo import ZoneInfo
 
 from fastapi import Depends, HTTPException, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from msgspec import Struct
+from msgspec import Struct, field
 
+from cloud.api.sessions import CSRF_HEADER, SAFE_METHODS, is_csrf_token, is_from_elsewhere, secret_of
+from cloud.config import MapConfig
 from cloud.database import Database
 from cloud.ingest import Counters
+from cloud.registry.passwords import PasswordChecker
 from cloud.registry.person import Person, Role
+from cloud.registry.sign_in import find_session
 from cloud.registry.tokens import find_bearer
 from cloud.series import SeriesStore
 from edge.contract.clock import Clock
@@ -27,6 +32,9 @@ class Services(Struct, frozen=True, kw_only=True):
     clock: Clock
     counters: Counters
     blobs_folder: Path
+    passwords: PasswordChecker = field(default_factory=PasswordChecker)
+    timezone: ZoneInfo = ZoneInfo("Asia/Shanghai")
+    map: MapConfig = MapConfig()
 
 
 def services_of(request: Request) -> Services:
@@ -42,10 +50,12 @@ _bearer = HTTPBearer(auto_error=False, description=f"A token from `{command('clo
 async def _person(
     request: Request, services: ServicesHere, given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 ) -> Person:
-    """Return who asks; answers 401 without a valid token."""
+    """Return who asks, by token or by the session of a browser; answers 401 without either."""
     sign_in = {"WWW-Authenticate": "Bearer"}
     if given is None and "Authorization" in request.headers:
         raise HTTPException(401, "Authorization must be: Bearer, a blank, and the token", headers=sign_in)
+    if given is None and (secret := secret_of(request)) is not None:
+        return await _signed_in(request, services, secret)
     if given is None:
         raise HTTPException(401, "sign in: send Authorization: Bearer and a token", headers=sign_in)
     token, now_ms = given.credentials, services.clock.now_ms()
@@ -53,6 +63,18 @@ async def _person(
     if person is None:
         raise HTTPException(401, "this token is unknown, expired or revoked", headers=sign_in)
     return person
+
+
+async def _signed_in(request: Request, services: Services, secret: str) -> Person:
+    if request.method not in SAFE_METHODS:
+        is_ours = is_csrf_token(secret, request.headers.get(CSRF_HEADER, ""))
+        if is_from_elsewhere(request) or not is_ours:
+            raise HTTPException(403, f"a request with a cookie needs the page's token in {CSRF_HEADER}")
+    now_ms = services.clock.now_ms()
+    session = await services.database.read(lambda connection: find_session(connection, secret, now_ms=now_ms))
+    if session is None:
+        raise HTTPException(401, "this session is over: sign in again")
+    return session.person
 
 
 Anyone = Annotated[Person, Depends(_person)]
