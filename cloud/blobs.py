@@ -14,6 +14,7 @@ from sqlalchemy import BigInteger, Column, Connection, Integer, LargeBinary, Str
 from cloud.database import insert_new, metadata
 from edge.contract.messages import MAX_BLOB, BlobPiece
 
+MAX_EVIDENCE = 12 * 1024 * 1024  # bytes of a picture that a person takes: phones make larger ones than cameras
 MAX_INCOMPLETE = 16  # pictures of one gateway that wait for pieces; the oldest makes room
 
 blob_pieces = Table(
@@ -68,13 +69,15 @@ def take_piece(connection: Connection, piece: BlobPiece, folder: Path, *, now_ms
     return True
 
 
-def keep_picture(connection: Connection, data: bytes, media_type: str, folder: Path, *, now_ms: int) -> str:
-    """Keep a whole picture and return its name; raises PictureError for what is no JPEG or PNG of 1 byte to 4 MiB."""
+def keep_picture(
+    connection: Connection, data: bytes, media_type: str, folder: Path, *, now_ms: int, max_bytes: int = MAX_BLOB
+) -> str:
+    """Keep a whole picture and return its name; raises PictureError for what is no JPEG or PNG, or over `max_bytes`."""
     signature = SIGNATURES.get(media_type)
     if signature is None:
         raise PictureError(f"picture: {media_type[:60]} is not one of {', '.join(SIGNATURES)}")
-    if len(data) > MAX_BLOB:
-        raise PictureError(f"picture: {len(data)} bytes, at most {MAX_BLOB} are allowed")
+    if len(data) > max_bytes:
+        raise PictureError(f"picture: {len(data)} bytes, at most {max_bytes} are allowed")
     if not data.startswith(signature):
         raise PictureError(f"picture: its content is not {media_type}")
     name = sha256(data).hexdigest()

@@ -7,10 +7,11 @@ from fastapi.routing import APIRoute
 from pydantic import AfterValidator
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from cloud.blobs import MAX_EVIDENCE
 from edge.contract.config_file import nearest
 
 MAX_BODY = 64 * 1024
-MAX_PICTURE_BODY = 4 * 1024 * 1024
+MAX_PICTURE_BODY = MAX_EVIDENCE
 MAX_ID = 2**63 - 1  # what a database can compare a row number with
 EARLIEST_MS, FAR_FUTURE_MS = 946_684_800_000, 4_102_444_800_000  # the years 2000 and 2100
 

@@ -1,24 +1,25 @@
 """Work orders: lists, one order with all that belongs to it, transitions, evidence, pictures."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Self
+from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import FileResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sqlalchemy import Connection, Row, and_, select
 
-from cloud.api.bounds import MAX_ID
+from cloud.api.bounds import MAX_ID, InMs
 from cloud.api.errors import ERRORS, errors
 from cloud.api.services import ServicesHere, Working
-from cloud.blobs import blobs, keep_picture, path_of
+from cloud.blobs import blobs, path_of
 from cloud.registry.person import Person
+from cloud.workorders.actions import Picture, PictureKind, act_once, add_picture
+from cloud.workorders.case_codes import show_case_code
 from cloud.workorders.order_rules import rule_of
 from cloud.workorders.orders import (
     Move,
     act,
-    add_evidence,
-    check_room,
     code_of,
     find_order,
     id_of,
@@ -85,6 +86,7 @@ class TransitionLine(BaseModel):
     longitude: float | None
     evidence: list[int]
     note: str
+    pressed_at: int | None = Field(description="when the button was pressed, by the phone that queued the step")
 
 
 class EvidenceLine(BaseModel):
@@ -103,6 +105,7 @@ class EvidenceLine(BaseModel):
 class OrderDetail(OrderSummary):
     """One order with what raised it, every step, the evidence, and what may come next."""
 
+    case_code: str = Field(description="by which anybody can follow the case", examples=["7K3M-9QXW-2HPD"])
     highest_severity: Severity
     latitude: float | None
     longitude: float | None
@@ -121,8 +124,18 @@ class OrderDetail(OrderSummary):
     evidence: list[EvidenceLine]
 
 
+class MovedOrder(OrderDetail):
+    """The order after a step."""
+
+    repeated: bool = Field(description="this `action` was carried out before: nothing changed now")
+
+
 class TransitionRequest(BaseModel):
-    """Where you want the order to go, seen from its `version`."""
+    """Where you want the order to go, seen from its `version`.
+
+    A phone that queues steps gives each a name, `action`, so that it may send it again; a step behind another says the
+    `seen_state` that the first will make, because it cannot know the version.
+    """
 
     model_config = ConfigDict(
         extra="forbid",
@@ -130,7 +143,10 @@ class TransitionRequest(BaseModel):
     )
 
     to: State
-    version: int = Field(ge=1, description="of the order as you saw it")
+    version: int | None = Field(default=None, ge=1, description="of the order as you saw it")
+    seen_state: State | None = Field(default=None, description="instead of `version`, for a queued step of your own")
+    action: UUID | None = Field(default=None, description="made where the button was pressed; done once, sent often")
+    pressed_at: InMs | None = Field(default=None, description="ms UTC, when the step was queued; at most 7 days ago")
     reason: Text = ""
     closing_standard: Annotated[str, Field(max_length=200)] | None = None
     assignee: Annotated[str, Field(max_length=64)] | None = Field(default=None, description="login of a worker")
@@ -138,6 +154,14 @@ class TransitionRequest(BaseModel):
     latitude: Annotated[float, Field(ge=-90, le=90)] | None = None
     longitude: Annotated[float, Field(ge=-180, le=180)] | None = None
     evidence: Annotated[list[Annotated[int, Field(ge=1, le=MAX_ID)]], Field(max_length=20)] = []
+
+    @model_validator(mode="after")
+    def _says_what_was_seen(self) -> Self:
+        if (self.version is None) == (self.seen_state is None):
+            raise ValueError("give either version or, for a queued step, seen_state")
+        if self.seen_state is not None and self.action is None:
+            raise ValueError("seen_state is for queued steps: give the step's action too")
+        return self
 
 
 @router.get("/orders", summary="Work orders")
@@ -176,18 +200,23 @@ async def show_order(code: str, services: ServicesHere, person: Working) -> Orde
 
 
 @router.post("/orders/{code}/transitions", summary="Move an order on", responses=errors(400, 409, 413))
-async def add_transition(code: str, wanted: TransitionRequest, services: ServicesHere, person: Working) -> OrderDetail:
+async def add_transition(code: str, wanted: TransitionRequest, services: ServicesHere, person: Working) -> MovedOrder:
     """Take one step; 403 when you may not, 409 when the order is not there (any more), 422 when something is missing.
 
     Acknowledging again is harmless. A worker returns an order at most twice; who handled it neither verifies nor, above
     blue, closes it.
     """
-    move = Move(target=wanted.to, **wanted.model_dump(exclude={"to"}))
+    move = Move(target=wanted.to, **wanted.model_dump(exclude={"to", "action"}))
     now_ms = services.clock.now_ms()
 
-    def work(connection: Connection) -> OrderDetail:
-        moved = act(connection, find_order(connection, code, person), move, person=person, now_ms=now_ms)
-        return _detail(connection, moved, person)
+    def work(connection: Connection) -> MovedOrder:
+        order, repeated = find_order(connection, code, person), False
+        if wanted.action is None:
+            order = act(connection, order, move, person=person, now_ms=now_ms)
+        else:
+            acted = act_once(connection, str(wanted.action), order, move, person=person, now_ms=now_ms)
+            order, repeated = acted.order, acted.repeated
+        return MovedOrder(**_detail(connection, order, person).model_dump(), repeated=repeated)
 
     return await services.database.write(work)
 
@@ -206,26 +235,24 @@ async def add_transition(code: str, wanted: TransitionRequest, services: Service
         }
     },
 )
-async def add_picture(
+async def add_evidence(
     *,
     code: str,
     request: Request,
     services: ServicesHere,
     person: Working,
-    kind: Literal["before", "during", "after"] = "after",
+    kind: PictureKind = "after",
     note: Annotated[str, Query(max_length=500)] = "",
 ) -> EvidenceLine:
-    """Keep a JPEG or PNG of at most 4 MiB, sent as the body itself, as evidence of an order."""
+    """Keep a JPEG or PNG of at most 12 MiB, sent as the body itself, as evidence of an order."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    data, now_ms = await request.body(), services.clock.now_ms()
+    picture = Picture(data=await request.body(), media_type=media_type, kind=kind, note=note)
+    folder, now_ms = services.blobs_folder, services.clock.now_ms()
 
     def work(connection: Connection) -> EvidenceLine:
         order = find_order(connection, code, person)
-        check_room(connection, order.id)
-        name = keep_picture(connection, data, media_type, services.blobs_folder, now_ms=now_ms)
-        add_evidence(connection, order.id, kind=kind, who=person.login, now_ms=now_ms, sha256=name, note=note)
-        of_order = and_(evidence.c.order == order.id, evidence.c.sha256 == name)
-        return EvidenceLine.model_validate(connection.execute(select(evidence).where(of_order)).one())
+        number = add_picture(connection, order.id, picture, folder=folder, person=person, now_ms=now_ms)
+        return EvidenceLine.model_validate(connection.execute(select(evidence).where(evidence.c.id == number)).one())
 
     return await services.database.write(work)
 
@@ -250,6 +277,7 @@ def _detail(connection: Connection, order: Row[Any], person: Person) -> OrderDet
     return OrderDetail.model_validate(
         {
             **_with_code(order),
+            "case_code": show_case_code(order.case_code),
             "closing_standards": [standard.zh for standard in rule_of(order.class_code).closing],
             "next_states": next_states(standing_of(order), person),
             "events": _latest_events(connection, order.alert),

@@ -5,7 +5,8 @@ Every function works inside the caller's transaction. Refusals are the `Transiti
     Exception
     ├── OrderNotFoundError     no such order, or not one that this person may see (404)
     └── TransitionError
-        └── StaleError         someone else moved the order on meanwhile: look again (409)
+        ├── StaleError         someone else moved the order on meanwhile: look again (409)
+        └── ActionError        of `actions`: this action was somebody else's, or of another order (409)
 """
 
 import re
@@ -39,6 +40,8 @@ from edge.contract.messages import Event, Severity
 
 AUTO_RECOVERED = "自动恢复"
 MAX_PICTURES = 100  # that people add to one order
+MAX_AHEAD_MS = 600_000  # of a phone's clock
+OLDEST_PRESS_MS = 7 * 24 * 3_600_000  # what waited in a phone for longer is looked at again first
 SEVERITIES = (Severity.BLUE, Severity.YELLOW, Severity.ORANGE, Severity.RED)
 """Least urgent first."""
 
@@ -55,10 +58,19 @@ class StaleError(TransitionError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Move:
-    """What someone wants to do to an order; `version` is that of the order they saw."""
+    """What someone wants to do to an order; `version` is that of the order they saw.
+
+    A step that a phone queued behind another of the same person cannot know the version that the first will make. It
+    says `seen_state` instead, the state that it leaves, and is taken only while the order stands there and is still
+    this person's: so only handlers queue steps behind steps. Should the order have left that state and come back to it
+    in the same hands, the step still fits; that it is not done twice is for `actions.act_once`.
+
+    `pressed_at` is when the person pressed the button, in ms UTC by their phone, where that was earlier.
+    """
 
     target: State
-    version: int
+    version: int | None = None
+    seen_state: State | None = None
     reason: str = ""
     closing_standard: str | None = None
     assignee: str | None = None
@@ -66,6 +78,7 @@ class Move:
     latitude: float | None = None
     longitude: float | None = None
     evidence: Sequence[int] = field(default=())
+    pressed_at: int | None = None
 
     @property
     def said(self) -> frozenset[Need]:
@@ -166,13 +179,21 @@ def act(connection: Connection, order: Row[Any], move: Move, *, person: Person, 
     """
     if _is_repeated_ack(order, move, person):
         return order
-    if move.version != order.version:
-        raise StaleError(f"order {code_of(order.id)} is {order.state} since version {order.version}: look again")
-    find_transition(standing_of(order), move.target, person, move.said)
-    _check_what_is_said(connection, order, move, person)
+    check_move(connection, order, move, person=person, now_ms=now_ms)
     _write(connection, order, move, person=person, now_ms=now_ms)
     moved = _order(connection, order.id)
     return _dispatch(connection, moved, now_ms=now_ms) if move.target is State.ACCEPTED else moved
+
+
+def check_move(connection: Connection, order: Row[Any], move: Move, *, person: Person, now_ms: int) -> None:
+    """Raise the TransitionError for which `act` would not move the order on."""
+    if _is_repeated_ack(order, move, person):
+        return
+    _check_is_as_seen(order, move, person)
+    find_transition(standing_of(order), move.target, person, move.said)
+    _check_what_is_said(connection, order, move, person)
+    if move.pressed_at is not None and not now_ms - OLDEST_PRESS_MS <= move.pressed_at <= now_ms + MAX_AHEAD_MS:
+        raise IncompleteError("pressed_at: more than 7 days ago or 10 minutes ahead: look again, and set the clock")
 
 
 def clear_by_sensor(connection: Connection, alert: int, *, rule: OrderRule, cleared_at: int, now_ms: int) -> None:
@@ -211,6 +232,16 @@ def _is_repeated_ack(order: Row[Any], move: Move, person: Person) -> bool:
     if move.target is not State.ACKNOWLEDGED or order.handler != person.login or order.acknowledged_at is None:
         return False
     return State(order.state) not in UNANSWERED
+
+
+def _check_is_as_seen(order: Row[Any], move: Move, person: Person) -> None:
+    if move.version is None and move.seen_state is None:
+        raise IncompleteError("say the version of the order as you saw it, or for a queued step its seen_state")
+    is_as_seen = move.version == order.version if move.version is not None else move.seen_state == order.state
+    if not is_as_seen:
+        raise StaleError(f"order {code_of(order.id)} is {order.state} since version {order.version}: look again")
+    if move.version is None and order.handler != person.login:
+        raise StaleError(f"order {code_of(order.id)} is not {person.login}'s any more: look again")
 
 
 def _check_what_is_said(connection: Connection, order: Row[Any], move: Move, person: Person) -> None:
@@ -259,6 +290,7 @@ def _write(connection: Connection, order: Row[Any], move: Move, *, person: Perso
             longitude=move.longitude,
             evidence=sorted(set(move.evidence)),
             note=move.note,
+            pressed_at=move.pressed_at,
         )
     )
 

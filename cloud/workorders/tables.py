@@ -132,6 +132,7 @@ transitions = Table(
     Column("longitude", Float),
     Column("evidence", JSON, nullable=False),  # list of evidence ids
     Column("note", Text, nullable=False),
+    Column("pressed_at", BigInteger),  # by the phone's clock, when the step waited there for a network
     Index("ix_order_transitions_at", "at"),
 )
 order_actions = Table(

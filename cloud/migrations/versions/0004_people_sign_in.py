@@ -1,5 +1,7 @@
 """People sign in with passwords and one-time links; the registry says who named what; cases have public codes.
 
+Steps of orders tell when a button was pressed, and the same button is not carried out twice.
+
 Revision 0004, after 0003.
 """
 
@@ -25,6 +27,7 @@ def upgrade() -> None:
     _make_sign_in()
     _make_case_codes()
     op.create_index("ix_order_transitions_at", "order_transitions", ["at"])
+    op.add_column("order_transitions", sa.Column("pressed_at", sa.BigInteger(), nullable=True))
     op.create_table(
         "order_actions",
         sa.Column("id", sa.String(length=36), nullable=False),
@@ -96,6 +99,7 @@ def _make_case_codes() -> None:
 def downgrade() -> None:
     """Take it back."""
     op.drop_table("order_actions")
+    op.drop_column("order_transitions", "pressed_at")
     op.drop_index("ix_order_transitions_at", "order_transitions")
     op.drop_index("ix_orders_case_code", "orders")
     op.drop_column("orders", "case_code")

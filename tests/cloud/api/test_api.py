@@ -1,116 +1,20 @@
 """The API: who may see and do what, and that every error is one sentence."""
 
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from msgspec.structs import replace
 
-from cloud.api.app import create_app
-from cloud.api.services import Services
 from cloud.blobs import keep_picture
 from cloud.database import Database
 from cloud.gateway_states import gateway_states, take_status
-from cloud.ingest import Counters
 from cloud.registry.tables import people_grids
-from cloud.registry.tokens import issue_token
-from cloud.series.sqlite import SqliteStore
 from cloud.status import status_lines
-from cloud.workorders.alerts import record_event
-from cloud.workorders.order_rules import rule_of
-from edge.contract.clock import SteppedClock
-from edge.contract.messages import (
-    Batch,
-    ClockState,
-    Counts,
-    EpochState,
-    Event,
-    EventState,
-    Flag,
-    LaneState,
-    Reading,
-    Status,
-)
-from tests.cloud.workorders.samples import MINUTE, NOW, flood, with_pictures
-
-JPEG = b"\xff\xd8\xff\xe0 a picture"
-BIG = 2**53 + 1  # a counter that a float would round
-
-
-class Caller:
-    """Asks the API as one person after another."""
-
-    def __init__(self, client: httpx.AsyncClient, tokens: dict[str, str]) -> None:
-        self.client, self.tokens = client, tokens
-
-    async def ask(self, login: str, path: str, *, method: str = "GET", **request: Any) -> httpx.Response:
-        """Return the answer; a path without a leading slash is below /api/v1."""
-        headers = {"Authorization": f"Bearer {self.tokens[login]}", **request.pop("headers", {})}
-        url = path if path.startswith("/") else f"/api/v1/{path}"
-        return await self.client.request(method, url, headers=headers, **request)
-
-    async def get(self, login: str, path: str) -> Any:
-        """Return the document of an answer that must be good."""
-        answer = await self.ask(login, path)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
-
-    async def move(self, login: str, to: str, version: int, **said: Any) -> httpx.Response:
-        """Try to move the one order on."""
-        body = {"to": to, "version": version, **said}
-        return await self.ask(login, "orders/WO-000001/transitions", method="POST", json=body)
-
-
-@pytest.fixture
-async def caller(neighbourhood: Database, tmp_path: Path) -> AsyncIterator[Caller]:
-    """The API over a neighbourhood with one dispatched order at heping-01, its picture, readings and a status."""
-    series = SqliteStore(tmp_path / "series.db")
-    folder = tmp_path / "blobs"
-    await series.write([_batch()])
-    name = neighbourhood.write_now(lambda c: keep_picture(c, JPEG, "image/jpeg", folder, now_ms=NOW))
-    [event] = flood(EventState.CONFIRMED)
-    record(neighbourhood, with_pictures(event, name))
-    neighbourhood.write_now(lambda c: take_status(c, _status(), retained=False, now_ms=NOW))
-    tokens = {login: issue(neighbourhood, login) for login in ("wang", "li", "chen", "zhao", "sun")}
-    services = Services(
-        database=neighbourhood, series=series, clock=SteppedClock(NOW), counters=Counters(), blobs_folder=folder
-    )
-    transport = httpx.ASGITransport(create_app(services), raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-        yield Caller(client, {**tokens, "nobody": "x"})
-    await series.close()
-
-
-def record(database: Database, event: Event) -> None:
-    database.write_now(lambda connection: record_event(connection, event, rule=rule_of(event.class_code), now_ms=NOW))
-
-
-def issue(database: Database, login: str) -> str:
-    return database.write_now(lambda connection: issue_token(connection, login, now_ms=NOW, days=1))
-
-
-def _batch() -> Batch:
-    readings = [Reading("road-1", "depth", NOW + i * 1000, i / 10, Flag.PASS) for i in range(5)]
-    readings += [Reading("river-1", "volume", NOW, BIG), Reading("river-1", "water_level", NOW, None, Flag.MISSING, 1)]
-    kinds = {"road-1": "waterlogging_sensor", "river-1": "level_transmitter"}
-    return Batch.of(readings, gateway="gw-1", config_hash="ab", clock=ClockState.SYNCHRONISED, kinds=kinds)
-
-
-def _status() -> Status:
-    epoch = EpochState("0123456789abcdef", {"live": LaneState(1, 2)}, Counts(taken=7))
-    return Status(
-        gateway="gw-1",
-        session="aa",
-        online=True,
-        sent_at=NOW,
-        clock=ClockState.SYNCHRONISED,
-        config_hash="ab",
-        epochs=[epoch],
-    )
-
+from edge.contract.messages import EventState
+from tests.cloud.api.callers import BIG, JPEG, Caller, make_status, record
+from tests.cloud.workorders.samples import MINUTE, NOW, flood
 
 # What an installer, a worker, an operator and an admin are answered.
 MATRIX = {
@@ -226,7 +130,7 @@ async def test_a_step_that_cannot_be_taken(
         (JPEG, "image/png", 415),
         (b"GIF89a", "image/gif", 415),
         (b"", "image/jpeg", 415),
-        (bytes(5_000_000), "image/jpeg", 413),
+        (bytes(12 * 1024 * 1024 + 1), "image/jpeg", 413),
     ],
 )
 async def test_a_picture_that_is_none(caller: Caller, content: bytes, media_type: str, status: int) -> None:
@@ -320,7 +224,7 @@ async def test_silence_is_not_taken_for_life(caller: Caller, neighbourhood: Data
     """An online gateway that said nothing for three intervals of its statuses is neither online nor offline."""
     earlier = NOW - 181_000
     neighbourhood.write_now(lambda c: c.execute(gateway_states.delete()))
-    status = replace(_status(), sent_at=earlier)
+    status = replace(make_status(), sent_at=earlier)
     neighbourhood.write_now(lambda c: take_status(c, status, retained=False, now_ms=earlier))
     assert (await caller.get("sun", "gateways/gw-1"))["online"] is None
     assert (await caller.get("chen", "overview"))["gateways"]["unknown"] == 1
