@@ -18,7 +18,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from types import NoneType, UnionType
+from types import UnionType
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
 
 import yaml
@@ -129,11 +129,7 @@ class Document:
 
     def validate(self, model: type[ModelT]) -> ModelT:
         """The file as a `model`. Raises ConfigError with every problem."""
-        try:
-            return model.model_validate_json(json.dumps(self.value), context={"folder": self.path.parent})
-        except ValidationError as error:
-            details = error.errors(include_url=False)
-            raise ConfigError([p for detail in details for p in _problems_of(self, model, detail)]) from None
+        return _validate(self, model, {"folder": self.path.parent})
 
     def refuse(self, problems: Sequence[tuple[Key, str]]) -> None:
         """Raise ConfigError when there are problems; each is (key, reason)."""
@@ -151,6 +147,30 @@ class Document:
 def load_yaml(path: Path, model: type[ModelT]) -> ModelT:
     """Read and check one file. Raises ConfigError with every problem found."""
     return read_document(path).validate(model)
+
+
+def check_values(values: dict[str, Any], model: type[ModelT], *, name: str) -> ModelT:
+    """Check plain values that are in no file here, such as a filled form; the problems have keys and no useful line.
+
+    Paths among them are another machine's: nothing is looked for on this one. Raises ConfigError.
+    """
+    return _validate(Document(Path(name), values, {}), model, None)
+
+
+def _validate(document: Document, model: type[ModelT], context: dict[str, Any] | None) -> ModelT:
+    try:
+        return model.model_validate_json(json.dumps(document.value), context=context)
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+        raise ConfigError([p for detail in details for p in _problems_of(document, model, detail)]) from None
+
+
+def in_yaml(value: Any) -> str:
+    """Plain values as YAML on one line, to stand anywhere: `{host: 192.0.2.10, unit: 1}`, `"on"`."""
+    text: str = yaml.dump(
+        [value], Dumper=_LineDumper, default_flow_style=True, allow_unicode=True, sort_keys=False, width=2 * MAX_BYTES
+    )
+    return text.rstrip("\n")[1:-1]
 
 
 def read_document(path: Path) -> Document:
@@ -206,6 +226,18 @@ class _Loader(yaml.SafeLoader):
         node: yaml.Node | None = super().compose_node(parent, index)
         self.depth -= 1
         return node
+
+
+class _LineDumper(yaml.SafeDumper):
+    """SafeDumper that escapes line breaks instead of breaking the line."""
+
+
+def _represent_text(dumper: _LineDumper, text: str) -> yaml.ScalarNode:
+    style = None if len(text.splitlines()) <= 1 and text.isprintable() else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_LineDumper.add_representer(str, _represent_text)
 
 
 def _yaml_reason(error: yaml.MarkedYAMLError) -> str:
@@ -339,7 +371,7 @@ def _reason(document: Document, model: type[BaseModel], detail: ErrorDetails) ->
             reason = f"needs at least {detail['ctx']['min_length']}"
         case kind if kind in _EXPECTED:
             reason = f"expected {_EXPECTED[kind]}, found {_shown(document, key, found)}"
-            if kind == "string_type" and not isinstance(found, dict | list | NoneType):
+            if kind == "string_type" and found is not None and key in document.texts:
                 reason += f': write "{document.texts[key]}" in quotes'
         case _:
             reason = f"{detail['msg'].partition(' ')[2]}, found {_shown(document, key, found)}"  # "Input should be …"

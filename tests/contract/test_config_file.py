@@ -10,7 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import Field, model_validator
 
-from edge.contract.config_file import ConfigError, ConfigModel, LocalPath, Misfit, SecretPath, load_yaml, read_document
+from edge.contract.config_file import (
+    ConfigError,
+    ConfigModel,
+    LocalPath,
+    Misfit,
+    SecretPath,
+    check_values,
+    in_yaml,
+    load_yaml,
+    read_document,
+)
 
 CASES = Path(__file__).parents[1] / "cases" / "config_file"
 
@@ -175,3 +185,53 @@ def test_any_bytes(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> 
     path.write_bytes(content)
     with contextlib.suppress(ConfigError):
         read_document(path).validate(Sample)
+
+
+def test_values_of_no_file(tmp_path: Path) -> None:
+    """A filled form is checked like a file, but nothing that it names is looked for on this machine."""
+    values = {"title": "a", "leaves": [{"name": "x", "count": 2}], "near": "b/c", "secret": "/nowhere/s"}
+    sample = check_values(values, Sample, name="form")
+    assert (sample.near, sample.secret) == (Path("b/c"), Path("/nowhere/s"))
+    with pytest.raises(ConfigError) as caught:
+        check_values({"title": 3, "leaves": [{"name": "bad"}], "pair": None, "titel": 1}, Sample, name="form")
+    assert [(problem.key, problem.reason) for problem in caught.value.problems] == [
+        ("leaves.0.count", "is bad too"),
+        ("leaves.0.name", "is bad"),
+        ("titel", 'unknown key (did you mean "title"?)'),
+        ("title", "expected text, found 3"),
+    ]
+
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**15), 10**15) | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["a", "on", "1"]), inner, max_size=3),
+    max_leaves=6,
+)  # fmt: skip
+
+
+@settings(max_examples=300)
+@given(value=PLAIN)
+def test_one_line_of_yaml(tmp_path_factory: pytest.TempPathFactory, value: object) -> None:
+    """Whatever the values are, they stand on one line, and what is read is what was written."""
+    line = in_yaml(value)
+    assert len(line.splitlines()) == 1
+    path = tmp_path_factory.getbasetemp() / "line.yaml"
+    path.write_text(f"outer:\n  - key: {line}  # comment\n", encoding="utf-8")
+    assert read_document(path).value == {"outer": [{"key": value}]}
+
+
+@pytest.mark.parametrize(
+    ("value", "line"),
+    [
+        ({"host": "192.0.2.10", "unit": 1}, "{host: 192.0.2.10, unit: 1}"),
+        ("on", "'on'"),
+        ("和平路", "和平路"),
+        ("a\nb: c", '"a\\nb: c"'),
+        ({}, "{}"),
+        (["A.B"], "[A.B]"),
+    ],
+)
+def test_a_line_is_as_a_person_writes_it(value: object, line: str) -> None:
+    """Quotes stand only where they are needed."""
+    assert in_yaml(value) == line
