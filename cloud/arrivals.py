@@ -6,7 +6,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from cloud.dead_letters import DeadLetter
-from cloud.ledger import Entry, Name, hash_of
+from cloud.ledger import CONFLICT, Entry, Name, hash_of
 from cloud.receipts import Verdict
 from edge.contract.messages import LANE_KIND, MAX_BODY, Batch, ContractError, decode_batch, decode_header, gateway_of
 
@@ -74,7 +74,7 @@ def judge(arrivals: Sequence[Arrival], entries: Mapping[Name, Entry]) -> tuple[l
 def _verdict(arrival: Arrival, name: Name, entry: Entry) -> Verdict:
     if not is_conflict(arrival, entry):
         return Verdict(name, entry.outcome, entry.reason)
-    return Verdict(name, "refused", "another message came with this name: is the gateway there twice?")
+    return Verdict(name, "refused", CONFLICT)
 
 
 def entry_of(arrival: Arrival, name: Name, *, refusal: str | None, received_at: int) -> Entry:

@@ -76,6 +76,16 @@ class KeptLetter(Struct, frozen=True, kw_only=True):
     last_at: int
     waiting: bool
 
+    @property
+    def kind(self) -> str:
+        """What it came as: the end of its topic, such as batch."""
+        return self.topic.rpartition("/")[2]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of it was kept, so that it could be taken after all."""
+        return len(self.payload) == self.size
+
 
 _KEPT = [dead_letters.c[field] for field in KeptLetter.__struct_fields__]
 
@@ -111,6 +121,16 @@ def find(connection: Connection, letter_id: int) -> KeptLetter | None:
     """Return one letter, or None when there is none with this id (any more)."""
     row = connection.execute(select(*_KEPT).where(dead_letters.c.id == letter_id)).mappings().one_or_none()
     return KeptLetter(**row) if row else None
+
+
+def say_why(connection: Connection, letter_id: int, reason: str) -> None:
+    """Give a letter the reason for which it could not be taken the last time."""
+    connection.execute(update(dead_letters).where(dead_letters.c.id == letter_id).values(reason=reason))
+
+
+def drop(connection: Connection, letter_id: int) -> bool:
+    """Drop one letter; return False when there is none with this id (any more)."""
+    return connection.execute(delete(dead_letters).where(dead_letters.c.id == letter_id)).rowcount == 1
 
 
 def _keep_or_count(connection: Connection, letter: DeadLetter, now_ms: int) -> bool:

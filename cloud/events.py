@@ -21,7 +21,7 @@ from cloud.blobs import PictureError, take_piece
 from cloud.database import Database, DatabaseError
 from cloud.dead_letters import DeadLetter, keep, unregistered
 from cloud.gateway_states import take_inventory, take_status
-from cloud.ledger import Entry, Name, Outcome, hash_of, known, record
+from cloud.ledger import CONFLICT, Entry, Name, Outcome, hash_of, known, record, settle
 from cloud.receipts import Receipts, Verdict
 from cloud.registry.registry import Registry
 from cloud.subscriber import stay_subscribed
@@ -93,6 +93,22 @@ class EventTaker:
             _log.warning("picture not kept, its gateway sends it again", gateway=gateway, reason=str(error))
             return None
 
+    def take_again(self, connection: Connection, arrival: Arrival) -> str:
+        """Take an event or a piece of a picture that was set aside; return why it cannot be stored, empty when it is.
+
+        Nobody is told: its gateway gave it up. Raises ContractError for what has no name, and OSError.
+        """
+        name, content = _name_of(arrival), hash_of(arrival.payload)
+        earlier = known(connection, [name]).get(name)
+        if earlier is not None and earlier.hash != content:
+            return CONFLICT
+        if earlier is not None and earlier.outcome == "stored":
+            return ""
+        reason = self._store(connection, arrival)
+        if not reason:
+            settle(connection, Entry(name, content, 0, "stored", "", self._clock.now_ms()))
+        return reason
+
     def _take_plain(self, connection: Connection, arrival: Arrival) -> None:
         try:
             STORE_PLAIN[arrival.kind](connection, arrival, self._clock.now_ms())
@@ -119,7 +135,7 @@ class EventTaker:
             outcome, reason = earlier.outcome, earlier.reason
         else:
             _log.error("one name, two contents: a cloned card, or two agents with one identity", **name._asdict())
-            outcome, reason = "refused", "another message of this name was taken before"
+            outcome, reason = "refused", CONFLICT
         if outcome == "refused":
             self._set_aside(connection, arrival, reason)
         return Verdict(name, outcome, reason)

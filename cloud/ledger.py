@@ -10,7 +10,20 @@ from typing import Any, Literal, NamedTuple
 
 from msgspec import Struct
 from msgspec.structs import asdict
-from sqlalchemy import BigInteger, Column, Connection, Integer, LargeBinary, String, Table, Text, func, select, tuple_
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+    func,
+    select,
+    tuple_,
+    update,
+)
 
 from cloud.database import insert_new, metadata
 from edge.contract.messages import LANE_KIND, Counts, EpochState, Header, Lane, LaneState, Status
@@ -31,6 +44,8 @@ ledger = Table(
 _NAME = (ledger.c.gateway, ledger.c.epoch, ledger.c.lane, ledger.c.seq)
 NAMES_PER_QUERY = 500
 NEVER_USED = LaneState(oldest_kept=1, next_seq=1)
+CONFLICT = "another message came with this name: is the gateway there twice?"
+"""Why a second content of one name is refused: a card was cloned, or two agents have one identity."""
 
 Outcome = Literal["stored", "refused"]
 
@@ -116,6 +131,18 @@ def record(connection: Connection, entries: Sequence[Entry]) -> dict[Name, Entry
     """
     insert_new(connection, ledger, [_row_of(entry) for entry in entries])
     return known(connection, {entry.name for entry in entries})
+
+
+def settle(connection: Connection, entry: Entry) -> Entry:
+    """Enter a message that is stored now, whether its name is new or was refused before; return what the ledger says.
+
+    So its readings move from refused to stored in the account of its epoch; what its gateway counted when it set the
+    message aside has no part in that account.
+    """
+    record(connection, [entry])
+    was_refused = (tuple_(*_NAME) == tuple_(*entry.name), ledger.c.hash == entry.hash, ledger.c.outcome == "refused")
+    connection.execute(update(ledger).where(*was_refused).values(outcome=entry.outcome, reason=entry.reason))
+    return known(connection, [entry.name])[entry.name]
 
 
 def _row_of(entry: Entry) -> dict[str, Any]:

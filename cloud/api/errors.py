@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 
 from cloud.blobs import PictureError
 from cloud.database import DatabaseError
+from cloud.replay import LetterNotFoundError, ReplayError
 from cloud.series import SeriesError
 from cloud.workorders.orders import OrderNotFoundError
 from cloud.workorders.states import ForbiddenError, ImpossibleError, IncompleteError, TransitionError
@@ -24,6 +25,8 @@ STATUS_OF: dict[type[Exception], int] = {
     IncompleteError: 422,
     TransitionError: 409,  # StaleError: look again
     PictureError: 415,
+    LetterNotFoundError: 404,
+    ReplayError: 409,
 }
 WAITING = {
     DatabaseError: "the database does not answer: try again",

@@ -1,20 +1,22 @@
-"""What is going on: counts, alerts, events, and what could not be taken."""
+"""What is going on: counts, alerts, events, and what could not be taken; the latter can be taken after all."""
 
 from typing import Annotated, Any, Literal
 
 import msgspec
-from fastapi import APIRouter, HTTPException, Query
+from fastapi import APIRouter, Depends, HTTPException, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, func, or_, select, true
 
 from cloud.api.bounds import MAX_ID, InMs
 from cloud.api.errors import ERRORS, errors
-from cloud.api.services import Equipping, ServicesHere, Working
-from cloud.dead_letters import dead_letters, newest
+from cloud.api.services import Anyone, Equipping, ServicesHere, Working
+from cloud.dead_letters import KeptLetter, dead_letters, newest
+from cloud.events import EventTaker
 from cloud.gateway_states import gateway_states, online_now
 from cloud.registry.person import Person
-from cloud.registry.registry import join_place
+from cloud.registry.registry import Registry, join_place
 from cloud.registry.tables import devices, gateways, sites
+from cloud.replay import discard, replay
 from cloud.workorders.orders import code_of, visible_to
 from cloud.workorders.tables import alerts, event_revisions, events, orders
 from edge.contract.messages import Event, EventState, Severity
@@ -23,6 +25,16 @@ router = APIRouter(responses=ERRORS | errors(403), tags=["situation"])
 
 PAGE = 500
 Limit = Annotated[int, Query(ge=1, le=PAGE)]
+LetterId = Annotated[int, Path(ge=1, le=MAX_ID)]
+
+
+def _operator(person: Anyone) -> Person:
+    if not person.is_operator:
+        raise HTTPException(403, "this is for operator, admin")
+    return person
+
+
+Operating = Annotated[Person, Depends(_operator)]
 
 
 class GatewayCounts(BaseModel):
@@ -92,6 +104,7 @@ class Letter(BaseModel):
     waiting: bool = Field(description="its gateway keeps it until it is registered; false: a person must look")
     reason: str
     size: int
+    is_whole: bool = Field(description="all of it was kept, so that it could be taken after all")
     count: int
     first_at: int
     last_at: int
@@ -177,7 +190,30 @@ async def list_dead_letters(
 ) -> list[Letter]:
     """Return the letters seen last, newest first, without their content."""
     found = await services.database.read(lambda connection: newest(connection, limit=limit, gateway=gateway))
-    return [Letter(**{name: getattr(letter, name) for name in Letter.model_fields}) for letter in found]
+    return [_letter(letter) for letter in found]
+
+
+@router.post("/dead-letters/{letter}/replay", summary="Take a message after all", responses=errors(404, 409))
+async def replay_letter(letter: LetterId, services: ServicesHere, person: Operating) -> Letter:
+    """Take a message once more, when what it was refused for is mended; the letter, which is gone then, is returned.
+
+    409 with the reason when it cannot be taken: it is refused again, was not kept whole, or its gateway is still not
+    registered. Its gateway is told nothing; its readings count as stored from now on.
+    """
+    database, clock = services.database, services.clock
+    taker = EventTaker(database, Registry(database), clock, blobs_folder=services.blobs_folder)
+    taken = await replay(letter, database=database, series=services.series, taker=taker, clock=clock, person=person)
+    return _letter(taken)
+
+
+@router.delete("/dead-letters/{letter}", summary="Discard a message", status_code=204, responses=errors(404))
+async def discard_letter(letter: LetterId, services: ServicesHere, person: Operating) -> None:
+    """Drop a message for good; the log keeps who did it. Should it come again, it is here again."""
+    await services.database.write(lambda connection: discard(connection, letter, person=person))
+
+
+def _letter(letter: KeptLetter) -> Letter:
+    return Letter(**{name: getattr(letter, name) for name in Letter.model_fields})
 
 
 def _placed(table: Any) -> FromClause:

@@ -16,7 +16,7 @@ from cloud.dead_letters import newest
 from cloud.events import EventTaker, run_event_worker
 from cloud.gateway_states import find_state
 from cloud.ingest import Counters, run_batch_worker
-from cloud.ledger import Name, known
+from cloud.ledger import CONFLICT, Name, known
 from cloud.receipts import Verdict
 from cloud.registry.registry import Registry
 from cloud.series import SeriesId, UnavailableError
@@ -100,8 +100,8 @@ async def test_one_name_with_two_contents_is_refused(taker: EventTaker, neighbou
     first, second = flood(EventState.CONFIRMED, EventState.ENDED)
     await taker.take(topic("gw-1", "event"), sealed(encode_event(first), 1))
     verdict = await taker.take(topic("gw-1", "event"), sealed(encode_event(second), 1))
-    assert verdict == Verdict(name_of(1), "refused", "another message of this name was taken before")
-    assert reasons(neighbourhood) == ["another message of this name was taken before"]
+    assert verdict == Verdict(name_of(1), "refused", CONFLICT)
+    assert reasons(neighbourhood) == [CONFLICT]
 
 
 async def test_an_unregistered_gateway_gets_no_receipt(taker: EventTaker, neighbourhood: Database) -> None:

@@ -14,7 +14,11 @@ def test_every_path_is_in_the_docs() -> None:
     """Each operation of the OpenAPI document has its line, and no line is about something else."""
     paths = create_app(cast("Services", None)).openapi()["paths"]
     operations = {f"`{method.upper()} {path}`" for path, methods in paths.items() for method in methods}
-    lines = {line.split(" | ")[0].removeprefix("| ") for line in TEXT.splitlines() if line.startswith(("| `G", "| `P"))}
+    lines = {
+        line.split(" | ")[0].removeprefix("| ")
+        for line in TEXT.splitlines()
+        if line.startswith(("| `G", "| `P", "| `D"))
+    }
     assert lines == operations
 
 
