@@ -5,8 +5,9 @@ is read off the database, which every process of the cloud shares, by one questi
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing, suppress
+from typing import Any, NamedTuple
 
 from fastapi import APIRouter
 from fastapi.sse import EventSourceResponse, ServerSentEvent
@@ -24,33 +25,40 @@ PAUSE_MS = 3000  # before a browser connects again
 router = APIRouter()
 
 
-def _orders_mark(connection: Connection) -> Any:
-    newest = select(transitions.c.at, transitions.c.order, transitions.c.version)
-    newest = newest.order_by(transitions.c.at.desc(), transitions.c.order.desc(), transitions.c.version.desc()).limit(1)
-    step = connection.execute(newest).one_or_none()
-    return step and tuple(step), connection.scalar(select(func.max(evidence.c.id))), _alerts_mark(connection)
+class Mark(NamedTuple):
+    """`state` is another one after each change; the last change was not before `at_ms`, or there was none (0)."""
+
+    at_ms: int
+    state: Any
 
 
-def _alerts_mark(connection: Connection) -> Any:
-    return tuple(connection.execute(select(func.max(alerts.c.id), func.max(alerts.c.resolved_at))).one())
+def _orders_mark(connection: Connection) -> Mark:
+    steps = select(transitions.c.at, transitions.c.order, transitions.c.version)
+    steps = steps.order_by(transitions.c.at.desc(), transitions.c.order.desc(), transitions.c.version.desc())
+    pieces = select(evidence.c.added_at, evidence.c.id).order_by(evidence.c.id.desc())
+    step = connection.execute(steps.limit(1)).one_or_none()
+    piece = connection.execute(pieces.limit(1)).one_or_none()
+    firing = connection.execute(select(func.max(alerts.c.id), func.max(alerts.c.resolved_at))).one()
+    at_ms = max(step.at if step else 0, piece.added_at if piece else 0)
+    return Mark(at_ms, (step and tuple(step), piece and piece.id, tuple(firing)))
 
 
-def _gateways_mark(connection: Connection) -> Any:
-    return tuple(
-        connection.execute(select(func.max(gateway_states.c.last_seen), func.count(gateway_states.c.online))).one()
-    )
+def _gateways_mark(connection: Connection) -> Mark:
+    row = connection.execute(select(func.max(gateway_states.c.last_seen), func.count(gateway_states.c.online))).one()
+    return Mark(row[0] or 0, tuple(row))
 
 
-def _letters_mark(connection: Connection) -> Any:
-    return tuple(connection.execute(select(func.max(dead_letters.c.last_at), func.count())).one())
+def _letters_mark(connection: Connection) -> Mark:
+    row = connection.execute(select(func.max(dead_letters.c.last_at), func.count())).one()
+    return Mark(row[0] or 0, tuple(row))
 
 
-MARKS: Mapping[str, Callable[[Connection], Any]] = {
+MARKS: Mapping[str, Callable[[Connection], Mark]] = {
     "orders": _orders_mark,
     "gateways": _gateways_mark,
     "letters": _letters_mark,
 }
-"""What can change, and something that is another one after each change."""
+"""What can change, by the name that pages listen to."""
 
 
 class Changes:
@@ -58,53 +66,82 @@ class Changes:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._listeners: set[asyncio.Queue[str]] = set()
+        self._listeners: set[_Listener] = set()
         self._looking: asyncio.Task[None] | None = None
+        self._known: dict[str, Mark] = {}
 
-    async def listen(self) -> AsyncIterator[str]:
-        """Give the name of what has changed, each time it does; several changes of one kind may come as one."""
-        queue: asyncio.Queue[str] = asyncio.Queue(maxsize=2 * len(MARKS))
-        self._listeners.add(queue)
-        if self._looking is None or self._looking.done():
+    @property
+    def is_looking(self) -> bool:
+        """Whether the database is asked at present."""
+        return self._looking is not None
+
+    async def listen(self, since_ms: int) -> AsyncGenerator[str]:
+        """Give the name of what has changed since then, and again each time it does.
+
+        `since_ms` is when the page was made: what changed before its stream began is not lost.
+        """
+        listener = _Listener(since_ms)
+        self._listeners.add(listener)
+        if self._looking is None:
             self._looking = asyncio.create_task(self._look(), name="live updates")
         try:
             while True:
-                yield await queue.get()
+                for name in await listener.changed():
+                    yield name
         finally:
-            self._listeners.discard(queue)
+            self._listeners.discard(listener)
             if not self._listeners and self._looking is not None:
                 self._looking.cancel()
+                self._looking, self._known = None, {}
 
     async def _look(self) -> None:
-        known: dict[str, Any] = {}
         while True:
-            try:
+            with suppress(DatabaseError):  # the pages say so themselves
                 marks = await self._database.read(_marks)
-            except DatabaseError:
-                marks = known  # the pages say so themselves
-            changed = [name for name, mark in marks.items() if known and known[name] != mark]
-            known = marks
-            for name in changed:
-                self._tell(name)
+                for name, mark in marks.items():
+                    self._tell(name, mark)
+                self._known = marks
             await asyncio.sleep(LOOK_EVERY_S)
 
-    def _tell(self, name: str) -> None:
-        for queue in self._listeners:
-            if not queue.full():  # then it has this name in it already
-                queue.put_nowait(name)
+    def _tell(self, name: str, mark: Mark) -> None:
+        is_news = name in self._known and self._known[name] != mark
+        for listener in self._listeners:
+            if is_news or (name not in listener.compared and mark.at_ms >= listener.since_ms):
+                listener.tell(name)
+            listener.compared.add(name)
 
 
-def _marks(connection: Connection) -> dict[str, Any]:
+class _Listener:
+    def __init__(self, since_ms: int) -> None:
+        self.since_ms = since_ms
+        self.compared: set[str] = set()
+        """What was compared with `since_ms`; from then on changes are seen as they happen."""
+        self._told: set[str] = set()
+        self._wake = asyncio.Event()
+
+    def tell(self, name: str) -> None:
+        self._told.add(name)
+        self._wake.set()
+
+    async def changed(self) -> set[str]:
+        await self._wake.wait()
+        self._wake.clear()
+        told, self._told = self._told, set()
+        return told
+
+
+def _marks(connection: Connection) -> dict[str, Mark]:
     return {name: mark(connection) for name, mark in MARKS.items()}
 
 
 @router.get("/live", response_class=EventSourceResponse)
-async def live(page: SignedInPage) -> AsyncIterator[ServerSentEvent]:
-    """Tell what changes until the browser leaves."""
+async def live(page: SignedInPage, since: int = 0) -> AsyncIterator[ServerSentEvent]:
+    """Tell what has changed since the page was made, and what changes until the browser leaves."""
     app = page.request.app
     if not hasattr(app.state, "changes"):
         app.state.changes = Changes(page.services.database)
     changes: Changes = app.state.changes
     yield ServerSentEvent(comment="listening", retry=PAUSE_MS)
-    async for name in changes.listen():
-        yield ServerSentEvent(event=name, raw_data=name)
+    async with aclosing(changes.listen(since)) as told:
+        async for name in told:
+            yield ServerSentEvent(event=name, raw_data=name)

@@ -60,13 +60,14 @@ async def sign_in(page: AnyPage) -> Response:
     if kept.locked_until is not None and kept.locked_until > page.now_ms:
         return _sign_in_form(page, following, login=login, problem=_locked(page, kept.locked_until), status=429)
     if not await page.services.passwords.is_right(kept.password, password):
-        return await _wrong(page, following, login)
+        return await _wrong(page, following, login, is_known=kept.password is not None)
     person = await page.write(lambda connection: domain.note_success(connection, login))
     return await _open_session(page, person, following) if person else _sign_in_form(page, following, problem=WRONG)
 
 
-async def _wrong(page: Page, following: str, login: str) -> Response:
-    _log.warning("sign-in refused", login=login, address=_address(page))
+async def _wrong(page: Page, following: str, login: str, *, is_known: bool) -> Response:
+    # What is typed as an unknown login may be a password in the wrong field.
+    _log.warning("sign-in refused", login=login if is_known else "unknown", address=_address(page))
     locked_until = await page.write(lambda c: domain.note_failure(c, login, now_ms=page.now_ms))
     problem = _locked(page, locked_until) if locked_until else page._(WRONG)
     return _sign_in_form(page, following, login=login, problem=problem, status=401)

@@ -1,0 +1,62 @@
+"""People who are added on the command line."""
+
+from typing import Any
+
+import pytest
+
+from cloud.database import Database
+from cloud.registry.load import load_registry
+from cloud.registry.people import PersonError, add_person
+from cloud.registry.person import Role
+from cloud.registry.registry import find_person
+from cloud.registry.registry_file import RegistryFile
+from edge.contract.config_file import load_yaml
+from tests.cloud.conftest import NEIGHBOURHOOD
+
+NEW: dict[str, Any] = {"login": "zhou", "name": "周杰", "roles": [Role.WORKER], "working_in": ["heping-01"]}
+
+
+def add(database: Database, **changed: Any) -> None:
+    database.write_now(lambda connection: add_person(connection, **{**NEW, **changed}))
+
+
+def test_a_person_is_added_and_changed(neighbourhood: Database) -> None:
+    """Adding again brings name, roles and grids to what is said now."""
+    add(neighbourhood)
+    person = neighbourhood.read_now(lambda c: find_person(c, "zhou"))
+    assert person is not None
+    assert (person.name, person.roles, person.grids) == ("周杰", {Role.WORKER}, {"heping-01"})
+    add(neighbourhood, working_in=["heping-02"], name="周洁")
+    person = neighbourhood.read_now(lambda c: find_person(c, "zhou"))
+    assert person is not None
+    assert (person.name, person.grids) == ("周洁", {"heping-02"})
+
+
+def test_loading_the_registry_keeps_who_was_added(neighbourhood: Database) -> None:
+    """A file that does not name them leaves them and their grids as they are."""
+    add(neighbourhood)
+    registry = load_yaml(NEIGHBOURHOOD, RegistryFile)
+    assert neighbourhood.write_now(lambda c: load_registry(c, registry)) == []
+    person = neighbourhood.read_now(lambda c: find_person(c, "zhou"))
+    assert person is not None
+    assert person.grids == {"heping-01"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({"login": "Zhou"}, "login Zhou: small letters"),
+        ({"login": "rules"}, "login rules: "),
+        ({"name": " "}, "name: "),
+        ({"roles": []}, "role: give at least one of installer, "),
+        ({"working_in": []}, "grid: a worker works in at least one"),
+        ({"working_in": ["heping-1"]}, 'grid heping-1: not in the registry (did you mean "heping-01"?)'),
+        ({"login": "wang"}, "person wang: named by the registry file"),
+    ],
+)
+def test_what_cannot_be_is_said(neighbourhood: Database, wrong: dict[str, Any], reason: str) -> None:
+    """Each fault in one sentence; nothing is written."""
+    with pytest.raises(PersonError) as error:
+        add(neighbourhood, **wrong)
+    assert str(error.value).startswith(reason)
+    assert neighbourhood.read_now(lambda c: find_person(c, "zhou")) is None

@@ -1,0 +1,96 @@
+"""What tests of the pages share: the pages over a small neighbourhood, asked as one person after another."""
+
+import re
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import Connection
+
+from cloud.api.app import create_app
+from cloud.api.services import Services
+from cloud.database import Database
+from cloud.ingest import Counters
+from cloud.registry.sign_in import open_session
+from cloud.series.sqlite import SqliteStore
+from cloud.web.site import add_pages
+from edge.contract.clock import SteppedClock
+from tests.cloud.workorders.samples import NOW
+
+LOGINS = ("wang", "li", "chen", "zhao", "sun")
+"""Of neighbourhood.yaml: wang and li work, chen operates, zhao administers, sun installs."""
+CSRF = re.compile(r'name="csrf" (?:value|content)="([^"]+)"')
+
+
+class Site:
+    """The pages, and who is signed in to them."""
+
+    def __init__(self, client: httpx.AsyncClient, services: Services, secrets: Mapping[str, str]) -> None:
+        self.client, self.services, self.secrets = client, services, secrets
+        self.database: Database = services.database
+        self.clock: SteppedClock = services.clock  # type: ignore[assignment]  # what the fixture gave it
+
+    async def visit(self, login: str | None, path: str, *, language: str = "en", **request: Any) -> httpx.Response:
+        """Return what somebody, or with None nobody who is signed in, is shown; redirects are not followed."""
+        return await self.client.get(path, headers=self._headers(login, language), **request)
+
+    async def see(self, login: str | None, path: str, *, language: str = "en") -> str:
+        """Return a page that must be there."""
+        answer = await self.visit(login, path, language=language)
+        assert answer.status_code == 200, f"{path}: {answer.status_code} {answer.headers.get('location')}"
+        return answer.text
+
+    async def post(
+        self,
+        login: str | None,
+        path: str,
+        form: Mapping[str, str] | None = None,
+        *,
+        token: str | None = None,
+        **more: Any,
+    ) -> httpx.Response:
+        """Send a form with the token of a page of that person, or with another one."""
+        fields = {"csrf": await self.token(login) if token is None else token, **(form or {})}
+        return await self.client.post(path, data=fields, headers=self._headers(login, "en"), **more)
+
+    async def token(self, login: str | None) -> str:
+        """Return the token that a page of this person has for its forms."""
+        match = CSRF.search((await self.visit(login, "/account")).text)
+        return match.group(1) if match else ""
+
+    def write(self, work: Any) -> Any:
+        """Change the database, as something else would."""
+        return self.database.write_now(work)
+
+    def _headers(self, login: str | None, language: str) -> dict[str, str]:
+        cookies = [f"language={language}", *([f"anlan={self.secrets[login]}"] if login else [])]
+        return {"Cookie": "; ".join(cookies)}
+
+
+@pytest.fixture
+async def site(neighbourhood: Database, tmp_path: Path) -> AsyncIterator[Site]:
+    """The pages over an empty neighbourhood: registered, but nothing has arrived yet."""
+    series = SqliteStore(tmp_path / "series.db")
+    services = Services(
+        database=neighbourhood,
+        series=series,
+        clock=SteppedClock(NOW),
+        counters=Counters(),
+        blobs_folder=tmp_path / "blobs",
+    )
+    app = create_app(services)
+    add_pages(app)
+    secrets = {login: neighbourhood.write_now(_session(login)) for login in LOGINS}
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+        yield Site(client, services, secrets)
+    await series.close()
+
+
+def _session(login: str) -> Any:
+    def work(connection: Connection) -> str:
+        return open_session(connection, login, agent="test", now_ms=NOW)
+
+    return work
