@@ -234,6 +234,15 @@ def test_a_command_of_developers_starts_its_module(checkout: Checkout, line: str
     assert done.stdout.splitlines()[0] == f"run {started}", done.stderr
 
 
+def test_a_group_that_is_a_folder_and_a_marker_is_the_folder(checkout: Checkout) -> None:
+    """Its name is listed once and runs the folder; a marker without a folder picks by marker."""
+    (checkout.root / "tests" / "browser").mkdir(parents=True)
+    (checkout.root / "tests" / "browser" / "test_pages.py").touch()
+    assert "groups: browser servers slow\n" in checkout.run("help", "test").stdout
+    assert checkout.run("test", "browser").stdout.splitlines()[0] == "run -m pytest tests/browser"
+    assert checkout.run("test", "slow").stdout.splitlines()[0] == "run -m pytest -m slow"
+
+
 def test_a_failed_set_up_shows_its_end_and_is_done_again(checkout: Checkout) -> None:
     """A failed install gives the tool's words and the log's place, and leaves no stamp."""
     failed = checkout.run("edge", FAIL="yes")

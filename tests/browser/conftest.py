@@ -1,0 +1,62 @@
+"""Fixtures of tests that drive a real browser.
+
+``new_page`` opens pages: ``page = await new_page(width=390, phone=True, dark=True, base_url=url)``. A test fails at its
+end when something went wrong in one of its pages that it did not ``new_page.allow("404")``. Under a test that failed
+stand the files with pictures of its pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Generator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.browser.chromium import Chromium, connected
+from tests.browser.pages import Pages
+from tests.conftest import starter
+
+CALL = pytest.StashKey[pytest.TestReport]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark `browser` what asks for one, before `-m browser` picks."""
+    for item in items:
+        if "chromium" in getattr(item, "fixturenames", ()):
+            item.add_marker("browser")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Keep the report of the test itself, for what is found after its end."""
+    report = yield
+    if call.when == "call":
+        item.stash[CALL] = report
+    return report
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Chromium]:
+    """The run's shared browser."""
+    with starter(Chromium) as start:
+        yield start()
+
+
+@pytest.fixture
+async def new_page(chromium: Chromium, request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Pages]:
+    """Opens pages for the test; see Pages."""
+    async with connected(chromium) as browser:
+        pages = Pages(browser)
+        yield pages
+        troubles = await pages.troubles()
+        report = request.node.stash.get(CALL, None)
+        if report is None or not (troubles or report.failed):
+            return
+        pictures = await pages.take_pictures(tmp_path)
+        report.sections.append(("pictures of the pages", "\n".join(map(str, pictures))))
+        report.sections.append(("troubles in the pages", "\n".join(troubles)))
+    if report.passed:
+        pytest.fail("there were troubles in the pages:\n" + "\n".join([*troubles, *map(str, pictures)]), pytrace=False)
