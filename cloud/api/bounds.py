@@ -12,6 +12,9 @@ from edge.contract.config_file import nearest
 
 MAX_BODY = 64 * 1024
 MAX_PICTURE_BODY = MAX_EVIDENCE
+MAX_FORM_BODY = MAX_EVIDENCE + MAX_BODY  # a form with a picture in it
+BOUNDS = {"/evidence": MAX_PICTURE_BODY, "/move": MAX_FORM_BODY}
+"""Bytes of a body by the end of the path, where it may be larger than MAX_BODY."""
 MAX_ID = 2**63 - 1  # what a database can compare a row number with
 EARLIEST_MS, FAR_FUTURE_MS = 946_684_800_000, 4_102_444_800_000  # the years 2000 and 2100
 
@@ -38,7 +41,7 @@ async def only_known_parameters(request: Request) -> None:
 
 
 class BoundedBodies:
-    """Answers 413 as soon as a body is, or says it will be, over its bound; `/evidence` takes pictures."""
+    """Answers 413 as soon as a body is, or says it will be, over its bound."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -48,7 +51,7 @@ class BoundedBodies:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        bound = MAX_PICTURE_BODY if scope["path"].endswith("/evidence") else MAX_BODY
+        bound = next((bound for end, bound in BOUNDS.items() if scope["path"].endswith(end)), MAX_BODY)
         received = 0
 
         async def receive_bounded() -> Message:
