@@ -77,10 +77,10 @@ async def list_readings(
     limit: Annotated[int, Query(ge=1, le=MAX_READINGS)] = 1000,
 ) -> Readings:
     """Return readings with from <= taken_at < to, flags included: missing is said as missing, never as zero."""
-    await _check_device(services, person, gateway, device)
+    await check_device(services, person, gateway, device)
     found = await services.series.read(gateway, device, point, start_ms=start, end_ms=end, limit=limit + 1)
     if not found:
-        await _check_series(services, gateway, device, point)
+        await check_series(services, gateway, device, point)
     page = [
         ReadingAnswer(taken_at=one.taken_at, value=one.value, flag=one.flag, tests=one.tests) for one in found[:limit]
     ]
@@ -90,7 +90,7 @@ async def list_readings(
 @router.get("/latest", summary="Latest readings of a device", responses=errors(404))
 async def list_latest(services: ServicesHere, person: Anyone, gateway: IdPart, device: IdPart) -> list[LatestReading]:
     """Return the newest reading of each point, by point; how old it is, its time says."""
-    await _check_device(services, person, gateway, device)
+    await check_device(services, person, gateway, device)
     found = await services.series.latest(gateway, device)
     return [
         LatestReading(point=one.point, taken_at=one.taken_at, value=one.value, flag=one.flag, tests=one.tests)
@@ -98,14 +98,15 @@ async def list_latest(services: ServicesHere, person: Anyone, gateway: IdPart, d
     ]
 
 
-async def _check_series(services: Services, gateway: str, device: str, point: str) -> None:
-    """Tell an empty page from a point that no reading ever came from."""
+async def check_series(services: Services, gateway: str, device: str, point: str) -> None:
+    """Tell an empty page from a point that no reading ever came from; answers 404 to the latter."""
     points = [one.point for one in await services.series.series(gateway) if one.device == device]
     if point not in points:
         raise HTTPException(404, f"point {gateway}/{device}/{point}: never heard{nearest(point, points)}")
 
 
-async def _check_device(services: Services, person: Person, gateway: str, device: str) -> None:
+async def check_device(services: Services, person: Person, gateway: str, device: str) -> None:
+    """Answer 404 to somebody who may not see this device, or when there is none."""
     if not await services.database.read(lambda connection: _may_see(connection, person, gateway, device)):
         raise HTTPException(404, f"device {gateway}/{device}: not found")
 

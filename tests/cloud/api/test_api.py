@@ -23,6 +23,12 @@ MATRIX = {
     "devices": {"sun": 200, "li": 200, "chen": 200, "zhao": 200},
     "series": {"sun": 200, "li": 200, "chen": 200, "zhao": 200},
     "readings?gateway=gw-1&device=road-1&point=depth": {"sun": 200, "li": 200, "chen": 200, "zhao": 200},
+    f"chart?gateway=gw-1&device=road-1&point=depth&from={NOW}&to={NOW + MINUTE}": {
+        "sun": 200,
+        "li": 200,
+        "chen": 200,
+        "zhao": 200,
+    },
     "gateways": {"sun": 200, "li": 403, "chen": 200, "zhao": 200},
     "gateways/gw-1": {"sun": 200, "li": 403, "chen": 200, "zhao": 200},
     "dead-letters": {"sun": 200, "li": 403, "chen": 200, "zhao": 200},
