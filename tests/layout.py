@@ -38,7 +38,7 @@ ONLY_IN = {
     "starlette": ("cloud.api", "cloud.web"),
     "jinja2": ("cloud.web.page",),
     "babel": ("cloud.web.words", "cloud.web.catalogue"),
-    "prometheus_client": ("cloud.web.metrics",),
+    "prometheus_client": ("cloud.api.metrics",),
     "uvicorn": ("edge.drivers.camera", "cloud.api", "cloud.run"),
     "argon2": ("cloud.registry",),
     "sqlite3": ("edge.outbox", "edge.outbox_file", "cloud.database", "cloud.series.sqlite", "simulators.demo"),

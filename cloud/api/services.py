@@ -93,3 +93,5 @@ Working = Annotated[Person, Depends(_one_of(Role.WORKER, Role.OPERATOR, Role.ADM
 """Sees events, alerts and orders: a worker those of their grids."""
 Equipping = Annotated[Person, Depends(_one_of(Role.INSTALLER, Role.OPERATOR, Role.ADMIN))]
 """Sees gateways and what arrived from them."""
+Operating = Annotated[Person, Depends(_one_of(Role.OPERATOR, Role.ADMIN))]
+"""Sees and steers everything."""

@@ -241,7 +241,7 @@ def _overview(connection: Connection, person: Person, now_ms: int) -> Overview:
         orders=dict(connection.execute(by_state).all()),
         recovered=connection.scalar(recovered) or 0,
         firing=dict(connection.execute(by_severity).all()),
-        gateways=_gateway_counts(connection, person, now_ms),
+        gateways=count_gateways(connection, person, now_ms),
         dead_letters=_letters(connection, waiting=False) if person.is_operator else None,
         waiting=_letters(connection, waiting=True) if person.is_operator else None,
     )
@@ -251,7 +251,8 @@ def _letters(connection: Connection, *, waiting: bool) -> int:
     return connection.scalar(select(func.count()).where(dead_letters.c.waiting.is_(waiting))) or 0
 
 
-def _gateway_counts(connection: Connection, person: Person, now_ms: int) -> GatewayCounts:
+def count_gateways(connection: Connection, person: Person, now_ms: int) -> GatewayCounts:
+    """Return how many gateways, of a worker those with a device in their grids, are in which state."""
     registered = set(connection.scalars(_gateways_of(person)))
     columns = [gateway_states.c[name] for name in ("gateway", "online", "fresh_until")]
     heard = {row.gateway: row for row in connection.execute(select(*columns))}

@@ -67,6 +67,8 @@ _ORDER = {
     **dict.fromkeys(("class_code", "gateway", "device", "point", "event", "site", "site_name", "grid", "address"), "x"),
     **dict.fromkeys(("observed_at", "opened_at"), 1),
     **dict.fromkeys(("exercise", "times_returned", "recovered"), 0),
-    **{"severity": "red", "highest_severity": "red", "device_name": "x"},
+    "severity": "red",
+    "highest_severity": "red",
+    "device_name": "x",
 }
 _STEP = {"reason": "", "note": ""}
