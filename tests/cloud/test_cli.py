@@ -91,6 +91,34 @@ def cloud(tmp_path: Path) -> Cloud:
     return Cloud(tmp_path)
 
 
+async def test_a_person_is_added_and_comes_in_by_the_link(
+    cloud: Cloud, start_mosquitto: Callable[..., Mosquitto]
+) -> None:
+    """The command user add prints a link that signs in once; user link makes another; user sign-out ends what they opened."""
+    cloud.init()
+    code, said = await cloud.do("user", "add", "zhou", "--name", "周杰", "--role", "worker", "--grid", "heping-01")
+    assert code == 0
+    address, _, secret = said.strip().partition("/welcome#")
+    assert address == f"http://127.0.0.1:{cloud.api_port}"
+    cloud.write(broker=f"{{host: 127.0.0.1, port: {start_mosquitto().port}}}")
+    async with cloud.running() as output, httpx.AsyncClient(base_url=address) as browser:
+        await output.readline()
+        assert (await browser.post("/welcome", data={"code": secret})).headers["location"] == "/orders"
+        assert (await browser.get("/account")).status_code == 200
+        assert (await cloud.do("user", "sign-out", "zhou")) == (0, "zhou: 1 session ended\n")
+        assert (await browser.get("/account")).status_code == 303
+        code, said = await cloud.do("user", "link", "zhou", "--hours", "1")
+        assert (code, said.partition("#")[0]) == (0, f"{address}/welcome")
+
+
+async def test_a_person_who_cannot_be_added_is_said(cloud: Cloud) -> None:
+    """One line with the reason and exit code 1, for a link too."""
+    cloud.init()
+    add = ("user", "add", "zhou", "--name", "周杰", "--role", "worker")
+    assert await cloud.do(*add) == (1, "grid: a worker works in at least one grid: give --grid\n")
+    assert await cloud.do("user", "link", "nobody") == (1, "person nobody: not in the registry\n")
+
+
 async def test_from_nothing_to_a_token(cloud: Cloud) -> None:
     """init, registry load, token, status: each says what it did and is safe to repeat."""
     code, said = await cloud.do("status")
