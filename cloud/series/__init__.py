@@ -14,7 +14,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from edge.contract.messages import Batch, Reading
+from edge.contract.messages import Batch, Flag, Reading
 
 
 class SeriesError(Exception):
@@ -46,6 +46,87 @@ class SeriesId(Struct, frozen=True, order=True):
     kind: str
 
 
+class LastHeard(SeriesId, frozen=True):
+    """The newest reading of a series, and when it last had a value (was not missing): None where it never had."""
+
+    taken_at: int
+    value: float | int | None
+    flag: Flag
+    tests: int
+    valued_at: int | None
+
+
+class Bucket(Struct, frozen=True):
+    """What was read in one part of a span that begins at `start`: how many readings of each flag, and their extremes.
+
+    `low` and `high` are of the values flagged 1 to 3, `failed_low` and `failed_high` of those flagged 4; None where
+    there is no such value. They are exact, with the type that the values have.
+    """
+
+    start: int
+    low: float | int | None
+    high: float | int | None
+    failed_low: float | int | None
+    failed_high: float | int | None
+    passed: int
+    not_evaluated: int
+    suspect: int
+    failed: int
+    missing: int
+
+
+class Expected(Struct, frozen=True):
+    """A point of which a reading is expected at least every `heartbeat_ms`."""
+
+    device: str
+    point: str
+    heartbeat_ms: int
+
+
+class Slot(Struct, frozen=True):
+    """In how many beats of the slot that begins at `start` there is a reading with a value, or only missing ones."""
+
+    start: int
+    valued: int
+    missing: int
+
+
+class Coverage(Struct, frozen=True):
+    """What was heard of one expected point: its slots that are not empty, each made of beats of `beat_ms`."""
+
+    device: str
+    point: str
+    beat_ms: int
+    slots: list[Slot]
+
+
+MAX_PARTS = 20_000  # of all series that one call asks for
+MAX_BEATS = 1_000  # of one slot
+
+
+def starts_of_parts(start_ms: int, end_ms: int, part_ms: int, *, series: int = 1) -> range:
+    """Return where each part of a span begins. Raises ValueError when a part has no length or there are too many."""
+    if part_ms <= 0:
+        raise ValueError(f"a part of {part_ms} ms: it must have a length")
+    starts = range(start_ms, end_ms, part_ms)
+    if len(starts) * series > MAX_PARTS:
+        raise ValueError(
+            f"{series} series in {len(starts)} parts of {part_ms} ms: over {MAX_PARTS}: ask for longer ones"
+        )
+    return starts
+
+
+def beat_of(heartbeat_ms: int, slot_ms: int) -> int:
+    """Return the shortest beat, not under the heartbeat, that divides a slot evenly, into at most MAX_BEATS.
+
+    Never under the heartbeat, so that a point that keeps it leaves no beat empty. Raises ValueError for no heartbeat.
+    """
+    if heartbeat_ms <= 0:
+        raise ValueError(f"a heartbeat of {heartbeat_ms} ms: it must have a length")
+    most = min(max(slot_ms // heartbeat_ms, 1), MAX_BEATS)
+    return slot_ms // next(beats for beats in range(most, 0, -1) if slot_ms % beats == 0)
+
+
 class SeriesStore(Protocol):
     """Keeps readings by (gateway, device, point, taken_at) and gives them back exactly as they came.
 
@@ -69,6 +150,30 @@ class SeriesStore(Protocol):
 
     async def series(self, gateway: str | None = None) -> list[SeriesId]:
         """Return every series that holds a reading, of one gateway or of all, in order."""
+
+    async def last_heard(self, gateway: str | None = None) -> list[LastHeard]:
+        """Return the newest reading of every series, of one gateway or of all, in order of gateway, device, point."""
+
+    async def silent_since(self, gateway: str, device: str, point: str) -> int | None:
+        """Return when the missing readings began that a series now ends with; None when its newest has a value."""
+
+    async def summarise(
+        self, gateway: str, device: str, point: str, *, start_ms: int, end_ms: int, width_ms: int
+    ) -> list[Bucket]:
+        """Return the buckets of a span that hold a reading, in order; each is `width_ms` long, counted from its start.
+
+        The last is cut short by `end_ms`, which is not included. Raises ValueError as `starts_of_parts` does.
+        """
+
+    async def coverage(
+        self, gateway: str, expected: Sequence[Expected], *, start_ms: int, end_ms: int, slot_ms: int
+    ) -> list[Coverage]:
+        """Return in which beats of a span the expected points of one gateway were heard, in the order asked for.
+
+        The span is cut into slots of `slot_ms`, counted from its start, and a slot into beats (see `beat_of`); slots
+        without a reading are left out. A slot shorter than a heartbeat is often empty and says little. Raises
+        ValueError as `starts_of_parts` and `beat_of` do.
+        """
 
     async def close(self) -> None:
         """Finish what has begun and release files, threads and connections."""

@@ -13,13 +13,13 @@ field           holds
 <point>_tests   the tests that set it, where the flag is not 1
 ==============  =======================================================
 
-The contract's ids hold nothing that line protocol would need escaped; what reads ask for is quoted, because it comes
-from people. A write is not atomic: when InfluxDB refuses some lines, it keeps the others.
+The contract's ids hold nothing that line protocol would need escaped. A write is not atomic: when InfluxDB refuses some
+lines, it keeps the others.
 """
 
 import asyncio
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Thread
 from typing import Any, Protocol, cast
@@ -30,17 +30,31 @@ from influxdb_client.client.influxdb_client import InfluxDBClient
 from influxdb_client.client.write_api import SYNCHRONOUS
 from influxdb_client.domain.write_precision import WritePrecision
 from msgspec import Struct
+from msgspec.structs import replace
 from urllib3.exceptions import HTTPError
 
-from cloud.series import MisconfiguredError, RefusedError, SeriesError, SeriesId, UnavailableError
+from cloud.series import (
+    Bucket,
+    Coverage,
+    Expected,
+    LastHeard,
+    MisconfiguredError,
+    RefusedError,
+    SeriesError,
+    SeriesId,
+    UnavailableError,
+    beat_of,
+    influxql,
+    starts_of_parts,
+)
 from cloud.series.influx_settings import InfluxSettings
+from cloud.series.influxql import FieldTypes, Found, Span
 from edge.contract.messages import Batch, Flag, Reading
 from edge.contract.program import command
-from edge.contract.readings import RESERVED_ENDINGS
 
 LINES_PER_REQUEST = 10_000
+STATEMENTS_PER_REQUEST = 10  # of those that may have thousands of rows
 MILLISECONDS = cast("WritePrecision", WritePrecision.MS)  # its own annotation says str
-FieldTypes = dict[tuple[str, str], type[float] | type[int]]  # by measurement and field
 
 
 class InfluxStore:
@@ -63,25 +77,68 @@ class InfluxStore:
     ) -> list[Reading]:
         """See `SeriesStore.read`."""
         when = f"time >= {start_ms:d}ms AND time < {end_ms:d}ms ORDER BY time LIMIT {limit:d}"
-        select = f"{_select(point)} WHERE {_is_device(gateway, device)} AND {when}"
+        select = f"{influxql.select_readings(point)} WHERE {influxql.is_device(gateway, device)} AND {when}"
         field_keys, found = await self._query("SHOW FIELD KEYS", select)
-        readings = _readings(device, point, found, _types(field_keys))
+        readings = influxql.readings(device, point, found, FieldTypes.of(field_keys))
         return sorted(readings, key=lambda reading: reading.taken_at)[:limit]
 
     async def latest(self, gateway: str, device: str) -> list[Reading]:
         """See `SeriesStore.latest`."""
-        where = f"WHERE {_is_device(gateway, device)}"
+        where = f"WHERE {influxql.is_device(gateway, device)}"
         points = sorted({series.point for series in await self._series(where)})
-        selects = [f"{_select(point)} {where} ORDER BY time DESC LIMIT 1" for point in points]
+        selects = [f"{influxql.select_readings(point)} {where} {influxql.NEWEST}" for point in points]
         field_keys, *founds = await self._query("SHOW FIELD KEYS", *selects)
-        types = _types(field_keys)
-        by_point = (_readings(device, point, found, types) for point, found in zip(points, founds, strict=True))
+        types = FieldTypes.of(field_keys)
+        by_point = (influxql.readings(device, point, found, types) for point, found in zip(points, founds, strict=True))
         # A device whose kind was corrected has one answer for each kind.
         return [max(readings, key=lambda reading: reading.taken_at) for readings in by_point if readings]
 
     async def series(self, gateway: str | None = None) -> list[SeriesId]:
         """See `SeriesStore.series`."""
-        return await self._series("" if gateway is None else f"WHERE gateway = {_text(gateway)}")
+        return await self._series(influxql.of_gateway(gateway))
+
+    async def last_heard(self, gateway: str | None = None) -> list[LastHeard]:
+        """See `SeriesStore.last_heard`."""
+        (field_keys,) = await self._query("SHOW FIELD KEYS")
+        types = FieldTypes.of(field_keys)
+        held = types.measurements()
+        newest = influxql.last_heard(await self._newest(influxql.select_readings, held, gateway), types)
+        silent = {heard.point: held[heard.point] for heard in newest.values() if heard.flag == Flag.MISSING}
+        valued = influxql.newest_times(await self._newest(influxql.select_values, silent, gateway))
+        return [replace(newest[key], valued_at=valued.get(key, newest[key].valued_at)) for key in sorted(newest)]
+
+    async def silent_since(self, gateway: str, device: str, point: str) -> int | None:
+        """See `SeriesStore.silent_since`."""
+        where = influxql.is_device(gateway, device)
+        (found,) = await self._query(f"{influxql.select_values(point)} WHERE {where} {influxql.NEWEST}")
+        (found,) = await self._query(influxql.select_first_missing(point, where, max(influxql.times(found), default=0)))
+        return min(influxql.times(found), default=None)
+
+    async def summarise(
+        self, gateway: str, device: str, point: str, *, start_ms: int, end_ms: int, width_ms: int
+    ) -> list[Bucket]:
+        """See `SeriesStore.summarise`."""
+        if not starts_of_parts(start_ms, end_ms, width_ms):
+            return []
+        where, span = influxql.is_device(gateway, device), Span(start_ms, end_ms, width_ms)
+        field_keys, *founds = await self._query("SHOW FIELD KEYS", *influxql.select_buckets(point, where, span))
+        return influxql.buckets(point, founds, FieldTypes.of(field_keys))
+
+    async def coverage(
+        self, gateway: str, expected: Sequence[Expected], *, start_ms: int, end_ms: int, slot_ms: int
+    ) -> list[Coverage]:
+        """See `SeriesStore.coverage`."""
+        starts = starts_of_parts(start_ms, end_ms, slot_ms, series=len(expected))
+        spans = [Span(start_ms, end_ms, beat_of(one.heartbeat_ms, slot_ms)) for one in expected]
+        selects = [
+            influxql.select_beats(one.point, influxql.is_device(gateway, one.device), beats)
+            for one, beats in zip(expected, spans, strict=True)
+        ]
+        founds = await self._query_in_turns(selects) if starts else [[] for _ in selects]
+        return [
+            Coverage(one.device, one.point, beats.part_ms, influxql.slots(found, beats, slot_ms))
+            for one, beats, found in zip(expected, spans, founds, strict=True)
+        ]
 
     async def close(self) -> None:
         """See `SeriesStore.close`."""
@@ -89,13 +146,21 @@ class InfluxStore:
         await asyncio.to_thread(self._thread.shutdown)
         self._writer.close()
 
+    async def _newest(
+        self, select: Callable[[str, Sequence[str]], str], held: Mapping[str, Sequence[str]], gateway: str | None
+    ) -> dict[str, Found]:
+        """Return, by point, the newest row that `select` finds of each device, where measurements hold the point."""
+        rows = f"{influxql.of_gateway(gateway)} GROUP BY gateway, device {influxql.NEWEST}"
+        selects = [f"{select(point, measurements)} {rows}" for point, measurements in held.items()]
+        return dict(zip(held, await self._query(*selects) if selects else [], strict=True))
+
     async def _series(self, where: str) -> list[SeriesId]:
         (found,) = await self._query(f"SELECT last(*) FROM /.*/ {where} GROUP BY gateway, device")  # noqa: S608
         ids = {}
         for series in found:
             newest = series["values"][0]
             held = [name for name, value in zip(series["columns"], newest, strict=True) if value is not None]
-            for point in {_point_of(name.removeprefix("last_")) for name in held if name != "time"}:
+            for point in {influxql.point_of(name.removeprefix("last_")) for name in held if name != "time"}:
                 key = (series["tags"]["gateway"], series["tags"]["device"], point)
                 ids[key] = SeriesId(*key, series["name"])
         return sorted(ids.values())
@@ -109,13 +174,19 @@ class InfluxStore:
         elif not answer.is_success:
             raise answer.sorted(self._settings)
 
-    async def _query(self, *statements: str) -> list[list[dict[str, Any]]]:
+    async def _query_in_turns(self, statements: Sequence[str]) -> list[Found]:
+        """Ask a few at a time: one by one, the way to and fro would count; all at once, others would wait for long."""
+        founds: list[Found] = []
+        for first in range(0, len(statements), STATEMENTS_PER_REQUEST):
+            founds += await self._query(*statements[first : first + STATEMENTS_PER_REQUEST])
+        return founds
+
+    async def _query(self, *statements: str) -> list[Found]:
         """Return, for each statement, its series as InfluxDB describes them, with every number still a string."""
         question = {"db": self._settings.database, "epoch": "ms", "q": "; ".join(statements)}
         answer = await _post(self._http, "/query", self._settings, data=question)
         if not answer.is_success:
             raise answer.sorted(self._settings)
-        # Strings, because only the type of the field says what a JSON number was: -0 and 1 may be floats.
         results = json.loads(answer.text, parse_int=str, parse_float=str)["results"]
         for result in results:
             if "error" in result:
@@ -132,7 +203,9 @@ async def create_database(settings: InfluxSettings) -> None:
             f"influx v1 dbrp create --db {settings.database} --rp autogen --default so that it can be read"
         )
     async with _http_client(settings) as http:
-        answer = await _post(http, "/query", settings, data={"q": f"CREATE DATABASE {_name(settings.database)}"})
+        answer = await _post(
+            http, "/query", settings, data={"q": f"CREATE DATABASE {influxql.quoted_name(settings.database)}"}
+        )
     if not answer.is_success:
         raise answer.sorted(settings)
 
@@ -286,59 +359,3 @@ def _written(reading: Reading) -> str:
     if reading.flag == Flag.MISSING:
         return judged
     return f"{reading.point}{'_failed' if reading.flag == Flag.FAIL else ''}={value},{judged}"
-
-
-# --- InfluxQL and its answers -----------------------------------------------------------------------------------------
-
-
-def _text(value: str) -> str:
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n")
-    return f"'{escaped}'"
-
-
-def _name(value: str) -> str:
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{escaped}"'
-
-
-def _select(point: str) -> str:
-    fields = ", ".join(_name(point + suffix) for suffix in ("", *RESERVED_ENDINGS))
-    return f"SELECT {fields} FROM /.*/"  # noqa: S608  # every name and text from outside is quoted
-
-
-def _is_device(gateway: str, device: str) -> str:
-    return f"gateway = {_text(gateway)} AND device = {_text(device)}"
-
-
-def _point_of(field: str) -> str:
-    return next((field.removesuffix(suffix) for suffix in RESERVED_ENDINGS if field.endswith(suffix)), field)
-
-
-def _types(field_keys: list[dict[str, Any]]) -> FieldTypes:
-    """Return the type of each (measurement, field); where shards disagree, InfluxQL answers with floats."""
-    types: FieldTypes = {}
-    for series in field_keys:
-        for field, type_name in series["values"]:
-            key = (series["name"], field)
-            types[key] = int if type_name == "integer" and types.get(key) is not float else float
-    return types
-
-
-def _readings(device: str, point: str, found: list[dict[str, Any]], types: FieldTypes) -> list[Reading]:
-    readings = []
-    for series in found:
-        number = types.get((series["name"], point), float)
-        failed_number = types.get((series["name"], f"{point}_failed"), float)
-        for taken_at, value, failed, flag, tests in series["values"]:
-            written, to_number = (value, number) if failed is None else (failed, failed_number)
-            readings.append(
-                Reading(
-                    device,
-                    point,
-                    int(taken_at),
-                    None if written is None else to_number(written),
-                    Flag(int(flag or Flag.PASS)),
-                    int(tests or 0),
-                )
-            )
-    return readings

@@ -1,26 +1,49 @@
-"""The series store that needs no installation: one SQLite file, one writing thread, one reading thread.
+"""The series store that needs no installation: one SQLite file, one writing thread, a few reading threads.
 
 A value keeps its type: the column is declared ANY, so that SQLite stores integers as integers and floats as floats,
 bit for bit (including -0.0 and denormals).
+
+A sensor may be missing for months, one reading a heartbeat. So that its last value is found without walking through
+them, `series.valued_before` is a time that every reading with a value is older than. It only ever grows, in steps, in
+the transaction of the readings: repeated, late or replaced readings leave it true.
 """
 
 import asyncio
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from queue import SimpleQueue
+from typing import Any, TypeVar
 
-from cloud.series import MisconfiguredError, SeriesError, SeriesId, UnavailableError
+from msgspec import Struct
+
+from cloud.series import (
+    Bucket,
+    Coverage,
+    Expected,
+    LastHeard,
+    MisconfiguredError,
+    SeriesError,
+    SeriesId,
+    Slot,
+    UnavailableError,
+    beat_of,
+    starts_of_parts,
+)
+from edge.contract.batches import Column
 from edge.contract.messages import Batch, Flag, Reading
 
 BUSY_TIMEOUT_S = 10.0
-MAX_KNOWN = 200_000  # series whose number is remembered: some 60 MB
+READERS = 3  # a long chart holds up neither the next page nor the one after
+MAX_KNOWN = 200_000  # series whose number is remembered: some 70 MB
+VALUED_STEP_MS = 6 * 3600 * 1000  # `valued_before` is a multiple: few writes, and few missing readings to walk through
 SeriesKey = tuple[str, str, str, str]  # gateway, device, point, kind
 Row = tuple[Any, ...]  # columns of one row, in the order of its statement
+Answer = TypeVar("Answer")
 
-_SCHEMA = """
+_FIRST_SCHEMA = """
 CREATE TABLE IF NOT EXISTS series (
     id INTEGER PRIMARY KEY,
     gateway TEXT NOT NULL,
@@ -38,9 +61,18 @@ CREATE TABLE IF NOT EXISTS readings (
     PRIMARY KEY (series, taken_at)
 ) STRICT, WITHOUT ROWID;
 """
+_ADD_VALUED_BEFORE = """
+ALTER TABLE series ADD COLUMN valued_before INTEGER NOT NULL DEFAULT 0;
+UPDATE series SET valued_before = 1 + coalesce(
+    (SELECT taken_at FROM readings WHERE series = series.id AND flag <> 9 ORDER BY taken_at DESC LIMIT 1), 0
+);
+"""
+_VERSIONS = (_FIRST_SCHEMA, _ADD_VALUED_BEFORE)  # what each version of the file adds; user_version counts them
+
 _FIND_SERIES = """
-INSERT INTO series (gateway, device, point, kind) VALUES (?, ?, ?, ?)
-ON CONFLICT DO UPDATE SET kind = excluded.kind RETURNING id
+INSERT INTO series (gateway, device, point, kind, valued_before) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET kind = excluded.kind, valued_before = max(valued_before, excluded.valued_before)
+RETURNING id, valued_before
 """
 _WRITE = "INSERT OR REPLACE INTO readings (series, taken_at, value, flag, tests) VALUES (?, ?, ?, ?, ?)"
 _READ = """
@@ -54,6 +86,40 @@ AND taken_at = (SELECT max(taken_at) FROM readings AS newer WHERE newer.series =
 """
 _SERIES = """
 SELECT gateway, device, point, kind FROM series WHERE ? IN (gateway, '') ORDER BY gateway, device, point
+"""
+_VALUED_AT = """(
+    SELECT taken_at FROM readings AS valued
+    WHERE valued.series = series.id AND taken_at < valued_before AND flag <> 9 ORDER BY taken_at DESC LIMIT 1
+)"""
+# CROSS JOIN: without statistics SQLite would begin with the readings.
+_LAST_HEARD = f"""
+SELECT gateway, device, point, kind, taken_at, value, flag, tests, {_VALUED_AT}
+FROM series CROSS JOIN readings ON readings.series = series.id
+WHERE ? IN (gateway, '')
+AND taken_at = (SELECT max(taken_at) FROM readings AS newer WHERE newer.series = series.id)
+ORDER BY gateway, device, point
+"""  # noqa: S608  # put together from our own pieces alone
+_SILENT_SINCE = f"""
+SELECT (
+    SELECT taken_at FROM readings WHERE series = id AND taken_at > coalesce(valued_at, 0) ORDER BY taken_at LIMIT 1
+) FROM (SELECT id, {_VALUED_AT} AS valued_at FROM series WHERE gateway = ? AND device = ? AND point = ?)
+"""  # noqa: S608  # put together from our own pieces alone
+_FIND_ID = "SELECT id FROM series WHERE gateway = ? AND device = ? AND point = ?"
+# One statement a part, instead of one that groups: SQLite would sort readings that lie in order already.
+_COUNT_FLAGS = """
+SELECT min(value), max(value), count(*), count(value),
+    count(*) FILTER (WHERE flag = 2), count(*) FILTER (WHERE flag = 3), count(*) FILTER (WHERE flag = 4)
+FROM readings WHERE series = ? AND taken_at >= ? AND taken_at < ?
+"""
+# Asked only of the few parts that hold a failed value: for every part it would take as long again.
+_TELL_FAILED_APART = """
+SELECT min(value) FILTER (WHERE flag < 4), max(value) FILTER (WHERE flag < 4),
+    min(value) FILTER (WHERE flag = 4), max(value) FILTER (WHERE flag = 4)
+FROM readings WHERE series = ? AND taken_at >= ? AND taken_at < ?
+"""
+_COUNT_BEATS = """
+SELECT count(DISTINCT CASE WHEN flag <> 9 THEN (taken_at - ?2) / ?4 END), count(DISTINCT (taken_at - ?2) / ?4)
+FROM readings WHERE series = ?1 AND taken_at >= ?2 AND taken_at < ?3
 """
 
 # What the file or its place is at fault for; anything else (locked, full, a failing disk) may pass.
@@ -73,12 +139,15 @@ class SqliteStore:
         self.path = path
         with self._errors_sorted():
             self._write_connection = self._connect()
-            self._write_connection.executescript(_SCHEMA)
-            self._read_connection = self._connect()
-            self._read_connection.execute("PRAGMA query_only = ON")
+            self._bring_up_to_date()
+            self._read_connections = [self._connect() for _ in range(READERS)]
+        self._idle: SimpleQueue[sqlite3.Connection] = SimpleQueue()
+        for connection in self._read_connections:
+            connection.execute("PRAGMA query_only = ON")
+            self._idle.put(connection)
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="series-write")
-        self._reader = ThreadPoolExecutor(1, thread_name_prefix="series-read")
-        self._known: dict[SeriesKey, int] = {}  # what is committed; used by the writing thread alone
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="series-read")
+        self._known: dict[SeriesKey, _Known] = {}  # what is committed; used by the writing thread alone
 
     async def write(self, batches: Sequence[Batch]) -> None:
         """See `SeriesStore.write`; all batches or, on any error, none of them."""
@@ -99,15 +168,57 @@ class SqliteStore:
         """See `SeriesStore.series`."""
         return [SeriesId(*row) for row in await self._select(_SERIES, gateway or "")]
 
+    async def last_heard(self, gateway: str | None = None) -> list[LastHeard]:
+        """See `SeriesStore.last_heard`."""
+        return [_last_heard(row) for row in await self._select(_LAST_HEARD, gateway or "")]
+
+    async def silent_since(self, gateway: str, device: str, point: str) -> int | None:
+        """See `SeriesStore.silent_since`."""
+        rows = await self._select(_SILENT_SINCE, gateway, device, point)
+        return rows[0][0] if rows else None
+
+    async def summarise(
+        self, gateway: str, device: str, point: str, *, start_ms: int, end_ms: int, width_ms: int
+    ) -> list[Bucket]:
+        """See `SeriesStore.summarise`."""
+        starts = starts_of_parts(start_ms, end_ms, width_ms)
+
+        def summarise(connection: sqlite3.Connection) -> list[Bucket]:
+            parts = [
+                _bucket(connection, series, start, min(start + width_ms, end_ms))
+                for series in _ids(connection, gateway, device, point)
+                for start in starts
+            ]
+            return [bucket for bucket in parts if bucket is not None]
+
+        return await self._ask(summarise)
+
+    async def coverage(
+        self, gateway: str, expected: Sequence[Expected], *, start_ms: int, end_ms: int, slot_ms: int
+    ) -> list[Coverage]:
+        """See `SeriesStore.coverage`."""
+        starts = starts_of_parts(start_ms, end_ms, slot_ms, series=len(expected))
+
+        def cover(connection: sqlite3.Connection, device: str, point: str, beat_ms: int) -> Iterator[Slot]:
+            for series in _ids(connection, gateway, device, point):
+                for start in starts:
+                    span = (series, start, min(start + slot_ms, end_ms), beat_ms)
+                    valued, heard = connection.execute(_COUNT_BEATS, span).fetchone()
+                    if heard:
+                        yield Slot(start, valued, heard - valued)
+
+        wanted = [(one.device, one.point, beat_of(one.heartbeat_ms, slot_ms)) for one in expected]
+        return await self._ask(lambda connection: [Coverage(*one, list(cover(connection, *one))) for one in wanted])
+
     async def close(self) -> None:
         """See `SeriesStore.close`."""
         await asyncio.to_thread(self._close)
 
     def _close(self) -> None:
         self._writer.shutdown()
-        self._reader.shutdown()
-        self._read_connection.close()
-        self._write_connection.close()
+        self._readers.shutdown()
+        for connection in (*self._read_connections, self._write_connection):
+            connection.close()
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
@@ -115,35 +226,49 @@ class SqliteStore:
         connection.execute("PRAGMA synchronous = FULL")  # a receipt makes the gateway forget: it must be on disk
         return connection
 
+    def _bring_up_to_date(self) -> None:
+        if self._version() < len(_VERSIONS):  # asked first: a file that is up to date is opened without a write
+            with _transaction(self._write_connection, "BEGIN IMMEDIATE") as connection:
+                for additions in _VERSIONS[self._version() :]:
+                    for statement in additions.split(";"):
+                        connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {len(_VERSIONS)}")
+        if self._version() > len(_VERSIONS):
+            raise MisconfiguredError(f"series store {self.path}: a newer Anlan has written it: run that one")
+
+    def _version(self) -> int:
+        return int(self._write_connection.execute("PRAGMA user_version").fetchone()[0])
+
     def _write(self, batches: Sequence[Batch]) -> None:
-        with self._errors_sorted(), self._transaction() as connection:
-            ids = {key: self._known.get(key) or self._find_series(key) for key in _series_of(batches)}
-            connection.executemany(_WRITE, _rows_of(batches, ids))
-        if len(self._known) + len(ids) > MAX_KNOWN:
+        with self._errors_sorted(), _transaction(self._write_connection, "BEGIN IMMEDIATE") as connection:
+            known = {key: self._find_series(key, valued_at) for key, valued_at in _series_of(batches).items()}
+            connection.executemany(_WRITE, _rows_of(batches, known))
+        if len(self._known) + len(known) > MAX_KNOWN:
             self._known.clear()
-        self._known.update(ids)
+        self._known.update(known)
 
-    def _find_series(self, key: SeriesKey) -> int:
-        ((series,),) = self._write_connection.execute(_FIND_SERIES, key).fetchall()
-        return int(series)
+    def _find_series(self, key: SeriesKey, valued_at: int) -> "_Known":
+        known = self._known.get(key)
+        if known is not None and valued_at < known.valued_before:
+            return known
+        valued_before = (valued_at // VALUED_STEP_MS + 1) * VALUED_STEP_MS
+        (row,) = self._write_connection.execute(_FIND_SERIES, (*key, valued_before)).fetchall()
+        return _Known(*row)
 
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        connection = self._write_connection
-        connection.execute("BEGIN IMMEDIATE")
+    async def _select(self, statement: str, *values: str | int) -> list[Row]:
+        return await self._ask(lambda connection: connection.execute(statement, values).fetchall())
+
+    async def _ask(self, question: Callable[[sqlite3.Connection], Answer]) -> Answer:
+        """Return what the question finds in one unchanging state of the file."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._answer, question)
+
+    def _answer(self, question: Callable[[sqlite3.Connection], Answer]) -> Answer:
+        connection = self._idle.get()
         try:
-            yield connection
-            connection.execute("COMMIT")
+            with self._errors_sorted(), _transaction(connection, "BEGIN"):
+                return question(connection)
         finally:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-
-    async def _select(self, statement: str, *values: str | int) -> list[tuple[Any, ...]]:
-        return await asyncio.get_running_loop().run_in_executor(self._reader, self._fetch, statement, values)
-
-    def _fetch(self, statement: str, values: tuple[str | int, ...]) -> list[tuple[Any, ...]]:
-        with self._errors_sorted():
-            return self._read_connection.execute(statement, values).fetchall()
+            self._idle.put(connection)
 
     @contextmanager
     def _errors_sorted(self) -> Iterator[None]:
@@ -162,20 +287,48 @@ class SqliteStore:
         return UnavailableError(f"series store {self.path}: {error}")
 
 
-def _series_of(batches: Sequence[Batch]) -> set[SeriesKey]:
-    return {
-        (batch.gateway, table.device, column.point, table.kind)
-        for batch in batches
-        for table in batch.tables
-        for column in table.columns
-    }
+class _Known(Struct, frozen=True, gc=False):
+    id: int
+    valued_before: int
 
 
-def _rows_of(batches: Sequence[Batch], ids: Mapping[SeriesKey, int]) -> Iterator[Row]:
+@contextmanager
+def _transaction(connection: sqlite3.Connection, begin: str) -> Iterator[sqlite3.Connection]:
+    connection.execute(begin)
+    try:
+        yield connection
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+def _series_of(batches: Sequence[Batch]) -> dict[SeriesKey, int]:
+    """Return the series of the batches, each with the time of its newest value, 0 where none has one."""
+    found: dict[SeriesKey, int] = {}
+    for batch in batches:
+        for table in batch.tables:
+            for column in table.columns:
+                key = (batch.gateway, table.device, column.point, table.kind)
+                found[key] = max(found.get(key, 0), _valued_at(column, table.times))
+    return found
+
+
+def _valued_at(column: Column, times: Sequence[int]) -> int:
+    if not column.values:
+        return 0
+    return times[len(column.flags.rstrip(_VALUELESS)) - 1]  # without flags every row has a value: the last, then
+
+
+_VALUELESS = bytes([0, Flag.MISSING])
+
+
+def _rows_of(batches: Sequence[Batch], known: Mapping[SeriesKey, _Known]) -> Iterator[Row]:
     for batch in batches:
         for table in batch.tables:
             id_of = {
-                column.point: ids[batch.gateway, table.device, column.point, table.kind] for column in table.columns
+                column.point: known[batch.gateway, table.device, column.point, table.kind].id
+                for column in table.columns
             }
             for taken_at, readings in table.rows():
                 for reading in readings:
@@ -185,3 +338,25 @@ def _rows_of(batches: Sequence[Batch], ids: Mapping[SeriesKey, int]) -> Iterator
 def _reading(row: Row) -> Reading:
     device, point, taken_at, value, flag, tests = row
     return Reading(device, point, taken_at, value, Flag(flag), tests)
+
+
+def _last_heard(row: Row) -> LastHeard:
+    gateway, device, point, kind, taken_at, value, flag, tests, valued_at = row
+    return LastHeard(gateway, device, point, kind, taken_at, value, Flag(flag), tests, valued_at)
+
+
+def _ids(connection: sqlite3.Connection, gateway: str, device: str, point: str) -> list[int]:
+    """Return the number of a series, or nothing where it was never heard."""
+    return [series for (series,) in connection.execute(_FIND_ID, (gateway, device, point))]
+
+
+def _bucket(connection: sqlite3.Connection, series: int, start: int, end: int) -> Bucket | None:
+    part = (series, start, end)
+    low, high, readings, values, not_evaluated, suspect, failed = connection.execute(_COUNT_FLAGS, part).fetchone()
+    if readings == 0:
+        return None
+    failed_low = failed_high = None
+    if failed:
+        low, high, failed_low, failed_high = connection.execute(_TELL_FAILED_APART, part).fetchone()
+    passed, missing = values - not_evaluated - suspect - failed, readings - values
+    return Bucket(start, low, high, failed_low, failed_high, passed, not_evaluated, suspect, failed, missing)

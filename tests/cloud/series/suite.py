@@ -1,16 +1,21 @@
 """What every series store must do: one class of tests that each engine's test file runs on its own store."""
 
 import struct
+from collections import Counter
+from collections.abc import Sequence
 from itertools import count
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cloud.series import SeriesId, SeriesStore
+from cloud.series import Bucket, Coverage, Expected, LastHeard, SeriesId, SeriesStore, Slot
 from edge.contract.messages import Batch, ClockState, Flag, Reading, Test
 
 NOON = 1_795_348_800_000
 FOREVER = 4_102_444_800_000
+MINUTE = 60_000
+DAY = 1440 * MINUTE
 KINDS = {"meter-1": "electricity_meter", "meter-2": "electricity_meter", "road-3": "waterlogging_sensor"}
 
 
@@ -35,9 +40,11 @@ counters = st.integers(-(2**63), 2**63 - 1) | st.sampled_from([2**63 - 1, -(2**6
 flags = st.sampled_from(list(Flag))
 
 
-def random_readings(point: str, values: st.SearchStrategy[float]) -> st.SearchStrategy[list[Reading]]:
+def random_readings(
+    point: str, values: st.SearchStrategy[float], *, longest_step_ms: int = 10**9
+) -> st.SearchStrategy[list[Reading]]:
     """Return readings at ascending times, with every flag and any mask of tests."""
-    row = st.tuples(st.integers(1, 10**9), values, flags, st.integers(0, 2**31 - 1))
+    row = st.tuples(st.integers(1, longest_step_ms), values, flags, st.integers(0, 2**31 - 1))
 
     def make(rows: list[tuple[int, float, Flag, int]]) -> list[Reading]:
         at, readings = NOON, []
@@ -48,6 +55,52 @@ def random_readings(point: str, values: st.SearchStrategy[float]) -> st.SearchSt
         return readings
 
     return st.lists(row, min_size=1, max_size=60).map(make)
+
+
+def missing(device: str, point: str, taken_at: int) -> Reading:
+    return Reading(device, point, taken_at, None, Flag.MISSING, Test.NO_ANSWER)
+
+
+def bucket_of(start: int, readings: Sequence[Reading]) -> Bucket:
+    trusted = [one.value for one in readings if one.value is not None and one.flag != Flag.FAIL]
+    failed = [one.value for one in readings if one.value is not None and one.flag == Flag.FAIL]
+    counts = Counter(one.flag for one in readings)
+    return Bucket(
+        start=start,
+        low=min(trusted, default=None),
+        high=max(trusted, default=None),
+        failed_low=min(failed, default=None),
+        failed_high=max(failed, default=None),
+        passed=counts[Flag.PASS],
+        not_evaluated=counts[Flag.NOT_EVALUATED],
+        suspect=counts[Flag.SUSPECT],
+        failed=counts[Flag.FAIL],
+        missing=counts[Flag.MISSING],
+    )
+
+
+def buckets_of(readings: Sequence[Reading], start_ms: int, end_ms: int, width_ms: int) -> list[Bucket]:
+    """Summarise in the plainest way."""
+    buckets = []
+    for start in range(start_ms, end_ms, width_ms):
+        inside = [one for one in readings if start <= one.taken_at < min(start + width_ms, end_ms)]
+        buckets += [bucket_of(start, inside)] if inside else []
+    return buckets
+
+
+def slots_of(readings: Sequence[Reading], start_ms: int, end_ms: int, slot_ms: int, beat_ms: int) -> list[Slot]:
+    """Count beats in the plainest way."""
+    slots = []
+    for start in range(start_ms, end_ms, slot_ms):
+        inside = [one for one in readings if start <= one.taken_at < min(start + slot_ms, end_ms)]
+        heard = {(one.taken_at - start) // beat_ms for one in inside}
+        valued = {(one.taken_at - start) // beat_ms for one in inside if one.value is not None}
+        slots += [Slot(start, len(valued), len(heard - valued))] if inside else []
+    return slots
+
+
+SPANS = st.tuples(st.integers(-10 * MINUTE, 60 * MINUTE), st.integers(0, 240 * MINUTE), st.integers(5_000, DAY))
+"""Where a span starts, counted from NOON, how long it is, and how long its parts are."""
 
 
 class SeriesStoreSuite:
@@ -119,6 +172,9 @@ class SeriesStoreSuite:
         """A store without readings answers with nothing, and is no error."""
         assert await store.series() == []
         assert await store.latest("gw-1", "meter-1") == []
+        assert await store.last_heard() == []
+        assert await store.silent_since("gw-1", "meter-1", "voltage") is None
+        assert await store.summarise("gw-1", "meter-1", "voltage", start_ms=NOON, end_ms=NOON + 9, width_ms=3) == []
         assert await read_all(store, "gw-1", "meter-1", "voltage") == []
         await store.write([])
 
@@ -142,6 +198,17 @@ class SeriesStoreSuite:
             assert await read_all(store, "gw-1", "meter-1", name) == []
             assert await store.latest("gw-1", name) == []
             assert await store.series(name) == []
+            assert await store.last_heard(name) == []
+            for gateway, device, point in (
+                (name, "meter-1", "voltage"),
+                ("gw-1", name, "voltage"),
+                ("gw-1", "meter-1", name),
+            ):
+                assert await store.silent_since(gateway, device, point) is None
+                assert await store.summarise(gateway, device, point, start_ms=NOON, end_ms=NOON + 2, width_ms=1) == []
+                expected = Expected(device, point, 1)
+                [covered] = await store.coverage(gateway, [expected], start_ms=NOON, end_ms=NOON + 2, slot_ms=1)
+                assert covered.slots == []
 
     @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
     @given(
@@ -158,3 +225,205 @@ class SeriesStoreSuite:
             found = await read_all(store, gateway, "meter-1", written[0].point)
             assert found == written
             assert [exactly(reading.value) for reading in found] == [exactly(reading.value) for reading in written]
+
+    async def test_last_heard_of_every_series(self, store: SeriesStore) -> None:
+        """Of each series, in order, come the newest reading and the time of the newest value, be it failed."""
+        await store.write(
+            [
+                batch_of(
+                    Reading("road-3", "depth", NOON, 1.5),
+                    Reading("road-3", "depth", NOON + 1, 9999.0, Flag.FAIL, Test.SPAN),
+                    missing("road-3", "depth", NOON + 2),
+                    missing("road-3", "depth", NOON + 3),
+                    missing("road-3", "battery", NOON + 3),
+                    Reading("meter-1", "energy_import_total", NOON + 2, 7, Flag.SUSPECT, Test.SPAN),
+                ),
+                batch_of(Reading("meter-1", "voltage", NOON + 9, 9999.0, Flag.FAIL, Test.SPAN), gateway="gw-2"),
+            ]
+        )
+        meter, road = "electricity_meter", "waterlogging_sensor"
+        everything = [
+            LastHeard("gw-1", "meter-1", "energy_import_total", meter, NOON + 2, 7, Flag.SUSPECT, Test.SPAN, NOON + 2),
+            LastHeard("gw-1", "road-3", "battery", road, NOON + 3, None, Flag.MISSING, Test.NO_ANSWER, None),
+            LastHeard("gw-1", "road-3", "depth", road, NOON + 3, None, Flag.MISSING, Test.NO_ANSWER, NOON + 1),
+            LastHeard("gw-2", "meter-1", "voltage", meter, NOON + 9, 9999.0, Flag.FAIL, Test.SPAN, NOON + 9),
+        ]
+        assert await store.last_heard() == everything
+        assert [type(heard.value) for heard in await store.last_heard()] == [int, type(None), type(None), float]
+        assert await store.last_heard("gw-1") == everything[:3]
+        assert await store.last_heard("gw-9") == []
+
+    async def test_silence_begins_after_the_newest_value(self, store: SeriesStore) -> None:
+        """A series is silent since the first missing reading after its newest value, be that value failed or late."""
+        place = ("gw-1", "road-3", "depth")
+        await store.write([batch_of(*(missing("road-3", "depth", NOON + minute * MINUTE) for minute in range(1, 60)))])
+        assert await store.silent_since(*place) == NOON + MINUTE
+        await store.write([batch_of(Reading("road-3", "depth", NOON, 1.5))])
+        assert await store.silent_since(*place) == NOON + MINUTE
+        failed = Reading("road-3", "depth", NOON + 20 * MINUTE + 1, 9999.0, Flag.FAIL, Test.SPAN)
+        await store.write([batch_of(failed), batch_of(failed)])
+        assert await store.silent_since(*place) == NOON + 21 * MINUTE
+        await store.write([batch_of(Reading("road-3", "depth", NOON + 60 * MINUTE, 1.5))])
+        assert await store.silent_since(*place) is None
+
+    async def test_a_long_silence_is_seen_to_its_beginning(self, store: SeriesStore) -> None:
+        """A month of missing readings, with other points that go on, hides neither its beginning nor the last value."""
+        await store.write([batch_of(Reading("road-3", "depth", NOON, 1.5), Reading("meter-1", "voltage", NOON, 230.0))])
+        for day in range(30):
+            times = range(NOON + day * DAY + MINUTE, NOON + (day + 1) * DAY, 30 * MINUTE)
+            silent = [missing("road-3", "depth", at) for at in times]
+            await store.write([batch_of(*silent, Reading("meter-1", "voltage", times[-1], 231.0))])
+        assert await store.silent_since("gw-1", "road-3", "depth") == NOON + MINUTE
+        meter, road = await store.last_heard("gw-1")
+        assert (road.taken_at, road.valued_at) == (NOON + 30 * DAY - 29 * MINUTE, NOON)
+        assert (meter.taken_at, meter.valued_at) == (road.taken_at, road.taken_at)
+
+    async def test_buckets_begin_with_the_span_and_end_with_it(self, store: SeriesStore) -> None:
+        """A reading is in the bucket that begins at or before it; a span is without its end."""
+        await store.write([batch_of(*(Reading("meter-1", "voltage", NOON + at, float(at)) for at in range(0, 50, 7)))])
+        found = await store.summarise("gw-1", "meter-1", "voltage", start_ms=NOON + 7, end_ms=NOON + 42, width_ms=10)
+        assert [(one.start - NOON, one.low, one.high, one.passed) for one in found] == [
+            (7, 7.0, 14.0, 2),
+            (17, 21.0, 21.0, 1),
+            (27, 28.0, 35.0, 2),
+        ]
+        found = await store.summarise("gw-1", "meter-1", "voltage", start_ms=NOON + 1, end_ms=NOON + 22, width_ms=4)
+        assert [one.start - NOON for one in found] == [5, 13, 21]
+
+    async def test_failed_values_are_never_in_the_curve(self, store: SeriesStore) -> None:
+        """A failed value is kept apart from the others, a suspect one belongs to the curve, missing is counted."""
+        await store.write(
+            [
+                batch_of(
+                    Reading("road-3", "depth", NOON, 1.5),
+                    Reading("road-3", "depth", NOON + 1, 9999.0, Flag.FAIL, Test.SPAN),
+                    Reading("road-3", "depth", NOON + 2, -9999.0, Flag.FAIL, Test.SPAN),
+                    Reading("road-3", "depth", NOON + 3, 3.5, Flag.SUSPECT, Test.SPAN),
+                    Reading("road-3", "depth", NOON + 4, -0.5, Flag.NOT_EVALUATED),
+                    missing("road-3", "depth", NOON + 5),
+                )
+            ]
+        )
+        found = await store.summarise("gw-1", "road-3", "depth", start_ms=NOON, end_ms=NOON + 6, width_ms=6)
+        assert found == [Bucket(NOON, -0.5, 3.5, -9999.0, 9999.0, 1, 1, 1, 2, 1)]
+        [*_, found_missing] = await store.summarise(
+            "gw-1", "road-3", "depth", start_ms=NOON, end_ms=NOON + 6, width_ms=1
+        )
+        assert found_missing == Bucket(NOON + 5, None, None, None, None, 0, 0, 0, 0, 1)
+
+    async def test_beats_are_counted_once(self, store: SeriesStore) -> None:
+        """A beat with a value is valued however much is read in it, one with only missing readings is missing."""
+        await store.write(
+            [
+                batch_of(
+                    *(Reading("meter-1", "voltage", NOON + second * 1000, 230.0) for second in range(0, 120, 10)),
+                    missing("meter-1", "voltage", NOON + 90_001),
+                    missing("meter-1", "voltage", NOON + 150_000),
+                    Reading("road-3", "depth", NOON + 15 * MINUTE, 9999.0, Flag.FAIL, Test.SPAN),
+                )
+            ]
+        )
+        expected = [
+            Expected("road-3", "depth", 10 * MINUTE),
+            Expected("meter-1", "voltage", MINUTE),
+            Expected("meter-1", "current", 60 * MINUTE),
+        ]
+        found = await store.coverage("gw-1", expected, start_ms=NOON, end_ms=NOON + 60 * MINUTE, slot_ms=15 * MINUTE)
+        assert found == [
+            Coverage("road-3", "depth", 15 * MINUTE, [Slot(NOON + 15 * MINUTE, 1, 0)]),
+            Coverage("meter-1", "voltage", MINUTE, [Slot(NOON, 2, 1)]),
+            Coverage("meter-1", "current", 15 * MINUTE, []),
+        ]
+
+    async def test_a_device_whose_kind_was_corrected_is_one(self, store: SeriesStore) -> None:
+        """What was read before and after the kind of a device was corrected is one series, of its present kind."""
+        for minute, kind in enumerate(("waterlogging_sensor", "electricity_meter", "water_level")):
+            readings = [
+                Reading("road-3", "depth", NOON + minute * MINUTE, float(minute)),
+                Reading("road-3", "depth", NOON + minute * MINUTE + 1, -9999.0 + minute, Flag.FAIL, Test.SPAN),
+                missing("road-3", "depth", NOON + minute * MINUTE + 2),
+            ]
+            batch = Batch.of(
+                readings, gateway="gw-1", config_hash="c0", clock=ClockState.SYNCHRONISED, kinds={"road-3": kind}
+            )
+            await store.write([batch])
+        [heard] = await store.last_heard()
+        assert (heard.kind, heard.taken_at, heard.valued_at) == (
+            "water_level",
+            NOON + 2 * MINUTE + 2,
+            NOON + 2 * MINUTE + 1,
+        )
+        assert await store.silent_since("gw-1", "road-3", "depth") == NOON + 2 * MINUTE + 2
+        end = NOON + 10 * MINUTE
+        found = await store.summarise("gw-1", "road-3", "depth", start_ms=NOON, end_ms=end, width_ms=10 * MINUTE)
+        assert found == [Bucket(NOON, 0.0, 2.0, -9999.0, -9997.0, 3, 0, 0, 3, 3)]
+        expected = [Expected("road-3", "depth", MINUTE)]
+        [covered] = await store.coverage("gw-1", expected, start_ms=NOON, end_ms=end, slot_ms=5 * MINUTE)
+        assert covered.slots == [Slot(NOON, 3, 0)]
+
+    async def test_spans_are_bounded(self, store: SeriesStore) -> None:
+        """Parts without length and far too many parts are the caller's mistake; an empty span is none."""
+        await store.write([batch_of(Reading("meter-1", "voltage", NOON, 1.0))])
+        place, voltage = ("gw-1", "meter-1", "voltage"), Expected("meter-1", "voltage", 1)
+        for width in (0, -1):
+            with pytest.raises(ValueError, match="it must have a length"):
+                await store.summarise(*place, start_ms=NOON, end_ms=NOON + 9, width_ms=width)
+            with pytest.raises(ValueError, match="it must have a length"):
+                await store.coverage("gw-1", [voltage], start_ms=NOON, end_ms=NOON + 9, slot_ms=width)
+        with pytest.raises(ValueError, match="1 series in 20001 parts of 1 ms: over 20000"):
+            await store.summarise(*place, start_ms=NOON, end_ms=NOON + 20_001, width_ms=1)
+        with pytest.raises(ValueError, match="3 series in 7000 parts of 1 ms: over 20000"):
+            await store.coverage("gw-1", [voltage] * 3, start_ms=NOON, end_ms=NOON + 7000, slot_ms=1)
+        for end in (NOON, NOON - 5):
+            assert await store.summarise(*place, start_ms=NOON, end_ms=end, width_ms=1) == []
+            [covered] = await store.coverage("gw-1", [voltage], start_ms=NOON, end_ms=end, slot_ms=1)
+            assert covered.slots == []
+        assert await store.coverage("gw-1", [], start_ms=NOON, end_ms=NOON + 9, slot_ms=3) == []
+
+    @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(
+        gauge=random_readings("current", floats, longest_step_ms=7 * MINUTE),
+        counter=random_readings("energy_import_total", counters, longest_step_ms=7 * MINUTE),
+        span=SPANS,
+        heartbeat_ms=st.integers(1, 30 * MINUTE),
+    )
+    async def test_summaries_are_those_of_the_readings(
+        self,
+        store: SeriesStore,
+        gauge: list[Reading],
+        counter: list[Reading],
+        span: tuple[int, int, int],
+        heartbeat_ms: int,
+    ) -> None:
+        """Buckets and slots say exactly what a look at every reading says, wherever they begin and however long."""
+        gateway, (start, length, width) = f"gw-{next(_numbers)}", span
+        start, end = NOON + start, NOON + start + length
+        await store.write([batch_of(*gauge, *counter, gateway=gateway)])
+        expected = [Expected("meter-1", point, heartbeat_ms) for point in ("current", "energy_import_total")]
+        covered = await store.coverage(gateway, expected, start_ms=start, end_ms=end, slot_ms=width)
+        for one in covered:
+            readings = await read_all(store, gateway, one.device, one.point)
+            found = await store.summarise(gateway, one.device, one.point, start_ms=start, end_ms=end, width_ms=width)
+            plain = buckets_of(readings, start, end, width)
+            assert found == plain
+            assert [(type(b.low), type(b.failed_high)) for b in found] == [
+                (type(b.low), type(b.failed_high)) for b in plain
+            ]
+            assert one.slots == slots_of(readings, start, end, width, one.beat_ms)
+
+    @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(rows=random_readings("current", floats), data=st.data())
+    async def test_the_end_of_a_series_is_known_in_any_order_of_arrival(
+        self, store: SeriesStore, rows: list[Reading], data: st.DataObject
+    ) -> None:
+        """Late and repeated batches leave the newest reading, the newest value and the silence as the readings say."""
+        gateway = f"gw-{next(_numbers)}"
+        for reading in data.draw(st.permutations(rows[:12])):
+            await store.write([batch_of(reading, gateway=gateway)])
+        await store.write([batch_of(data.draw(st.sampled_from(rows[:12])), gateway=gateway)])
+        newest = rows[:12][-1]
+        valued_at = max((one.taken_at for one in rows[:12] if one.value is not None), default=None)
+        [heard] = await store.last_heard(gateway)
+        assert (heard.taken_at, heard.flag, heard.valued_at) == (newest.taken_at, newest.flag, valued_at)
+        after = [one.taken_at for one in rows[:12] if one.taken_at > (valued_at or 0)]
+        assert await store.silent_since(gateway, "meter-1", "current") == min(after, default=None)
