@@ -106,6 +106,7 @@ class WorkCalendar:
         self._spans = [(_ms_of_day(hours.start), _ms_of_day(hours.end)) for hours in file.hours]
         self._day_ms = sum(end - start for start, end in self._spans)
         self._worked = [WEEK[number] in file.weekdays for number in range(7)]
+        self._before_in_week = [sum(self._worked[:number]) for number in range(8)]
         off = {day.toordinal() for holiday in file.holidays for day in holiday.days()}
         made_up = {day.toordinal() for holiday in file.holidays for day in holiday.made_up_on}
         self._off = sorted(day for day in off if self._is_worked_weekly(day))
@@ -120,8 +121,7 @@ class WorkCalendar:
         days, rest_ms = divmod(self._position(since_ms) + worked_ms, self._day_ms)
         if rest_ms == 0:  # over at the end of a work day, not at the beginning of the next
             days, rest_ms = days - 1, self._day_ms
-        last = date.max.toordinal()
-        day = bisect_left(range(last), days + 1, key=lambda number: self._work_days_before(number + 1))
+        day = self._work_day(days, since=self._local(since_ms).toordinal())
         for start, end in self._spans:
             if rest_ms <= end - start:
                 return self._in_ms(day, start + rest_ms)
@@ -130,22 +130,31 @@ class WorkCalendar:
 
     def _position(self, at_ms: int) -> int:
         """Return the work time from the first of days to a time."""
-        seconds, ms = divmod(at_ms, 1000)
-        local = datetime.fromtimestamp(seconds, self._timezone)
-        day, of_day = local.toordinal(), ((local.hour * 60 + local.minute) * 60 + local.second) * 1000 + ms
+        local = self._local(at_ms)
+        day = local.toordinal()
+        of_day = ((local.hour * 60 + local.minute) * 60 + local.second) * 1000 + at_ms % 1000
         before = self._work_days_before(day)
         if self._work_days_before(day + 1) == before:
             return before * self._day_ms
         return before * self._day_ms + sum(min(max(of_day - start, 0), end - start) for start, end in self._spans)
 
+    def _work_day(self, number: int, *, since: int) -> int:
+        """Return the day that has `number` work days before it; it is not before `since`."""
+        longest = 7 * (number + 2 - self._work_days_before(since) + len(self._off))  # each week has one, or is off
+        days = range(since, since + longest)
+        return since + bisect_left(days, number + 1, key=lambda day: self._work_days_before(day + 1))
+
     def _work_days_before(self, day: int) -> int:
         """Return the number of work days from the first of days, a Monday with number 1, to before a day."""
         weeks, rest = divmod(day - 1, 7)
-        weekly = weeks * sum(self._worked) + sum(self._worked[:rest])
+        weekly = weeks * self._before_in_week[7] + self._before_in_week[rest]
         return weekly - bisect_left(self._off, day) + bisect_left(self._made_up, day)
 
     def _is_worked_weekly(self, day: int) -> bool:
         return self._worked[(day - 1) % 7]
+
+    def _local(self, at_ms: int) -> datetime:
+        return datetime.fromtimestamp(at_ms // 1000, self._timezone)
 
     def _in_ms(self, day: int, of_day_ms: int) -> int:
         local = datetime.combine(date.fromordinal(day), datetime.min.time()) + timedelta(milliseconds=of_day_ms)
