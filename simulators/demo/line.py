@@ -48,6 +48,11 @@ class Line:
         printed = await run_once(["cloud", "token", login, "--config", str(self.workspace.cloud_file)])
         return printed.split()[-1]
 
+    async def make_link(self, login: str) -> str:
+        """A one-time link that signs a person in to the pages."""
+        printed = await run_once(["cloud", "user", "link", login, "--config", str(self.workspace.cloud_file)])
+        return printed.strip()
+
     def begin(self) -> None:
         """Let the scenario begin: its second 0 is now."""
         self._send_line()

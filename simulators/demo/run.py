@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -23,11 +23,14 @@ from simulators.demo.tasks import beside
 from simulators.demo.walk import wait_until
 from simulators.demo.watch import Watch
 from simulators.scenarios.rainy_day import FLOODED_ROAD, Act
-from simulators.scenarios.rainy_day_files import API, LIMITS, OPERATOR, PEOPLE, WORKER, Workspace
+from simulators.scenarios.rainy_day_files import API, INSTALLER, LIMITS, OPERATOR, WORKER, Workspace
 from simulators.scenarios.rainy_day_stage import Told
 from simulators.web import Web, WebError
 
 DEPTHS_WORTH_TELLING_MM: Final = (30, 100, 150, 200)
+VISITORS: Final = (WORKER, OPERATOR, INSTALLER)
+"""Who can be played by a person who looks at the demo."""
+_WHAT: Final = {"worker": "grid worker 网格员", "operator": "operator 运维人员", "installer": "installer 安装人员"}
 UNANSWERED: Final = {"raised", "accepted", "dispatched", "returned"}
 
 
@@ -96,15 +99,13 @@ class _Demo:
         await line.start_servers()
         await line.start_agents()
         address = f"http://127.0.0.1:{line.workspace.ports[API]}"
-        made = await asyncio.gather(*(line.make_token(person.login) for person in PEOPLE))
-        tokens = {person.login: token for person, token in zip(PEOPLE, made, strict=True)}
-        _say_access(console, address, tokens)
-        async with (
-            Web(address, token=tokens[WORKER.login]) as worker_web,
-            Web(address, token=tokens[OPERATOR.login]) as operator_web,
-        ):
+        made = await asyncio.gather(*(line.make_token(person.login) for person in (WORKER, OPERATOR)))
+        if not self._check:
+            links = await asyncio.gather(*(line.make_link(person.login) for person in VISITORS))
+            _say_access(console, address, links)
+        async with Web(address, token=made[0]) as worker_web, Web(address, token=made[1]) as operator_web:
             worker, operator = CloudApi(worker_web), CloudApi(operator_web)
-            guide = _Guide(line, console, address=address, tokens=tokens)
+            guide = _Guide(line, console, address=address)
             teller = _Teller(console)
             moved = None if self._check else guide.see
             watch = self._watch = Watch(operator, console, address=address, moved=moved)
@@ -115,20 +116,18 @@ class _Demo:
             return await beside(work(), watch.run(), line.follow_scenario(teller.tell))
 
 
-def _say_access(console: Console, address: str, tokens: dict[str, str]) -> None:
-    console.say(f"API: {address}/api/v1 (described at {address}/api/v1/openapi.json); tokens:", "access")
-    for person in PEOPLE:
-        grid = f" of {person.grid}" if person.grid else ""
-        console.say(f"  {person.role} {person.name} ({person.login}){grid}: {tokens[person.login]}")
-    orders = f'curl -s -H "Authorization: Bearer {tokens[OPERATOR.login]}" {address}/api/v1/orders'
-    console.say(f"  example: {orders}")
+def _say_access(console: Console, address: str, links: Iterable[str]) -> None:
+    console.say(f"open {address} in a browser; each of these links signs one person in, once:", "access")
+    for person, link in zip(VISITORS, links, strict=True):
+        console.say(f"  {_WHAT[person.role]} {person.name}: {link}", "access")
+    console.say("  one person a browser: open the second one in a private window, the third on another browser", "step")
 
 
 class _Guide:
     """Tells a person what to do next with each order, and lets the flood drain once they are on it."""
 
-    def __init__(self, line: Line, console: Console, *, address: str, tokens: Mapping[str, str]) -> None:
-        self._line, self._console, self._address, self._tokens = line, console, address, tokens
+    def __init__(self, line: Line, console: Console, *, address: str) -> None:
+        self._line, self._console, self._address = line, console, address
         self._freed: set[str] = set()
 
     def see(self, order: Order) -> None:
@@ -136,10 +135,9 @@ class _Guide:
         if order.device == FLOODED_ROAD and order.state not in UNANSWERED and order.code not in self._freed:
             self._freed.add(order.code)
             self._line.free_gully()
-        step = next_step(order, address=self._address, tokens=self._tokens)
+        step = next_step(order, address=self._address)
         if step is not None:
-            self._console.say(step.words, "access")
-            self._console.say_bare(step.command)
+            self._console.say(step, "access")
 
 
 class _Teller:

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import re
-import shlex
 import signal
 import sys
 from collections.abc import Iterator
@@ -73,19 +72,22 @@ async def lines_until(process: asyncio.subprocess.Process, wanted: str) -> list[
 
 
 async def work_until_acknowledged(process: asyncio.subprocess.Process) -> None:
-    """Do what the demo tells a person to do first."""
-    said = await lines_until(process, "curl -s http://127.0.0.1:")
-    while "/transitions " not in said[-1]:
-        said = await lines_until(process, "curl -s http://127.0.0.1:")
-    words = shlex.split(said[-1])
-    headers = dict(words[at + 1].split(": ", 1) for at, word in enumerate(words) if word == "-H")
-    async with httpx.AsyncClient(headers=headers, trust_env=False) as client:
-        answer = await client.post(words[2], content=words[-1].encode())
-    assert answer.status_code == 200, answer.text
+    """Do what the demo tells a person to do first: sign in by the worker's link, open the page, press the button."""
+    [*_, said] = await lines_until(process, "grid worker")
+    address, _, code = said.rstrip().rpartition(" ")[2].partition("/welcome#")
+    [*_, said] = await lines_until(process, "(签收)")
+    page = said.rstrip().rpartition(" ")[2]
+    async with httpx.AsyncClient(trust_env=False) as browser:
+        answer = await browser.post(f"{address}/welcome", data={"code": code})
+        assert answer.headers["location"] == "/orders", answer.text
+        text = (await browser.get(page)).text
+        fields = dict(re.findall(r'<input type="hidden" name="([a-z_]+)" value="([^"]*)"', text))
+        answer = await browser.post(f"{page}/move", data={**fields, "to": "acknowledged"})
+    assert answer.status_code == 303, answer.text
 
 
 async def test_a_person_has_time_for_the_flood(temporary: Path, nothing_left: None) -> None:
-    """The road begins to drain after a person has pasted the line that acknowledges the order, and not before."""
+    """The road begins to drain after a person has acknowledged the order on its page, and not before."""
     process = await start_demo(temporary)
     await work_until_acknowledged(process)
     said = await lines_until(process, "the road begins to drain")
