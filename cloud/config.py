@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 from pydantic import AfterValidator, Field, model_validator
 
 from cloud.database import check_url
+from cloud.map_file import load_ground
 from cloud.series import SeriesStore
 from cloud.series.influx_settings import InfluxSettings
 from cloud.series.sqlite import SqliteStore
@@ -33,6 +34,12 @@ def _known_timezone(name: str) -> str:
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ValueError(f'"{name}" is not a timezone{nearest(name, available_timezones())}') from None
     return name
+
+
+def _drawable(path: Path) -> Path:
+    """A file that the map can be drawn from; raises ValueError."""
+    load_ground(path)
+    return path
 
 
 class SeriesConfig(ConfigModel):
@@ -79,7 +86,9 @@ class ApiConfig(ConfigModel):
 class MapConfig(ConfigModel):
     """What the map shows under sites and grids; without either it shows just these."""
 
-    geojson: LocalPath | None = Field(default=None, description="Roads, water and buildings as GeoJSON, WGS 84.")
+    geojson: Annotated[LocalPath, AfterValidator(_drawable)] | None = Field(
+        default=None, description="Roads, water and buildings as GeoJSON, WGS 84."
+    )
     tiles: str | None = Field(
         default=None,
         max_length=500,
