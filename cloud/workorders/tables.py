@@ -54,6 +54,7 @@ events = Table(
     Column("received_at", BigInteger, nullable=False),  # when its first revision came
     Column("alert", ForeignKey(alerts.c.id), index=True),
     Index("ix_events_began_at", "began_at"),
+    Index("ix_events_device", "gateway", "device", "updated_at"),  # when a device last said anything
 )
 event_revisions = Table(
     "event_revisions",

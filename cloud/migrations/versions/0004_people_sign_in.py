@@ -26,6 +26,7 @@ def upgrade() -> None:
     op.add_column("grids", sa.Column("area", sa.JSON(), nullable=True))
     _make_sign_in()
     _make_case_codes()
+    op.create_index("ix_events_device", "events", ["gateway", "device", "updated_at"])
     op.create_index("ix_order_transitions_at", "order_transitions", ["at"])
     op.add_column("order_transitions", sa.Column("pressed_at", sa.BigInteger(), nullable=True))
     op.create_table(
@@ -100,6 +101,7 @@ def downgrade() -> None:
     """Take it back."""
     op.drop_table("order_actions")
     op.drop_column("order_transitions", "pressed_at")
+    op.drop_index("ix_events_device", "events")
     op.drop_index("ix_order_transitions_at", "order_transitions")
     op.drop_index("ix_orders_case_code", "orders")
     op.drop_column("orders", "case_code")
