@@ -157,7 +157,11 @@ def scenario(
     as_json: Annotated[bool, typer.Option("--json", help="Tell what happens as JSON lines, for programs.")] = False,
     wait: Annotated[bool, typer.Option(help="Serve at once, but let it begin with a line on standard input.")] = False,
     hold: Annotated[
-        bool, typer.Option(help="Let each flood drain with a line on standard input, not by itself (but in 10 min).")
+        bool,
+        typer.Option(
+            help="Let each flood drain with a line on standard input, not by itself (but in 10 min), and the silent "
+            "meter answer only before the next storm."
+        ),
     ] = False,
 ) -> None:
     """Play a scenario.

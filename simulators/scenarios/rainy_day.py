@@ -2,7 +2,8 @@
 
 Pure: :meth:`RainyDay.at` says what every device shows, :data:`SCENES` what else happens and when. A second of the
 scenario is a minute of the storm, so the storm takes two minutes; the homes live in real time, from 18:00. Two minutes
-after the roads are dry it rains again. Where a person works the order, :class:`Storms` holds the flood for them.
+after the roads are dry it rains again. Where a person works the order, :class:`Storms` holds the flood for them, and
+the meter stays silent.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ EAST, WEST = "gw-east", "gw-west"
 GULLY_FREE_S: Final = 29  # after the storm began
 DRY_S: Final = 95
 CYCLE_S: Final = DRY_S + 120  # it rains again
+METER_BACK_S: Final = 5  # before the next storm, where it stays silent until then
 HOLD_LIMIT_S: Final = 600  # a held flood drains without anybody after this
 EVENING_S: Final = 18 * HOUR_S
 STORM_MIN: Final = 180
@@ -95,13 +97,14 @@ class Scene(NamedTuple):
     of_road: bool = False  # by the flooded road's second, which waits while the flood is held
 
 
+METER_ANSWERS: Final = f"meter {SILENT_METER} answers again"
 SCENES: Final = (
     Scene(5, Act.TOLD, "it begins to rain"),
     Scene(20, Act.SILENT, f"meter {SILENT_METER} stops answering"),
     Scene(GULLY_FREE_S, Act.TOLD, f"the gully at {FLOODED_ROAD} is free again: the road begins to drain", of_road=True),
     Scene(40, Act.CUT, f"the uplink of {WEST} is cut: it goes on alone"),
     Scene(47, Act.RUBBISH, f"{CAMERA} sees rubbish beside the bins"),
-    Scene(50, Act.ANSWERING, f"meter {SILENT_METER} answers again"),
+    Scene(50, Act.ANSWERING, METER_ANSWERS),
     Scene(65, Act.MENDED, f"the uplink of {WEST} works again"),
     Scene(
         DRY_S,
@@ -110,6 +113,11 @@ SCENES: Final = (
         of_road=True,
     ),
 )
+HELD_SCENES: Final = (
+    *(scene for scene in SCENES if scene.act is not Act.ANSWERING),
+    Scene(CYCLE_S - METER_BACK_S, Act.ANSWERING, METER_ANSWERS, of_road=True),
+)
+"""Where a person looks around: they have until the next storm to find the meter that is silent, and since when."""
 
 
 class Storm(NamedTuple):
@@ -117,6 +125,7 @@ class Storm(NamedTuple):
 
     began_s: float = 0.0
     freed_after_s: float = GULLY_FREE_S  # inf: nobody knows yet
+    all_scenes: tuple[Scene, ...] = SCENES
 
     def second(self, second: float) -> float:
         """The second of this storm."""
@@ -131,7 +140,7 @@ class Storm(NamedTuple):
         """What happens from the second ``after`` on and before the second ``until`` of the scenario."""
         spans = {clock: (clock(after), clock(until)) for clock in (self.second, self.road_second)}
         due = []
-        for scene in SCENES:
+        for scene in self.all_scenes:
             first, last = spans[self.road_second if scene.of_road else self.second]
             if first <= scene.second < last:
                 due.append(scene)
@@ -142,11 +151,14 @@ FIRST_STORM: Final = Storm()
 
 
 class Storms:
-    """One storm after the other. With ``hold`` each one's flood stays until :meth:`free`, or HOLD_LIMIT_S."""
+    """One storm after the other.
+
+    With ``hold`` each one's flood stays until :meth:`free`, or HOLD_LIMIT_S, and HELD_SCENES are played.
+    """
 
     def __init__(self, *, hold: bool) -> None:
-        self._freed_after_s = math.inf if hold else float(GULLY_FREE_S)
-        self._storm = Storm(freed_after_s=self._freed_after_s)
+        freed_after_s, scenes = (math.inf, HELD_SCENES) if hold else (float(GULLY_FREE_S), SCENES)
+        self._first = self._storm = Storm(freed_after_s=freed_after_s, all_scenes=scenes)
 
     def free(self, second: float) -> None:
         """Let the held flood drain from this second on; a flood that drains already goes on as it does."""
@@ -159,7 +171,7 @@ class Storms:
         if self._storm.second(second) >= GULLY_FREE_S + HOLD_LIMIT_S:
             self.free(second)
         if self._storm.road_second(second) >= CYCLE_S:
-            self._storm = Storm(second, self._freed_after_s)
+            self._storm = self._first._replace(began_s=second)
         return self._storm
 
 

@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 
 import yaml
 
+from simulators.scenarios.heping import GATEWAY_NAMES, GRIDS, SPOTS, map_text, streets
 from simulators.scenarios.rainy_day import CAMERA, EAST, SEATS, WEST, Seat
 
 POLL_S: Final = 5.0
@@ -53,6 +54,7 @@ class Workspace:
         for gateway in GATEWAYS:
             _write_yaml(workspace.gateway_file(gateway), workspace._gateway(gateway))
         _write_yaml(workspace.registry_file, _registry())
+        _write(workspace.map_file, map_text())
         _write_yaml(workspace.cloud_file, workspace._cloud())
         return workspace
 
@@ -74,6 +76,11 @@ class Workspace:
     def registry_file(self) -> Path:
         """Streets, grids, sites, gateways, devices and people."""
         return self.folder / "registry.yaml"
+
+    @property
+    def map_file(self) -> Path:
+        """What the map shows under sites and grids."""
+        return self.folder / "map.geojson"
 
     @property
     def users_file(self) -> Path:
@@ -108,6 +115,7 @@ class Workspace:
             "data_dir": str(self.folder / "cloud"),
             "broker": self.broker("cloud"),
             "api": {"host": "127.0.0.1", "port": self.ports[API]},
+            "map": {"geojson": str(self.map_file), "attribution": "虚构地图"},
         }
 
     def _gateway(self, gateway: str) -> dict[str, Any]:
@@ -161,9 +169,6 @@ def _rules(seat: Seat) -> list[dict[str, Any]]:
     return []
 
 
-_GRIDS: Final = {EAST: "heping-01", WEST: "heping-02"}
-
-
 class Person(NamedTuple):
     """Somebody of the registry; only a worker has a grid."""
 
@@ -173,8 +178,8 @@ class Person(NamedTuple):
     grid: str = ""
 
 
-WORKER: Final = Person("wang", "王芳", "worker", _GRIDS[EAST])
-WEST_WORKER: Final = Person("liu", "刘洋", "worker", _GRIDS[WEST])
+WORKER: Final = Person("wang", "王芳", "worker", GRIDS[EAST])
+WEST_WORKER: Final = Person("liu", "刘洋", "worker", GRIDS[WEST])
 OPERATOR: Final = Person("zhao", "赵敏", "operator")
 INSTALLER: Final = Person("sun", "孙伟", "installer")
 ADMIN: Final = Person("chen", "陈静", "admin")
@@ -182,22 +187,11 @@ PEOPLE: Final = (WORKER, WEST_WORKER, OPERATOR, INSTALLER, ADMIN)
 
 
 def _registry() -> dict[str, Any]:
-    grids = [
-        {"code": code, "name": f"和平社区第{number}网格"} for code, number in zip(_GRIDS.values(), "一二", strict=True)
-    ]
-    community = {"code": "heping", "name": "和平社区", "grids": grids}
     return {
-        "streets": [{"code": "chengxi", "name": "城西街道", "communities": [community]}],
-        "sites": [
-            *({"code": name, "name": f"{name} 箱", "grid": _GRIDS[name]} for name in GATEWAYS),
-            *(
-                {"code": seat.device, "name": seat.name, "grid": _GRIDS[seat.gateway], "address": seat.name}
-                for seat in SEATS
-                if seat.bus == "street"
-            ),
-        ],
+        "streets": streets(),
+        "sites": [spot._asdict() for spot in SPOTS],
         "gateways": [
-            {"id": name, "name": f"{name} 网关", "site": name, "devices": _registered_devices(name)}
+            {"id": name, "name": GATEWAY_NAMES[name], "site": name, "devices": _registered_devices(name)}
             for name in GATEWAYS
         ],
         "people": [
@@ -214,7 +208,7 @@ def _registered_devices(gateway: str) -> list[dict[str, str]]:
             site = {"site": seat.device} if seat.bus == "street" else {}
             devices.append({"id": seat.device, "name": seat.name, **site})
     if gateway == WEST:
-        devices.append({"id": CAMERA, "name": "垃圾房摄像机"})
+        devices.append({"id": CAMERA, "name": "垃圾房摄像机", "site": CAMERA})
     return devices
 
 

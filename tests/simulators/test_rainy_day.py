@@ -17,10 +17,13 @@ from simulators.scenarios.rainy_day import (
     DRY_S,
     FLOODED_ROAD,
     GULLY_FREE_S,
+    HELD_SCENES,
     HOLD_LIMIT_S,
+    METER_BACK_S,
     ROADS,
     SCENES,
     SEATS,
+    SILENT_METER,
     RainyDay,
     Storm,
     Storms,
@@ -77,19 +80,30 @@ def test_a_held_flood_waits_for_a_person() -> None:
     """The road stays flooded until it is freed, then drains as ever; the other scenes keep their times."""
     day, storms, freed = RainyDay(1), Storms(hold=True), 300
     before = {text: second for second, text in play(storms, 0, freed)}
-    assert before == {scene.text: scene.second for scene in SCENES if not scene.of_road}
+    assert before == {scene.text: scene.second for scene in HELD_SCENES if not scene.of_road}
     held = [day.depth_mm(FLOODED_ROAD, second, storms.at(second)) for second in (GULLY_FREE_S, freed)]
     assert held[0] == held[1] > 200
     storms.free(freed)
     storms.free(freed + 5)  # changes nothing
     late = freed - GULLY_FREE_S
     after = play(storms, freed, freed + CYCLE_S)
-    gone_on = [(scene.second + late, scene.text) for scene in SCENES if scene.of_road]
-    assert after[:2] == gone_on
-    assert after[2] == (CYCLE_S + late + SCENES[0].second, SCENES[0].text)
+    gone_on = [(scene.second + late, scene.text) for scene in HELD_SCENES if scene.of_road]
+    assert after[:3] == gone_on
+    assert after[3] == (CYCLE_S + late + SCENES[0].second, SCENES[0].text)
     drained = Storm(freed_after_s=freed)
     for second in range(GULLY_FREE_S, CYCLE_S):
         assert day.depth_mm(FLOODED_ROAD, second + late, drained) == pytest.approx(day.depth_mm(FLOODED_ROAD, second))
+
+
+def test_a_held_meter_is_silent_until_the_next_storm() -> None:
+    """A person has at least three minutes to find it; each storm silences it, and it answers before the next one."""
+    storms = Storms(hold=True)
+    storms.free(0)
+    silences = [second for second, text in play(storms, 0, CYCLE_S) if SILENT_METER in text]
+    assert silences == [20, CYCLE_S - METER_BACK_S]
+    storms = Storms(hold=True)
+    texts = [text for _, text in play(storms, 0, 3 * (HOLD_LIMIT_S + CYCLE_S)) if SILENT_METER in text]
+    assert texts[:4] == 2 * [f"meter {SILENT_METER} stops answering", f"meter {SILENT_METER} answers again"]
 
 
 def test_a_held_flood_ends_by_itself() -> None:
