@@ -94,7 +94,7 @@ def cloud(tmp_path: Path) -> Cloud:
 async def test_a_person_is_added_and_comes_in_by_the_link(
     cloud: Cloud, start_mosquitto: Callable[..., Mosquitto]
 ) -> None:
-    """The command user add prints a link that signs in once; user link makes another; user sign-out ends what they opened."""
+    """Adding prints a link that signs in once, user link makes another, user sign-out ends what they opened."""
     cloud.init()
     code, said = await cloud.do("user", "add", "zhou", "--name", "周杰", "--role", "worker", "--grid", "heping-01")
     assert code == 0
@@ -109,6 +109,22 @@ async def test_a_person_is_added_and_comes_in_by_the_link(
         assert (await browser.get("/account")).status_code == 303
         code, said = await cloud.do("user", "link", "zhou", "--hours", "1")
         assert (code, said.partition("#")[0]) == (0, f"{address}/welcome")
+
+
+async def test_an_open_page_does_not_hold_up_the_end(cloud: Cloud, start_mosquitto: Callable[..., Mosquitto]) -> None:
+    """A browser that listens for live updates is let go when the cloud is told to stop."""
+    cloud.init()
+    _, link = await cloud.do("user", "link", "wang")
+    address, _, secret = link.strip().partition("/welcome#")
+    cloud.write(broker=f"{{host: 127.0.0.1, port: {start_mosquitto().port}}}")
+    async with httpx.AsyncClient(base_url=address) as browser:
+        async with cloud.running() as output:
+            await output.readline()
+            await browser.post("/welcome", data={"code": secret})
+            stream = await browser.send(browser.build_request("GET", "/live"), stream=True)
+            parts = stream.aiter_bytes()
+            assert b": listening" in await anext(parts)
+        await stream.aclose()
 
 
 async def test_a_person_who_cannot_be_added_is_said(cloud: Cloud) -> None:
