@@ -21,7 +21,7 @@ from cloud.series.influx_settings import InfluxSettings
 from cloud.series.sqlite import SqliteStore
 from edge.contract.broker_config import BrokerConfig
 from edge.contract.config_file import ConfigModel, Key, LocalPath, Misfit, SecretPath, load_yaml, nearest
-from edge.contract.forms import HTTP_ADDRESS
+from edge.contract.forms import HOST, HTTP_ADDRESS
 
 DatabaseUrl = Annotated[str, AfterValidator(check_url)]
 TILES = r"^https?://[A-Za-z0-9.:-]+/[^\s;,'\"]*$"
@@ -98,6 +98,21 @@ class MapConfig(ConfigModel):
     attribution: str = Field(default="", max_length=200, description="Whose map it is, shown in its corner.")
 
 
+class NewGatewaysConfig(ConfigModel):
+    """What the page for installers proposes for the gateway.yaml of a new gateway; {gateway} stands for its id."""
+
+    host: Annotated[str, HOST] | None = Field(
+        default=None, description="Broker as gateways reach it; default: the cloud's own, where that is not local."
+    )
+    port: int = Field(default=8883, ge=1, le=65535, description="Its port for gateways.")
+    tls: bool = Field(default=True, description="Whether they encrypt; only a broker on this machine may go without.")
+    username: str = Field(default="{gateway}", min_length=1, max_length=256, description="Who they are to the broker.")
+    password_file: str = Field(
+        default="secrets/broker.password", min_length=1, max_length=500, description="Where the password is kept there."
+    )
+    data_dir: str = Field(default="/var/lib/anlan", min_length=1, max_length=500, description="Where they keep data.")
+
+
 class CloudConfig(ConfigModel):
     """The whole of cloud.yaml."""
 
@@ -108,6 +123,7 @@ class CloudConfig(ConfigModel):
     series: SeriesConfig = SeriesConfig()
     api: ApiConfig = ApiConfig()
     map: MapConfig = MapConfig()
+    new_gateways: NewGatewaysConfig = NewGatewaysConfig()
     timezone: Annotated[str, AfterValidator(_known_timezone)] = Field(
         default="Asia/Shanghai", description="In which pages show times, by its IANA name."
     )
@@ -116,6 +132,15 @@ class CloudConfig(ConfigModel):
     def address(self) -> str:
         """What people type to reach the pages."""
         return self.api.public_url or f"http://{self.api.host}:{self.api.port}"
+
+    @property
+    def gateway_defaults(self) -> NewGatewaysConfig:
+        """What a new gateway.yaml begins with: the cloud's own broker, unless another one is said or it is local."""
+        given = self.new_gateways
+        if given.host is not None or self.broker.is_loopback:
+            return given
+        port = given.port if "port" in given.model_fields_set else self.broker.port
+        return given.model_copy(update={"host": self.broker.host, "port": port})
 
     @property
     def blobs_folder(self) -> Path:

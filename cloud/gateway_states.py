@@ -27,11 +27,12 @@ gateway_states = Table(
     Column("first_seen", BigInteger, nullable=False),
     Column("last_seen", BigInteger, nullable=False),
     Column("fresh_until", BigInteger, nullable=False),  # after it, silence means that nothing is known any more
+    Column("changed_at", BigInteger),  # when `online` became what it is; null: before this was noted
 )
 
 
 class GatewayState(Struct, frozen=True, kw_only=True):
-    """A gateway's own last word; `online` is None when no status has come."""
+    """A gateway's own last word; `online`, so since `changed_at`, is None when no status has come."""
 
     gateway: str
     online: bool | None
@@ -40,6 +41,7 @@ class GatewayState(Struct, frozen=True, kw_only=True):
     first_seen: int
     last_seen: int
     fresh_until: int
+    changed_at: int | None
 
 
 def online_now(online: bool | None, fresh_until: int, *, now_ms: int) -> bool | None:  # noqa: FBT001 -- a column
@@ -61,12 +63,13 @@ def take_status(connection: Connection, status: Status, *, retained: bool, now_m
     known = msgspec.json.decode(stored.status, type=Status) if stored.status else None
     if known is not None and not status.online and known.session != status.session:
         return
+    values: dict[str, object] = {"online": status.online}
     if stored.online is not status.online:
         _log.info("gateway online" if status.online else "gateway offline", gateway=status.gateway)
+        values["changed_at"] = heard_at
     fresh_until = heard_at + round(3 * 1000 * max(status.interval_s, SHORTEST_INTERVAL_S))
     later = (mine, gateway_states.c.last_seen <= heard_at)
     connection.execute(update(gateway_states).where(*later).values(last_seen=heard_at, fresh_until=fresh_until))
-    values: dict[str, object] = {"online": status.online}
     if known is None or known.session != status.session or status.sent_at >= min(known.sent_at, now_ms):
         values["status"] = msgspec.json.encode(status).decode()
     connection.execute(update(gateway_states).where(mine).values(values))
@@ -95,6 +98,7 @@ def find_state(connection: Connection, gateway: str) -> GatewayState | None:
         first_seen=row.first_seen,
         last_seen=row.last_seen,
         fresh_until=row.fresh_until,
+        changed_at=row.changed_at,
     )
 
 

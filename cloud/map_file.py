@@ -1,7 +1,7 @@
 """The ground of the map: a GeoJSON file of roads, water and buildings, checked and brought to what a browser draws.
 
-Features have `kind` (one of KINDS) and `name`, roads also `width_m`, their width in metres. What cannot be drawn (points, other kinds,
-other properties) is left out, so that an export with more in it can be used as it is.
+Features have `kind` (one of KINDS) and `name`, roads also `width_m`, their width in metres. What cannot be drawn
+(points, other kinds, other properties) is left out, so that an export with more in it can be used as it is.
 """
 
 import math

@@ -63,6 +63,7 @@ async def run(config: CloudConfig, clock: Clock) -> None:
             blobs_folder=config.blobs_folder,
             timezone=ZoneInfo(config.timezone),
             map=config.map,
+            new_gateways=config.gateway_defaults,
         )
         server = _Server(_settings(services))
         async with asyncio.TaskGroup() as tasks:

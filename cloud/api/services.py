@@ -10,7 +10,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from msgspec import Struct, field
 
 from cloud.api.sessions import CSRF_HEADER, SAFE_METHODS, is_csrf_token, is_from_elsewhere, secret_of
-from cloud.config import MapConfig
+from cloud.config import MapConfig, NewGatewaysConfig
 from cloud.database import Database
 from cloud.ingest import Counters
 from cloud.registry.passwords import PasswordChecker
@@ -35,6 +35,7 @@ class Services(Struct, frozen=True, kw_only=True):
     passwords: PasswordChecker = field(default_factory=PasswordChecker)
     timezone: ZoneInfo = ZoneInfo("Asia/Shanghai")
     map: MapConfig = MapConfig()
+    new_gateways: NewGatewaysConfig = NewGatewaysConfig()
 
 
 def services_of(request: Request) -> Services:

@@ -16,6 +16,7 @@ import cloud.blobs
 import cloud.dead_letters
 import cloud.gateway_states
 import cloud.ledger
+import cloud.registry.gateway_files
 import cloud.registry.tables
 import cloud.workorders.tables  # noqa: F401 -- every table must be on the metadata
 from cloud.database import metadata
