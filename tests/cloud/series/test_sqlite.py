@@ -13,7 +13,7 @@ import pytest
 from cloud.series import MisconfiguredError, UnavailableError, sqlite
 from cloud.series.sqlite import SqliteStore
 from edge.contract.messages import Reading
-from tests.cloud.series.suite import MINUTE, NOON, SeriesStoreSuite, batch_of, missing, read_all
+from tests.cloud.series.suite import DAY, MINUTE, NOON, SeriesStoreSuite, batch_of, missing, read_all
 
 
 @pytest.fixture
@@ -177,6 +177,27 @@ async def test_a_value_that_is_replaced_was_never_the_last(store: SqliteStore) -
     await store.write([batch_of(missing("road-3", "depth", NOON + MINUTE))])
     assert [(one.taken_at, one.valued_at) for one in await store.last_heard()] == [(NOON + MINUTE, NOON)]
     assert await store.silent_since("gw-1", "road-3", "depth") == NOON + MINUTE
+
+
+async def test_a_late_value_after_a_restart_is_not_the_last(tmp_path: Path) -> None:
+    """A store that is new to the file and writes an old value first leaves the newer one the last."""
+    for at in (NOON, NOON - 30 * DAY):
+        store = SqliteStore(tmp_path / "series.db")
+        await store.write([batch_of(Reading("road-3", "depth", at, 1.5))])
+        await store.close()
+    store = SqliteStore(tmp_path / "series.db")
+    await store.write([batch_of(missing("road-3", "depth", NOON + MINUTE))])
+    assert [one.valued_at for one in await store.last_heard()] == [NOON]
+    await store.close()
+
+
+async def test_missing_readings_need_not_be_walked_through(store: SqliteStore) -> None:
+    """However long nothing but missing comes, the last value is looked for where it is."""
+    readings = [Reading("road-3", "depth", NOON, 1.5), missing("road-3", "depth", NOON + 30 * DAY)]
+    await store.write([batch_of(*readings)])
+    await store.write([batch_of(missing("road-3", "depth", NOON + 31 * DAY))])
+    ((before,),) = store._write_connection.execute("SELECT valued_before FROM series").fetchall()
+    assert NOON < before <= NOON + sqlite.VALUED_STEP_MS
 
 
 async def test_a_write_that_fails_leaves_no_last_value(store: SqliteStore) -> None:
