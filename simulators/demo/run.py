@@ -22,7 +22,7 @@ from simulators.demo.processes import START_LIMIT_S, DemoError, Programs
 from simulators.demo.tasks import beside
 from simulators.demo.walk import wait_until
 from simulators.demo.watch import Watch
-from simulators.scenarios.rainy_day import FLOODED_ROAD, Act
+from simulators.scenarios.rainy_day import FLOODED_ROAD, SPARE, Act
 from simulators.scenarios.rainy_day_files import API, INSTALLER, LIMITS, OPERATOR, WORKER, Workspace
 from simulators.scenarios.rainy_day_stage import Told
 from simulators.web import Web, WebError
@@ -102,7 +102,7 @@ class _Demo:
         made = await asyncio.gather(*(line.make_token(person.login) for person in (WORKER, OPERATOR)))
         if not self._check:
             links = await asyncio.gather(*(line.make_link(person.login) for person in VISITORS))
-            _say_access(console, address, links)
+            _say_access(console, address, links, spare=f"127.0.0.1:{line.workspace.bus_port(SPARE)}")
         async with Web(address, token=made[0]) as worker_web, Web(address, token=made[1]) as operator_web:
             worker, operator = CloudApi(worker_web), CloudApi(operator_web)
             guide = _Guide(line, console, address=address)
@@ -116,10 +116,13 @@ class _Demo:
             return await beside(work(), watch.run(), line.follow_scenario(teller.tell))
 
 
-def _say_access(console: Console, address: str, links: Iterable[str]) -> None:
+def _say_access(console: Console, address: str, links: Iterable[str], *, spare: str) -> None:
     console.say(f"open {address} in a browser; each of these links signs one person in, once:", "access")
     for person, link in zip(VISITORS, links, strict=True):
         console.say(f"  {_WHAT[person.role]} {person.name}: {link}", "access")
+    console.say(
+        f"  the installer can add a gateway for a new meter: {SPARE.profile} at {spare}, unit {SPARE.unit}", "step"
+    )
     console.say("  one person a browser: open the second one in a private window, the third on another browser", "step")
 
 

@@ -67,6 +67,10 @@ SEATS: Final = (
 )
 """The devices with registers; the twentieth is the camera."""
 
+SPARE: Final = Seat("new", "meter-1", "备用电表", "eastron_sdm630", "spare", 1)
+"""A meter that no gateway reads yet: for a gateway that somebody adds."""
+
+
 ROADS: Final = {
     "road-r1": Road(gathers=5.5, drain_mm_min=2.5, opens_min=35, cleared_mm_min=4),  # light, stays under 10 cm
     "road-r2": Road(gathers=1, drain_mm_min=3),  # dry
@@ -187,7 +191,7 @@ class RainyDay:
         self._levels = River(base_mm=1_800, rise_mm_per_mm=26, lag_min=60).levels_mm(self.rain, STORM_MIN)
         self._plausible = {
             seat.device: Plausible(load_modbus_profile(seat.profile), f"{seed}/{seat.device}", first_s=EVENING_S)
-            for seat in SEATS
+            for seat in (*SEATS, SPARE)
         }
 
     def at(self, second: float, storm: Storm = FIRST_STORM) -> dict[str, dict[str, Value]]:

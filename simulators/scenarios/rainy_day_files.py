@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 import yaml
 
 from simulators.scenarios.heping import GATEWAY_NAMES, GRIDS, SPOTS, map_text, streets
-from simulators.scenarios.rainy_day import CAMERA, EAST, SEATS, WEST, Seat
+from simulators.scenarios.rainy_day import CAMERA, EAST, SEATS, SPARE, WEST, Seat
 
 POLL_S: Final = 5.0
 CLEAR_HOLD_S: Final = 15.0
@@ -32,7 +32,7 @@ LIMITS: Final = (
 
 BROKER, API, CAMERA_LISTENER, UPLINK = "broker", "api", "camera", f"uplink-{WEST}"
 GATEWAYS: Final = (EAST, WEST)
-USERS: Final = (*GATEWAYS, "cloud")
+USERS: Final = (*GATEWAYS, "cloud", SPARE.gateway)
 
 
 class Workspace:
@@ -47,7 +47,7 @@ class Workspace:
     def create(cls, folder: Path) -> Workspace:
         """Write all files, with free ports and random passwords that only their owner can read."""
         folder.mkdir(parents=True, exist_ok=True)
-        buses = sorted({_bus(seat) for seat in SEATS})
+        buses = sorted({_bus(seat) for seat in (*SEATS, SPARE)})
         _write(folder / "ports.json", json.dumps(_free_ports([BROKER, API, CAMERA_LISTENER, UPLINK, *buses])))
         workspace = cls(folder)
         workspace._write_secrets()
@@ -115,6 +115,14 @@ class Workspace:
             "data_dir": str(self.folder / "cloud"),
             "broker": self.broker("cloud"),
             "api": {"host": "127.0.0.1", "port": self.ports[API]},
+            "new_gateways": {
+                "host": "127.0.0.1",
+                "port": self.ports[BROKER],
+                "tls": False,
+                "username": SPARE.gateway,
+                "password_file": str(self.password_file(SPARE.gateway)),
+                "data_dir": str(self.folder / SPARE.gateway / "{gateway}"),
+            },
             "map": {"geojson": str(self.map_file), "attribution": "虚构地图"},
         }
 

@@ -18,6 +18,7 @@ from simulators.scenarios.rainy_day import (
     ROADS,
     SEATS,
     SILENT_METER,
+    SPARE,
     Act,
     RainyDay,
     Scene,
@@ -48,7 +49,7 @@ class Stage:
         self._storms = Storms(hold=hold)
         self._began = time.monotonic()
         self.day, self._workspace, self._tell = day, workspace, tell
-        self._devices = {seat.device: SimulatedDevice(load_modbus_profile(seat.profile)) for seat in SEATS}
+        self._devices = {seat.device: SimulatedDevice(load_modbus_profile(seat.profile)) for seat in (*SEATS, SPARE)}
         self._uplink = TcpProxy(port=workspace.ports[UPLINK], target_port=workspace.ports[BROKER])
         self._open = AsyncExitStack()
         self._background: set[asyncio.Task[None]] = set()
@@ -56,7 +57,7 @@ class Stage:
     async def __aenter__(self) -> Stage:
         self._show(0.0)
         units: dict[int, dict[int, SimulatedDevice]] = {}
-        for seat in SEATS:
+        for seat in (*SEATS, SPARE):
             units.setdefault(self._workspace.bus_port(seat), {})[seat.unit] = self._devices[seat.device]
         for port, devices in units.items():
             await self._open.enter_async_context(ModbusServer(devices, port=port))
