@@ -106,15 +106,11 @@ SELECT (
 """  # noqa: S608  # put together from our own pieces alone
 _FIND_ID = "SELECT id FROM series WHERE gateway = ? AND device = ? AND point = ?"
 # One statement a part, instead of one that groups: SQLite would sort readings that lie in order already.
-_COUNT_FLAGS = """
-SELECT min(value), max(value), count(*), count(value),
-    count(*) FILTER (WHERE flag = 2), count(*) FILTER (WHERE flag = 3), count(*) FILTER (WHERE flag = 4)
-FROM readings WHERE series = ? AND taken_at >= ? AND taken_at < ?
-"""
-# Asked only of the few parts that hold a failed value: for every part it would take as long again.
-_TELL_FAILED_APART = """
+_SUMMARISE = """
 SELECT min(value) FILTER (WHERE flag < 4), max(value) FILTER (WHERE flag < 4),
-    min(value) FILTER (WHERE flag = 4), max(value) FILTER (WHERE flag = 4)
+    min(value) FILTER (WHERE flag = 4), max(value) FILTER (WHERE flag = 4),
+    count(*) FILTER (WHERE flag = 1), count(*) FILTER (WHERE flag = 2), count(*) FILTER (WHERE flag = 3),
+    count(*) FILTER (WHERE flag = 4), count(*) FILTER (WHERE flag = 9)
 FROM readings WHERE series = ? AND taken_at >= ? AND taken_at < ?
 """
 _COUNT_BEATS = """
@@ -184,12 +180,14 @@ class SqliteStore:
         starts = starts_of_parts(start_ms, end_ms, width_ms)
 
         def summarise(connection: sqlite3.Connection) -> list[Bucket]:
-            parts = [
-                _bucket(connection, series, start, min(start + width_ms, end_ms))
-                for series in _ids(connection, gateway, device, point)
-                for start in starts
-            ]
-            return [bucket for bucket in parts if bucket is not None]
+            found = []
+            for series in _ids(connection, gateway, device, point):
+                for start in starts:
+                    part = (series, start, min(start + width_ms, end_ms))
+                    row = connection.execute(_SUMMARISE, part).fetchone()
+                    if any(row[4:]):  # a count
+                        found.append(Bucket(start, *row))
+            return found
 
         return await self._ask(summarise)
 
@@ -348,15 +346,3 @@ def _last_heard(row: Row) -> LastHeard:
 def _ids(connection: sqlite3.Connection, gateway: str, device: str, point: str) -> list[int]:
     """Return the number of a series, or nothing where it was never heard."""
     return [series for (series,) in connection.execute(_FIND_ID, (gateway, device, point))]
-
-
-def _bucket(connection: sqlite3.Connection, series: int, start: int, end: int) -> Bucket | None:
-    part = (series, start, end)
-    low, high, readings, values, not_evaluated, suspect, failed = connection.execute(_COUNT_FLAGS, part).fetchone()
-    if readings == 0:
-        return None
-    failed_low = failed_high = None
-    if failed:
-        low, high, failed_low, failed_high = connection.execute(_TELL_FAILED_APART, part).fetchone()
-    passed, missing = values - not_evaluated - suspect - failed, readings - values
-    return Bucket(start, low, high, failed_low, failed_high, passed, not_evaluated, suspect, failed, missing)

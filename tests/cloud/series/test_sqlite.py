@@ -237,8 +237,7 @@ async def test_a_long_read_holds_up_no_other(store: SqliteStore) -> None:
         (sqlite._LATEST, 2),
         (sqlite._LAST_HEARD, 1),
         (sqlite._SILENT_SINCE, 3),
-        (sqlite._COUNT_FLAGS, 3),
-        (sqlite._TELL_FAILED_APART, 3),
+        (sqlite._SUMMARISE, 3),
         (sqlite._COUNT_BEATS, 4),
     ],
 )
