@@ -58,6 +58,11 @@ PURE = (
     "edge.contract.messages",
     "edge.contract.registers",
     "cloud.workorders.states",
+    "cloud.workorders.limits",
+    "cloud.workorders.work_time",
+    "cloud.workorders.case_codes",
+    "cloud.health",
+    "cloud.registry.areas",
 )
 IMPURE = {"asyncio", "threading", "subprocess", "socket", "ssl", "sqlite3", "selectors", "requests", "tenacity", "time"}
 IMPURE |= set(ONLY_IN) - {"yaml"}
