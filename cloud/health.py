@@ -7,6 +7,7 @@ at which its gateway promised one (the heartbeat of the inventory), whatever the
   is read and gives nothing: it is offline at once, for the reason that the reading's tests name.
 - A device is as its worst point. A point that was never heard counts as offline once another of its device was heard.
 - What is behind a gateway that is offline is offline because of it: one cause, told once, at the gateway.
+- A gateway is a device too. What its machine cannot tell, such as a temperature, is no fault of anything.
 - A device without points, such as a camera, says nothing until something happens: only its last event is known.
 """
 
@@ -44,8 +45,10 @@ class Reason(StrEnum):
     NEVER_HEARD = "never_heard"
     UNLISTED = "unlisted"  # it is registered, but its gateway does not read it (any more)
     ONLY_EVENTS = "only_events"  # OK as far as one can know: it gives no readings
+    NOT_OFFERED = "not_offered"  # OK: a gateway's machine has no such sensor, or does not tell
 
 
+OWN_KIND = "gateway"  # the kind of the gateway's own device
 REASON_OF_TEST = ((Test.NO_ANSWER, Reason.NO_ANSWER), (Test.REFUSED, Reason.REFUSED), (Test.SENTINEL, Reason.SENTINEL))
 
 
@@ -279,10 +282,13 @@ class _GatewayJudge:
         """Judge the points that the gateway says it reads; where it does not say, those that were ever heard."""
         unknown_s = self._rules.unknown_interval_s
         expected = listed.points if listed else [PointInventory(name, "", unknown_s, unknown_s) for name in heard]
-        return [self._point(point, heard.get(point.name)) for point in expected]
+        is_own = listed is not None and listed.kind == OWN_KIND
+        return [self._point(point, heard.get(point.name), is_own=is_own) for point in expected]
 
-    def _point(self, point: PointInventory, heard: LastHeard | None) -> PointHealth:
+    def _point(self, point: PointInventory, heard: LastHeard | None, *, is_own: bool) -> PointHealth:
         verdict = self._judge_point(heard, point.heartbeat_s)
+        if is_own and verdict.reason is Reason.REFUSED:
+            verdict = _Verdict(Condition.OK, Reason.NOT_OFFERED)
         return PointHealth(
             point=point.name,
             unit=point.unit,
@@ -321,6 +327,8 @@ _BADNESS = {Condition.OK: 0, Condition.STALE: 1, Condition.NEVER: 2, Condition.O
 
 def _worst(points: Sequence[PointHealth]) -> _Verdict:
     worst = max(points, key=lambda point: _BADNESS[point.condition])  # the first of those that are equally bad
+    if worst.condition is Condition.OK:
+        return _OK
     if worst.condition is Condition.NEVER and any(point.heard for point in points):
         return _Verdict(Condition.OFFLINE, worst.reason, worst.since)
     return _Verdict(worst.condition, worst.reason, worst.since)

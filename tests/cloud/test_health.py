@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -85,6 +86,22 @@ def health_of(
 def device_of(health: Health) -> DeviceHealth:
     [[device]] = [one.devices for one in health.gateways]
     return device
+
+
+def test_what_a_gateways_machine_cannot_tell_is_no_fault() -> None:
+    """A gateway without a thermometer is in order; a meter that refuses a register is not."""
+    points = [PointInventory("temperature", "°C", 60, 60), PointInventory("uptime", "s", 60, 60)]
+    readings = [
+        msgspec.structs.replace(
+            missing(SECOND, Test.REFUSED, valued_age_ms=None), device="gateway", point="temperature"
+        ),
+        heard(SECOND, device="gateway", point="uptime"),
+    ]
+    own = device_of(health_of(gateway(DeviceInventory("gateway", "gateway", "anlan_gateway", points)), *readings))
+    assert (own.condition, own.reason) == (Condition.OK, None)
+    assert [point.reason for point in own.points] == [Reason.NOT_OFFERED, None]
+    meter = device_of(health_of(gateway(DeviceInventory("gateway", "electricity_meter", "x", points)), *readings))
+    assert (meter.condition, meter.reason) == (Condition.OFFLINE, Reason.REFUSED)
 
 
 @pytest.mark.parametrize(
