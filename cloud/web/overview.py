@@ -1,0 +1,184 @@
+"""`/overview`: what an operator wants to know at seven in the morning, in one glance."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import structlog
+from fastapi import APIRouter
+from fastapi.responses import Response
+from msgspec import Struct
+from msgspec.structs import replace
+from sqlalchemy import Connection, Row, and_, func, select
+
+from cloud.findings import Findings, Kind, find
+from cloud.gateway_states import gateway_states
+from cloud.health import Health, judge
+from cloud.health_reader import read_gateways, read_health
+from cloud.losses import LossWatch
+from cloud.registry.person import Role
+from cloud.registry.registry import join_place, known_gateways
+from cloud.registry.tables import devices, people, sites
+from cloud.series import LastHeard, SeriesError
+from cloud.web.banner import CHECK
+from cloud.web.notices import Notices
+from cloud.web.order_words import say_size
+from cloud.web.page import OperatorPage, Page
+from cloud.web.stages import OPEN_STAGES, STAGE_NAMES, STAGE_OF, Stage
+from cloud.web.words import N_
+from cloud.workorders.limits import TimeLimits, time_limits
+from cloud.workorders.orders import code_of
+from cloud.workorders.states import FINISHED, State
+from cloud.workorders.tables import event_revisions, events, orders
+from edge.contract.messages import Event, EventState
+
+EVENTS = 8
+NOTICES = 15
+
+EVENT_STATES: Mapping[str, str] = {
+    EventState.SUSPECT: N_("suspected"),
+    EventState.CONFIRMED: N_("going on"),
+    EventState.UPDATED: N_("going on"),
+    EventState.WITHDRAWN: N_("withdrawn"),
+    EventState.ENDED: N_("ended"),
+}
+
+router = APIRouter()
+_log = structlog.get_logger()
+
+
+class Happening(Struct, frozen=True, kw_only=True):
+    """One event; `row` has its columns and the names of device and site, `order` is the code of its order."""
+
+    row: Row[Any]
+    event: Event
+    order: str | None
+
+
+class Situation(Struct, frozen=True, kw_only=True):
+    """Everything that the overview shows."""
+
+    health: Health
+    knows_sensors: bool
+    findings: Findings
+    stages: dict[Stage, int]
+    strangers: int
+    happenings: list[Happening]
+    people: dict[str, str]
+
+    @property
+    def open_orders(self) -> int:
+        """How many orders are not finished."""
+        return sum(self.stages.values())
+
+    @property
+    def overdue(self) -> int:
+        """How many of them are over their limit."""
+        return self.findings.totals.get(Kind.OVERDUE, 0)
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether nothing was ever installed."""
+        return not (self.health.gateways or self.strangers)
+
+
+@router.get("/overview")
+async def overview(page: OperatorPage) -> Response:
+    """Show how everything is, what needs a look, and what happened last."""
+    heard = await _heard(page)
+    limits, losses, now_ms = time_limits(page.services.timezone), _losses(page), page.now_ms
+    found = await page.read(lambda c: _situation(c, heard, losses=losses, limits=limits, now_ms=now_ms))
+    names = {gateway.gateway: gateway.name for gateway in found.health.gateways}
+    notices = Notices(page, gateways=names, people=found.people)
+    return page.render(
+        "overview/overview.html",
+        found=found,
+        notices=notices.lines(found.findings),
+        more=list(notices.more(found.findings)),
+        stages=OPEN_STAGES,
+        stage_names=STAGE_NAMES,
+        event_states=EVENT_STATES,
+        say_size=lambda event: say_size(page.words, page.formats, event),
+        may_install=page.may(Role.INSTALLER),
+        stopped_since=found.health.stopped_since,
+        check=CHECK,
+    )
+
+
+async def _heard(page: Page) -> Sequence[LastHeard] | None:
+    """Return what the series store last heard; None when it does not answer, which stops nobody from seeing orders."""
+    try:
+        return await page.services.series.last_heard()
+    except SeriesError as error:
+        _log.warning("overview without sensors", reason=str(error))
+        return None
+
+
+def _losses(page: Page) -> LossWatch:
+    """Return what remembers, for this process, which messages were looked through for losses."""
+    state = page.request.app.state
+    if not hasattr(state, "losses"):
+        state.losses = LossWatch()
+    losses: LossWatch = state.losses
+    return losses
+
+
+def _situation(
+    connection: Connection, heard: Sequence[LastHeard] | None, *, losses: LossWatch, limits: TimeLimits, now_ms: int
+) -> Situation:
+    health = _health(connection, heard, now_ms)
+    lost = losses.look(connection)
+    findings = find(connection, health, lost=lost, limits=limits, now_ms=now_ms, most=NOTICES)
+    heard_of = set(connection.scalars(select(gateway_states.c.gateway)))
+    return Situation(
+        health=health,
+        knows_sensors=heard is not None,
+        findings=findings,
+        stages=_stages(connection),
+        strangers=len(heard_of - known_gateways(connection)),
+        happenings=_happenings(connection),
+        people=dict(connection.execute(select(people.c.login, people.c.name)).tuples().all()),
+    )
+
+
+def _health(connection: Connection, heard: Sequence[LastHeard] | None, now_ms: int) -> Health:
+    """Judge everything; without the series store only the gateways, of which the database knows."""
+    if heard is not None:
+        return read_health(connection, heard, now_ms=now_ms)
+    facts = [replace(each, inventory=None) for each in read_gateways(connection)]
+    return judge(facts, {}, (), last_events={}, now_ms=now_ms)
+
+
+def _stages(connection: Connection) -> dict[Stage, int]:
+    stages: dict[Stage, int] = dict.fromkeys(OPEN_STAGES, 0)
+    counted = select(orders.c.state, func.count()).where(orders.c.state.not_in(FINISHED)).group_by(orders.c.state)
+    for state, count in connection.execute(counted).tuples():
+        stages[STAGE_OF[State(state)]] += count
+    return stages
+
+
+def _happenings(connection: Connection) -> list[Happening]:
+    """Return the events that began last, each as its latest revision has it."""
+    newest = select(events.c.gateway, events.c.id).order_by(events.c.began_at.desc(), events.c.id).limit(EVENTS)
+    some = newest.subquery()
+    latest = and_(
+        event_revisions.c.gateway == events.c.gateway,
+        event_revisions.c.event == events.c.id,
+        event_revisions.c.revision == events.c.revision,
+    )
+    placed = join_place(events, events.c.gateway, events.c.device).join(event_revisions, latest)
+    wanted = (
+        select(events, event_revisions.c.body, orders.c.id.label("order"))
+        .add_columns(devices.c.name.label("device_name"), sites.c.name.label("site_name"))
+        .select_from(placed.outerjoin(orders, orders.c.alert == events.c.alert))
+        .join(some, and_(some.c.gateway == events.c.gateway, some.c.id == events.c.id))
+        .order_by(events.c.began_at.desc(), events.c.id)
+    )
+    return [
+        Happening(
+            row=row,
+            event=msgspec.json.decode(row.body, type=Event),
+            order=code_of(row.order) if row.order is not None else None,
+        )
+        for row in connection.execute(wanted)
+    ]

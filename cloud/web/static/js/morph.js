@@ -1,0 +1,69 @@
+"use strict";
+// Renews a part of a page in place: hx-ext="morph" hx-swap="morph". What has not changed stays the very element that it
+// was, so that nothing flickers and nobody who reads, chooses or types is disturbed. Elements are known again by their
+// id, others by their place. A form that has the focus and what is marked data-keep (a map) are left alone.
+(() => {
+  const KEPT = new Set(["open", "aria-busy"]); // attributes that belong to the reader, not to the server
+
+  function morph(root, wanted) {
+    const known = new Map([...root.querySelectorAll("[id]")].map((element) => [element.id, element]));
+    const focused = document.activeElement;
+    const added = [];
+    renew(root, wanted, known, added);
+    // An element that had to move lost the focus on the way.
+    if (focused !== document.activeElement && root.contains(focused)) focused.focus({ preventScroll: true });
+    return added;
+  }
+
+  function renew(old, wanted, known, added) {
+    if (old.isEqualNode(wanted)) return;
+    if (old.nodeType !== Node.ELEMENT_NODE) {
+      old.nodeValue = wanted.nodeValue;
+      return;
+    }
+    if ("keep" in old.dataset || (old.nodeName === "FORM" && old.contains(document.activeElement))) return;
+    renewAttributes(old, wanted);
+    renewChildren(old, wanted, known, added);
+  }
+
+  function renewAttributes(old, wanted) {
+    for (const { name, value } of wanted.attributes) {
+      if (old.getAttribute(name) !== value && !KEPT.has(name)) old.setAttribute(name, value);
+    }
+    for (const { name } of Array.from(old.attributes)) {
+      if (!wanted.hasAttribute(name) && !KEPT.has(name)) old.removeAttribute(name);
+    }
+  }
+
+  function renewChildren(old, wanted, known, added) {
+    let place = old.firstChild;
+    for (const child of Array.from(wanted.childNodes)) {
+      const same = child.id ? known.get(child.id) : isAlike(place, child) ? place : null;
+      if (!same || same.nodeName !== child.nodeName) {
+        old.insertBefore(child, place);
+        if (child.nodeType === Node.ELEMENT_NODE) added.push(child);
+        continue;
+      }
+      if (same === place) place = place.nextSibling;
+      else old.insertBefore(same, place);
+      renew(same, child, known, added);
+    }
+    while (place) {
+      const next = place.nextSibling;
+      place.remove();
+      place = next;
+    }
+  }
+
+  function isAlike(old, wanted) {
+    return old && !old.id && old.nodeType === wanted.nodeType && old.nodeName === wanted.nodeName;
+  }
+
+  htmx.defineExtension("morph", {
+    isInlineSwap: (style) => style === "morph",
+    handleSwap(style, target, fragment) {
+      const wanted = fragment.firstElementChild;
+      return style === "morph" && wanted ? morph(target, wanted) : false;
+    },
+  });
+})();
