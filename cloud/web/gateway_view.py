@@ -1,0 +1,132 @@
+"""One gateway as its page shows it: who it is, how it is, what waits in it, and where its readings are."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+from sqlalchemy import Connection, func, select
+
+from cloud.dead_letters import dead_letters
+from cloud.gateway_states import GatewayState, find_state
+from cloud.health import Condition, DeviceHealth, GatewayHealth, PointHealth, Reason
+from cloud.health_reader import read_health
+from cloud.ledger import CONFLICT, EpochAccount, account
+from cloud.registry.gateway_files import GatewayFile, find_file
+from cloud.registry.tables import gateways, grids, sites
+from cloud.series import LastHeard
+from cloud.web.words import N_
+from edge.contract.messages import Flag, LaneState
+
+LANES: Mapping[str, str] = {
+    "events": N_("Events"),
+    "live": N_("Readings"),
+    "blobs": N_("Pictures"),
+    "backlog": N_("Readings from before"),
+}
+"""The lanes of the outbox, in the order in which they are sent."""
+NOT_USED = LaneState(1, 1)
+OWN_KIND = "gateway"
+
+
+class Letters(Struct, frozen=True):
+    """Messages of the gateway that were not taken: waiting for it to be registered, in conflict, others."""
+
+    waiting: int
+    conflicts: int
+    others: int
+
+    @property
+    def total(self) -> int:
+        """How many there are."""
+        return self.waiting + self.conflicts + self.others
+
+
+class GatewayView(Struct, frozen=True, kw_only=True):
+    """Everything about one gateway; `health` and `site` are None when nobody has registered it."""
+
+    gateway: str
+    health: GatewayHealth | None
+    site: Mapping[str, Any] | None
+    state: GatewayState | None
+    accounts: Sequence[EpochAccount]
+    letters: Letters
+    file: GatewayFile | None
+
+    @property
+    def name(self) -> str:
+        """As people call it; its id when nobody has named it."""
+        return self.health.name if self.health else self.gateway
+
+    @property
+    def condition(self) -> Condition | None:
+        """How it is; None when it is not registered."""
+        return self.health.condition if self.health else None
+
+    @property
+    def devices(self) -> list[DeviceHealth]:
+        """What it reads, without itself; what is wrong comes first."""
+        found = [one for one in (self.health.devices if self.health else []) if one.kind != OWN_KIND]
+        return sorted(found, key=lambda one: (one.condition is Condition.OK, one.reason is Reason.GATEWAY, one.device))
+
+    @property
+    def own_points(self) -> list[PointHealth]:
+        """What it measures of itself."""
+        devices = self.health.devices if self.health else []
+        return [point for device in devices if device.kind == OWN_KIND for point in device.points]
+
+    @property
+    def waiting(self) -> dict[str, int]:
+        """How many messages it keeps, by lane."""
+        epochs = self.state.status.epochs if self.state and self.state.status else []
+        found = {}
+        for lane in LANES:
+            states = [epoch.lanes.get(lane, NOT_USED) for epoch in epochs]
+            found[lane] = sum(state.next_seq - state.oldest_kept for state in states)
+        return found
+
+    def own_value(self, point: str) -> float | None:
+        """Return the newest value that it measured of itself, where it is worth something."""
+        for own in self.own_points:
+            if own.point == point and own.heard is not None and own.heard.flag < Flag.FAIL:
+                return own.heard.value
+        return None
+
+
+def read_view(connection: Connection, gateway: str, heard: Sequence[LastHeard], *, now_ms: int) -> GatewayView | None:
+    """Return the view of a gateway that is registered or was heard; None for any other."""
+    health = next(
+        (one for one in read_health(connection, heard, now_ms=now_ms).gateways if one.gateway == gateway), None
+    )
+    state = find_state(connection, gateway)
+    letters = _letters(connection, gateway)
+    if health is None and state is None and letters.total == 0:
+        return None
+    return GatewayView(
+        gateway=gateway,
+        health=health,
+        site=_site(connection, gateway) if health else None,
+        state=state,
+        accounts=account(connection, state.status) if state and state.status else [],
+        letters=letters,
+        file=find_file(connection, gateway),
+    )
+
+
+def _site(connection: Connection, gateway: str) -> Mapping[str, Any] | None:
+    columns = (sites.c[name] for name in ("code", "name", "address", "latitude", "longitude", "grid"))
+    wanted = select(*columns, grids.c.name.label("grid_name"))
+    wanted = wanted.join(gateways, gateways.c.site == sites.c.code).join(grids, grids.c.code == sites.c.grid)
+    row = connection.execute(wanted.where(gateways.c.id == gateway)).mappings().one_or_none()
+    return dict(row) if row else None
+
+
+def _letters(connection: Connection, gateway: str) -> Letters:
+    is_conflict = (dead_letters.c.reason == CONFLICT).label("is_conflict")
+    rows = connection.execute(
+        select(dead_letters.c.waiting, is_conflict, func.count())
+        .where(dead_letters.c.gateway == gateway)
+        .group_by(dead_letters.c.waiting, is_conflict)
+    ).all()
+    waiting = sum(count for is_waiting, _, count in rows if is_waiting)
+    conflicts = sum(count for is_waiting, conflict, count in rows if conflict and not is_waiting)
+    return Letters(waiting, conflicts, sum(count for *_, count in rows) - waiting - conflicts)

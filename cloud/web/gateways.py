@@ -1,0 +1,105 @@
+"""The gateways: all of them, trouble first; and one with everything that is known of it."""
+
+from collections import Counter
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, HTTPException, Query
+from fastapi.responses import Response
+
+from cloud.losses import LossWatch
+from cloud.registry.person import Role
+from cloud.web.completeness import Span, channels_of, sheet_of
+from cloud.web.conditions import sentence
+from cloud.web.gateway_advice import CLOCKS, advice_for
+from cloud.web.gateway_list import GatewayLine, Shown, read_lines
+from cloud.web.gateway_view import LANES, GatewayView, read_view
+from cloud.web.page import EquippingPage, Page
+from cloud.web.words import N_
+from edge.contract.messages import Lane
+
+router = APIRouter()
+
+MOST_GAPS = 50
+MOST_STRIPS = 25
+OUTCOMES = (
+    ("unchanged", N_("unchanged"), N_("The value was as before, so it was not sent: nothing is missing.")),
+    ("stored", N_("stored"), N_("Arrived and kept, for good.")),
+    ("refused", N_("refused"), N_("Arrived, but could not be taken; the gateway has set it aside.")),
+    ("pending", N_("pending"), N_("Still waits in the gateway, and will come.")),
+    ("given_up", N_("given up"), N_("The gateway had to drop it: its outbox was full, or it waited too long.")),
+    ("missing", N_("missing"), N_("Never came, and the gateway does not have it any more.")),
+)
+"""Where a reading can be, with what it is called and what it means; together they are all that were taken."""
+LOSSES = frozenset({"given_up", "missing"})
+
+
+@router.get("/gateways")
+async def show_gateways(
+    page: EquippingPage,
+    shown: Annotated[Shown | Literal[""], Query(alias="state")] = "",
+    q: Annotated[str, Query(max_length=100)] = "",
+) -> Response:
+    """Show every gateway, registered or only heard, what needs somebody first."""
+    heard = await page.services.series.last_heard()
+    losses, now_ms = losses_of(page), page.now_ms
+    lines = await page.read(lambda connection: read_lines(connection, heard, losses, now_ms=now_ms))
+    counts = Counter(line.shown for line in lines)
+    wanted = [line for line in lines if shown in {"", line.shown} and _has(line, q)]
+    return page.render(
+        "gateways/list.html",
+        lines=wanted,
+        counts=counts,
+        all=len(lines),
+        shown=shown,
+        q=q,
+        states=tuple(Shown),
+        why=lambda line: sentence(page.words, page.formats, line.reason, line.since),
+        may_add=page.may(Role.INSTALLER),
+    )
+
+
+@router.get("/gateways/{gateway}")
+async def show_gateway(page: EquippingPage, gateway: str) -> Response:
+    """Show one gateway: how it is and what to do, what waits, where its readings are, what is behind it."""
+    view = await view_of(page, gateway)
+    since = view.state.first_seen if view.state else None
+    first = [channel for device in view.devices for channel in list(channels_of(device, since))[:1]]
+    sheet = await sheet_of(page, first[:MOST_STRIPS], Span.DAY) if first else None
+    return page.render(
+        "gateways/gateway.html",
+        view=view,
+        sheet=sheet,
+        advice=advice_for(page, view),
+        lanes=LANES,
+        outcomes=OUTCOMES,
+        losses=LOSSES,
+        most_gaps=MOST_GAPS,
+        lane_name=lambda lane: page._(LANES[Lane(lane).name.lower()]),
+        clocks=CLOCKS,
+        why=lambda one: sentence(page.words, page.formats, one.reason, one.since),
+        may_install=page.may(Role.INSTALLER),
+        may_operate=page.may(Role.OPERATOR),
+    )
+
+
+async def view_of(page: Page, gateway: str) -> GatewayView:
+    """Return the view of a gateway; answers 404 for one that was neither registered nor ever heard."""
+    heard = await page.services.series.last_heard(gateway)
+    now_ms = page.now_ms
+    view = await page.read(lambda connection: read_view(connection, gateway, heard, now_ms=now_ms))
+    if view is None:
+        raise HTTPException(404)
+    return view
+
+
+def losses_of(page: Page) -> LossWatch:
+    """Return what remembers, for this process, which messages were looked through for losses."""
+    state = page.request.app.state
+    if not hasattr(state, "losses"):
+        state.losses = LossWatch()
+    losses: LossWatch = state.losses
+    return losses
+
+
+def _has(line: GatewayLine, text: str) -> bool:
+    return not text or text.strip().casefold() in f"{line.gateway}\n{line.name}\n{line.site_name}".casefold()
