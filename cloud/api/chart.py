@@ -5,6 +5,7 @@ from typing import Annotated
 
 import msgspec
 from fastapi import APIRouter, HTTPException, Query
+from msgspec import Struct
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection, and_, func, select
 
@@ -17,7 +18,7 @@ from cloud.series import Bucket
 from cloud.workorders.tables import event_revisions, events
 from edge.contract.event_classes import event_classes
 from edge.contract.messages import Event, Flag, PointInventory, Reading, Severity
-from edge.contract.profile import Quantity, quantities, quantity_of
+from edge.contract.profile import Quantity, load_profile, profile_names, quantities, quantity_of
 
 router = APIRouter(responses=ERRORS, tags=["history"])
 
@@ -65,6 +66,7 @@ class Chart(BaseModel):
     start: int = Field(serialization_alias="from", description="ms UTC, included")
     end: int = Field(serialization_alias="to", description="ms UTC, not included")
     gap_ms: int | None = Field(description="readings further apart have a gap between them; null: not known")
+    least_span: float = Field(description="a scale that spans less shows little but noise; 0: not known", examples=[50])
     expected_from: int | None = Field(description="when the gateway was first heard, ms UTC")
     width_ms: int | None = Field(description="length of a part; null where every reading is here")
     readings: ReadingColumns | None
@@ -96,7 +98,7 @@ async def show_chart(
         width_ms = -(-(end - start) // (points // NUMBERS_OF_PART))
         span = {"start_ms": start, "end_ms": end, "width_ms": width_ms}
         parts = _columns_of_parts(await services.series.summarise(gateway, device, point, **span))
-    expected, first_seen, thresholds = await services.database.read(lambda c: _about(c, gateway, device, point))
+    about = await services.database.read(lambda connection: _about(connection, gateway, device, point))
     quantity = _quantity(point)
     return Chart(
         unit=quantity.unit if quantity else "",
@@ -104,12 +106,13 @@ async def show_chart(
         timezone=str(services.timezone),
         start=start,
         end=end,
-        gap_ms=_gap_ms(expected) if expected else None,
-        expected_from=first_seen,
+        gap_ms=about.gap_ms,
+        least_span=about.least_span,
+        expected_from=about.expected_from,
         width_ms=width_ms,
         readings=None if parts else _columns_of_readings(found),
         parts=parts,
-        thresholds=thresholds,
+        thresholds=about.thresholds,
     )
 
 
@@ -146,22 +149,38 @@ def _quantity(point: str) -> Quantity | None:
         return None
 
 
+class _About(Struct, frozen=True, kw_only=True):
+    gap_ms: int | None
+    least_span: float
+    expected_from: int | None
+    thresholds: list[Threshold]
+
+
+def _about(connection: Connection, gateway: str, device: str, point: str) -> _About:
+    state = find_state(connection, gateway)
+    listed = state.inventory.devices if state and state.inventory else []
+    known = next((one for one in listed if one.device == device), None)
+    expected = next((one for one in known.points if one.name == point), None) if known else None
+    return _About(
+        gap_ms=_gap_ms(expected) if expected else None,
+        least_span=_least_span(known.profile, point) if known else 0,
+        expected_from=state.first_seen if state else None,
+        thresholds=_thresholds(connection, gateway, device, point),
+    )
+
+
 def _gap_ms(expected: PointInventory) -> int:
-    """Return between which distance of two readings is usual, and which of them one must be missing.
+    """Return which distance of two readings is more than usual.
 
     A gateway sends at least one reading a heartbeat, up to half a poll late.
     """
     return round(1000 * (expected.heartbeat_s + 0.75 * expected.interval_s))
 
 
-def _about(
-    connection: Connection, gateway: str, device: str, point: str
-) -> tuple[PointInventory | None, int | None, list[Threshold]]:
-    state = find_state(connection, gateway)
-    told = state.inventory.devices if state and state.inventory else []
-    points = (one for known in told if known.device == device for one in known.points)
-    expected = next((one for one in points if one.name == point), None)
-    return expected, state.first_seen if state else None, _thresholds(connection, gateway, device, point)
+def _least_span(profile: str, point: str) -> float:
+    """Return ten times the smallest change that is shown and sent; 0 for a profile that did not come with Anlan."""
+    known = load_profile(profile).points if profile in profile_names() else ()
+    return next((10 * max(one.resolution or 0, one.deadband) for one in known if one.name == point), 0)
 
 
 def _thresholds(connection: Connection, gateway: str, device: str, point: str) -> list[Threshold]:

@@ -29,7 +29,7 @@ BUNDLES: Mapping[str, tuple[str, ...]] = {
     "app.css": ("css/tokens.css", "css/base.css", "css/parts.css", "css/layout.css", "css/pages.css"),
     "app.js": (VENDOR[0], VENDOR[1], "js/app.js"),
     "chart.css": (VENDOR[3], "css/chart.css"),
-    "chart.js": (VENDOR[2], "js/chart.js"),
+    "chart.js": (VENDOR[2], "js/chart_painter.js", "js/chart.js"),
     "map.css": (VENDOR[5], "css/map.css"),
     "map.js": (VENDOR[4], "js/map.js"),
 }
