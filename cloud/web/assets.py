@@ -30,6 +30,9 @@ BUNDLES: Mapping[str, tuple[str, ...]] = {
     "app.js": (VENDOR[0], VENDOR[1], "js/app.js"),
     "chart.css": (VENDOR[3], "css/chart.css"),
     "chart.js": (VENDOR[2], "js/chart_painter.js", "js/chart.js"),
+    "orders.css": ("css/orders.css",),
+    "orders.js": ("js/queue.js", "js/share.js", "js/orders.js"),
+    "share.js": ("js/share.js",),
     "map.css": (VENDOR[5], "css/map.css"),
     "map.js": (VENDOR[4], "js/map.js"),
 }

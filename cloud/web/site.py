@@ -16,7 +16,7 @@ from cloud.api.services import Services, services_of
 from cloud.config import MapConfig
 from cloud.database import DatabaseError
 from cloud.series import SeriesError
-from cloud.web import live, sensors, sign_in
+from cloud.web import banner, board, case, gateways, letters, live, maps, offline, orders, overview, sensors, sign_in
 from cloud.web.assets import assets, serve_asset
 from cloud.web.navigation import home_of
 from cloud.web.page import AnyPage, Page, SignInFirstError, sign_in_path
@@ -25,7 +25,20 @@ from cloud.workorders.states import TransitionError
 
 _log = structlog.get_logger()
 
-ROUTERS = (sign_in.router, live.router, sensors.router)
+ROUTERS = (
+    sign_in.router,
+    live.router,
+    board.router,
+    overview.router,
+    banner.router,
+    letters.router,
+    maps.router,
+    sensors.router,
+    gateways.router,
+    orders.router,
+    offline.router,
+    case.router,
+)
 MACHINES = ("/api/", "/healthz", "/metrics")
 """Paths that answer programs: their errors are not pages."""
 COMPRESSED_FROM = 800  # bytes

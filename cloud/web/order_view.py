@@ -1,0 +1,225 @@
+"""One order as its page shows it: what raised it, where it stands, who is on it, and all that was done, in order."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+from msgspec import Struct
+from sqlalchemy import Connection, select
+
+from cloud.api.orders import EvidenceLine, OrderDetail, TransitionLine, show_order
+from cloud.blobs import blobs
+from cloud.registry.person import RULES, Role
+from cloud.registry.registry import workers_of
+from cloud.registry.tables import grids, people
+from cloud.series import SeriesError
+from cloud.web.order_lines import mark_of, names_of
+from cloud.web.order_words import (
+    Left,
+    Step,
+    later_steps,
+    say_left,
+    say_now,
+    say_size,
+    say_step,
+    say_value,
+    steps_for,
+)
+from cloud.web.page import Page
+from cloud.web.sparkline import Sparkline, sparkline
+from cloud.workorders.limits import Running, time_limits
+from cloud.workorders.order_rules import rule_of
+from cloud.workorders.orders import id_of
+from cloud.workorders.states import Standing, State
+from cloud.workorders.stopwatches import started_at
+from edge.contract.messages import Event, Reading
+
+SENSOR = "sensor"
+
+
+class Colleague(Struct, frozen=True, kw_only=True):
+    """Somebody who is on an order or could be."""
+
+    login: str
+    name: str
+    phone: str | None
+
+
+class Happening(Struct, frozen=True, kw_only=True):
+    """One line of what was done. `position` is latitude and longitude; `pictures` are SHA-256."""
+
+    at: int
+    text: str
+    reason: str = ""
+    note: str = ""
+    position: tuple[float, float] | None = None
+    pictures: list[str] = []
+    pressed_at: int | None = None
+    by_sensor: bool = False
+
+
+class OrderView(Struct, frozen=True, kw_only=True):
+    """What the template of an order shows; `awaited` pictures of the camera are still on their way."""
+
+    order: OrderDetail
+    grid_name: str
+    standing: Standing
+    event: Event | None
+    size: str
+    threshold: str
+    latest: Reading | None
+    latest_size: str
+    chart: Sparkline | None
+    left: Left | None
+    now: str
+    handler: Colleague | None
+    colleagues: list[Colleague]
+    others: list[Colleague]
+    names: Mapping[str, str]
+    happenings: list[Happening]
+    pictures: list[str]
+    awaited: int
+    opening: list[str]
+    closing: list[tuple[str, str]]
+    steps: list[Step]
+    later: Mapping[State, list[Step]]
+    mark: str
+
+
+class _Around(Struct, frozen=True):
+    """What the registry and the stopwatches know around an order."""
+
+    grid_name: str
+    names: Mapping[str, str]
+    phones: Mapping[str, str | None]
+    workers: list[str]
+    others: list[str]
+    kept: frozenset[str]
+    running: Running | None
+
+
+async def view_order(page: Page, code: str) -> OrderView:
+    """Return an order that the person of the page may see. Raises OrderNotFoundError and DatabaseError."""
+    order = await show_order(code, page.services, page.person)
+    around = await page.read(lambda connection: _around(connection, page, order))
+    events = msgspec.convert(order.events, list[Event])
+    event = events[-1] if events else None
+    standing = Standing(
+        state=order.state,
+        severity=order.severity,
+        grid=order.grid,
+        handler=order.handler,
+        times_returned=order.times_returned,
+    )
+    latest = await _latest(page, order, event)
+    rule = rule_of(order.class_code)
+    handler = _colleague(order.handler, around) if order.handler else None
+    return OrderView(
+        order=order,
+        grid_name=around.grid_name,
+        standing=standing,
+        event=event,
+        size=say_size(page.words, page.formats, event),
+        threshold=say_value(page.formats, event.threshold, event.unit) if event and event.threshold is not None else "",
+        latest=latest,
+        latest_size=say_value(page.formats, latest.value, event.unit) if latest and event else "",
+        chart=sparkline(event.readings, event.threshold) if event else None,
+        left=say_left(page.words, page.formats, around.running),
+        now=say_now(page.words, order.state, handler.name if handler else ""),
+        handler=handler,
+        colleagues=[_colleague(login, around) for login in around.workers if login != order.handler],
+        others=[_colleague(login, around) for login in around.others if login != order.handler],
+        names=around.names,
+        happenings=_happenings(page, order, around.names, by_camera=event is not None and not event.point),
+        pictures=[name for name in order.pictures if name in around.kept],
+        awaited=len(set(order.pictures) - around.kept),
+        opening=[page.words.pick(standard) for standard in rule.opening],
+        closing=[(standard.zh, page.words.pick(standard)) for standard in rule.closing],
+        steps=steps_for(standing, page.person),
+        later=later_steps(standing, page.person),
+        mark=mark_of(order, event),
+    )
+
+
+def _around(connection: Connection, page: Page, order: OrderDetail) -> _Around:
+    workers = [worker.login for worker in workers_of(connection, order.grid)]
+    others = _other_workers(connection, workers) if page.person.is_operator else []
+    logins = {*workers, *others, *_logins(order)}
+    phones = connection.execute(select(people.c.login, people.c.phone).where(people.c.login.in_(logins)))
+    number = id_of(order.code)
+    since = started_at(connection, [number])[number]
+    limits = time_limits(page.services.timezone)
+    return _Around(
+        grid_name=connection.scalar(select(grids.c.name).where(grids.c.code == order.grid)) or order.grid,
+        names=names_of(connection, logins),
+        phones=dict(phones.tuples().all()),
+        workers=workers,
+        others=others,
+        kept=frozenset(connection.scalars(select(blobs.c.sha256).where(blobs.c.sha256.in_(order.pictures)))),
+        running=limits.due_of(order.state, order.class_code, since_ms=since, now_ms=page.now_ms),
+    )
+
+
+def _other_workers(connection: Connection, but: Sequence[str]) -> list[str]:
+    """Return the workers of other grids, by name: whoever dispatches may send them too."""
+    found = connection.execute(select(people.c.login, people.c.roles).where(people.c.active).order_by(people.c.name))
+    return [person.login for person in found if Role.WORKER in person.roles and person.login not in but]
+
+
+def _logins(order: OrderDetail) -> Iterable[str]:
+    acting = (order.handler, order.accepted_by, order.verified_by, order.closed_by)
+    steps = ((step.who, step.assignee) for step in order.transitions)
+    return {login for login in (*acting, *(one for pair in steps for one in pair)) if login and login != RULES.login}
+
+
+def _colleague(login: str, around: _Around) -> Colleague:
+    return Colleague(login=login, name=around.names.get(login, login), phone=around.phones.get(login))
+
+
+async def _latest(page: Page, order: OrderDetail, event: Event | None) -> Reading | None:
+    """Return the newest reading of the point that raised the order; None too while the series store is away."""
+    if event is None or not event.point:
+        return None
+    try:
+        found = await page.services.series.latest(order.gateway, order.device)
+    except SeriesError:
+        return None
+    return next((reading for reading in found if reading.point == event.point), None)
+
+
+def _happenings(page: Page, order: OrderDetail, names: Mapping[str, str], *, by_camera: bool) -> list[Happening]:
+    pieces = {piece.id: piece for piece in order.evidence}
+    shown = {number for step in order.transitions for number in step.evidence}
+    found = [_of_step(page, step, names, pieces, by_camera=by_camera) for step in order.transitions]
+    found += [_of_evidence(page, piece, names, order) for piece in order.evidence if piece.id not in shown]
+    return sorted(found, key=lambda one: one.at)
+
+
+def _of_step(
+    page: Page, step: TransitionLine, names: Mapping[str, str], pieces: Mapping[int, EvidenceLine], *, by_camera: bool
+) -> Happening:
+    by_person = step.who != RULES.login
+    has_place = step.latitude is not None and step.longitude is not None
+    pictures = [pieces[number].sha256 for number in step.evidence if number in pieces]
+    standard = step.closing_standard if by_person else None
+    return Happening(
+        at=step.at,
+        text=say_step(page.words, step, names, by_camera=by_camera),
+        reason=standard or (step.reason if by_person else ""),
+        note=step.note,
+        position=(step.latitude, step.longitude) if has_place else None,  # type: ignore[arg-type]  # has_place says so
+        pictures=[name for name in pictures if name],
+        pressed_at=step.pressed_at,
+    )
+
+
+def _of_evidence(page: Page, piece: EvidenceLine, names: Mapping[str, str], order: OrderDetail) -> Happening:
+    if piece.kind == SENSOR:
+        at = order.sensor_cleared_at or piece.added_at
+        return Happening(at=at, text=page._("The sensor says that it is over"), by_sensor=True)
+    text = page._("%(who)s added a picture") % {"who": names.get(piece.who, piece.who)}
+    return Happening(at=piece.added_at, text=text, note=piece.note, pictures=[piece.sha256] if piece.sha256 else [])
+
+
+def may_keep(page: Page) -> bool:
+    """Whether a phone may keep the orders' pages for when it has no network: a worker's, and nobody else's."""
+    return page.session is not None and Role.WORKER in page.person.roles

@@ -1,0 +1,443 @@
+"use strict";
+// A worker's orders on a phone that loses its network: steps go into a queue, are shown as done, and are sent later.
+// Everything here makes the pages quicker or lets them work offline; without it every form is posted as it is.
+(() => {
+  const queue = self.anlanQueue;
+  const RETRY_S = [5, 10, 20, 40, 60, 120];
+  const TICK_MS = 10_000;
+  const SHOW_SENT_MS = 5000;
+  const LONGEST_PX = 1600;
+  const JPEG_QUALITY = 0.8;
+  const MOST_KEPT = 60;
+  const find = (id) => document.getElementById(id);
+  const strip = () => find("strip");
+  const words = () => strip().dataset;
+  const fill = (text, value) => text.replace("{}", value);
+  const canQueue = "indexedDB" in self && "locks" in navigator && "randomUUID" in crypto;
+
+  // ---- times -------------------------------------------------------------------------------------------------------
+
+  const OFFSET = "anlan-clock";
+  const page = document.documentElement.dataset; // with the marks of the service worker, if the page was kept
+
+  // How far the phone's clock is from the server's; a kept page cannot tell, so the last one that could is remembered.
+  const learnOffset = () => {
+    if (page.keptAt) return Number(localStorage.getItem(OFFSET) ?? 0);
+    const offset = Date.now() - Number(words().now);
+    localStorage.setItem(OFFSET, String(offset));
+    return offset;
+  };
+
+  const unit = (value, name) => {
+    const format = { style: "unit", unit: name, unitDisplay: "long" };
+    const text = new Intl.NumberFormat(document.documentElement.lang, format).format(value);
+    return text.replace(/(\d)(?=[^\d\s.,])/u, "$1 ");
+  };
+
+  // The same words as the server's.
+  const duration = (ms) => {
+    const seconds = Math.round(Math.abs(ms) / 1000);
+    const minutes = Math.floor(seconds / 60);
+    const hours = Math.floor(minutes / 60);
+    const days = Math.floor(hours / 24);
+    const two = (large, small) => small.filter((text, index) => index === 0 || large[index] > 0).join(" ");
+    if (seconds < 60) return unit(seconds, "second");
+    if (minutes < 60) return unit(minutes, "minute");
+    if (hours < 24) return two([hours, minutes % 60], [unit(hours, "hour"), unit(minutes % 60, "minute")]);
+    return two([days, hours % 24], [unit(days, "day"), unit(hours % 24, "hour")]);
+  };
+
+  const clock = (at) => new Date(at).toLocaleTimeString("zh-CN", { hour: "2-digit", minute: "2-digit", hour12: false });
+
+  const tick = (offset) => {
+    const now = Date.now() - offset;
+    for (const element of document.querySelectorAll("[data-due]")) {
+      const rest = Number(element.dataset.due) - now;
+      element.textContent = fill(rest > 0 ? element.dataset.inTime : element.dataset.overdue, duration(rest));
+      if (rest <= 0) element.closest(".left").classList.add("red");
+    }
+    for (const element of document.querySelectorAll("[data-since]"))
+      element.textContent = fill(element.dataset.words, duration(now - Number(element.dataset.since)));
+  };
+
+  // ---- the strip ---------------------------------------------------------------------------------------------------
+
+  let outcome = null; // of the last attempt to send
+  let sending = false;
+  let fresh = false;
+  let sentAt = 0;
+
+  const keptText = () => {
+    if (!page.keptAt) return navigator.onLine ? null : words().cut;
+    return fill(page.keptBecause === "slow" ? words().slow : words().offline, clock(Number(page.keptAt)));
+  };
+
+  const queueText = (mine, others) => {
+    if (mine.length > 0) return fill(sending ? words().sending : words().waiting, mine.length);
+    if (others.length > 0) return fill(words().others, others.length);
+    return Date.now() - sentAt < SHOW_SENT_MS ? words().sent : null;
+  };
+
+  const showStrip = (steps) => {
+    const waiting = steps.filter((step) => step.state === "waiting");
+    const mine = waiting.filter((step) => step.login === words().login);
+    const asksSignIn = mine.length > 0 && outcome === queue.outcomes.SIGN_IN;
+    const texts = [keptText(), queueText(mine, waiting), asksSignIn && words().signIn, fresh && words().fresh];
+    const text = texts.filter(Boolean).join(" · ");
+    const [link, button] = [strip().querySelector("a"), strip().querySelector("button")];
+    if (strip().querySelector(".words").textContent !== text) strip().querySelector(".words").textContent = text;
+    strip().classList.toggle("calm", text === words().sent);
+    strip().hidden = text === "";
+    link.hidden = !asksSignIn;
+    button.hidden = !fresh && !page.keptAt;
+    button.textContent = words().reload;
+  };
+
+  // ---- what was refused --------------------------------------------------------------------------------------------
+
+  const refusedCard = (step) => {
+    const card = find("refused-card").content.firstElementChild.cloneNode(true);
+    const link = card.querySelector("a");
+    card.querySelector(".what").textContent = fill(words().notDone, step.label);
+    link.href = `/orders/${step.code}`;
+    link.textContent = `${step.title} ${step.code}`;
+    card.querySelector(".why").textContent = step.why ?? words().behind;
+    const note = step.fields.filter(([name]) => name === "note" || name === "more").map(([, value]) => value);
+    const said = card.querySelector(".said");
+    said.textContent = note.join(" ");
+    said.hidden = said.textContent === "";
+    const image = card.querySelector("img");
+    if (step.photo) {
+      image.src = URL.createObjectURL(step.photo);
+      image.hidden = false;
+    }
+    card.dataset.number = step.number;
+    card.querySelector("button").addEventListener("click", () => queue.remove(step.number));
+    return card;
+  };
+
+  const showRefused = (steps) => {
+    const refused = steps.filter((step) => step.state === "refused" && step.login === words().login);
+    const shown = [...find("refused").children].map((card) => card.dataset.number).join(" ");
+    if (shown === refused.map((step) => step.number).join(" ")) return;
+    find("refused").replaceChildren(...refused.map(refusedCard));
+    find("refused").hidden = refused.length === 0;
+  };
+
+  // ---- steps that are not on the page yet ----------------------------------------------------------------------------
+
+  // Which steps of the queue lead on from the state that an order has on the page.
+  const ahead = (steps, order) => {
+    const found = [];
+    let { state } = order;
+    for (const step of steps) {
+      const isHere = step.code === order.code && step.login === words().login && step.state !== "refused";
+      const isShown = step.state === "sent" && step.version_after <= Number(order.version);
+      if (isHere && !isShown && step.from === state) {
+        found.push(step);
+        state = step.to;
+      }
+    }
+    return { found, state };
+  };
+
+  // Whoever pressed a button finds the next one under the same key.
+  const focusNext = () => (find("act").querySelector("button, summary") ?? find("top")).focus();
+
+  const stateWord = (state) => JSON.parse(words().states)[state] ?? state;
+
+  const showState = (place, state, isWaiting) => {
+    const badge = document.createElement("span");
+    badge.className = "badge";
+    badge.textContent = stateWord(state);
+    const mark = document.createElement("span");
+    mark.className = "badge warn unsent";
+    mark.textContent = words().unsent;
+    place.replaceChildren(badge, ...(isWaiting ? [mark] : []));
+  };
+
+  const isWaiting = (step) => step.state === "waiting";
+
+  const showInList = (steps) => {
+    for (const card of document.querySelectorAll(".job")) {
+      const { found, state } = ahead(steps, card.dataset);
+      if (found.length > 0) showState(card.querySelector(".state"), state, found.some(isWaiting));
+    }
+  };
+
+  const pendingLine = (step) => {
+    const line = find("pending").content.firstElementChild.cloneNode(true);
+    line.querySelector("strong").textContent = step.label;
+    line.querySelector(".badge").hidden = step.state !== "waiting";
+    line.querySelector("small").textContent = clock(step.at);
+    return line;
+  };
+
+  const showOnPage = (steps) => {
+    const order = find("order");
+    if (!order) return;
+    const act = find("act");
+    const { found, state } = ahead(steps, order.dataset);
+    for (const line of document.querySelectorAll(".pending")) line.remove();
+    find("done").append(...found.map(pendingLine));
+    if (found.length === 0) return;
+    showState(find("state"), state, found.some(isWaiting));
+    if (act.dataset.after === state) return; // somebody may be filling it in
+    act.dataset.after = state;
+    const wasInside = act.contains(document.activeElement);
+    const later = document.querySelector(`template[data-after="${state}"]`);
+    act.replaceChildren(...(later ? [later.content.cloneNode(true)] : []));
+    act.toggleAttribute("data-empty", !later);
+    prepare(act);
+    if (wasInside) focusNext();
+  };
+
+  // Forget steps that the page shows as done.
+  const tidy = async (steps) => {
+    const order = find("order")?.dataset;
+    const isShown = (step) => step.code === order?.code && step.version_after <= Number(order.version);
+    const done = steps.filter((step) => step.state === "sent" && isShown(step));
+    await Promise.all(done.map((step) => queue.remove(step.number)));
+  };
+
+  const show = async () => {
+    const steps = await queue.all();
+    showStrip(steps);
+    showRefused(steps);
+    showInList(steps);
+    showOnPage(steps);
+    return steps;
+  };
+
+  // ---- the page as the server has it ---------------------------------------------------------------------------------
+
+  const PARTS = ["top", "act", "later", "readings", "facts", "more"];
+
+  const renew = async () => {
+    const order = find("order");
+    if (!order) return;
+    const answer = await fetch(`/orders/${order.dataset.code}`, { headers: { "HX-Request": "true" } });
+    if (!answer.ok) return;
+    const parsed = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const wasInside = find("act").contains(document.activeElement);
+    for (const id of PARTS) find(id).replaceWith(parsed.getElementById(id));
+    Object.assign(order.dataset, { ...parsed.getElementById("order")?.dataset, ...find("top").dataset });
+    prepare(find("act"));
+    if (wasInside) focusNext();
+    await tidy(await show());
+  };
+
+  const renewQuietly = () => renew().catch(() => null); // no network: the page stays as it is
+
+  // The live stream renews all but the buttons, lest somebody is filling something in.
+  document.addEventListener("htmx:afterSettle", async (event) => {
+    if (!["mine", "facts"].includes(event.target.id)) return;
+    tick(offset);
+    await show();
+    await keepOrders();
+    const act = find("act");
+    if (!act || find("top").dataset.version === act.dataset.version) return;
+    const isTouched = act.querySelector("details[open]") !== null;
+    if (isTouched) act.querySelector(".changed").hidden = false;
+    else await renewQuietly();
+  });
+
+  // ---- sending -----------------------------------------------------------------------------------------------------
+
+  let tries = 0;
+  let timer = null;
+
+  const sendNow = async () => {
+    clearTimeout(timer);
+    const before = (await queue.all()).filter(isWaiting);
+    if (before.length === 0) return;
+    sending = navigator.onLine;
+    await show();
+    outcome = await queue.send();
+    sending = false;
+    if (outcome === queue.outcomes.SENT) {
+      tries = 0;
+      sentAt = Date.now();
+      setTimeout(show, SHOW_SENT_MS + 100);
+    } else if (outcome === queue.outcomes.CUT) {
+      timer = setTimeout(sendNow, RETRY_S[Math.min(tries, RETRY_S.length - 1)] * 1000);
+      tries += 1;
+    }
+    const left = await show();
+    const here = find("order")?.dataset.code;
+    const wasSent = before.some((step) => step.code === here && !left.some((one) => one.number === step.number && isWaiting(one)));
+    if (wasSent) await renewQuietly();
+  };
+
+  // With a network again, a page that was kept makes room for what is true now.
+  const sendThenReload = async () => {
+    await sendNow();
+    if (page.keptAt && !document.querySelector("details[open]")) location.reload();
+  };
+
+  const askForSync = async () => {
+    const registration = await navigator.serviceWorker?.getRegistration();
+    await registration?.sync?.register("anlan-orders");
+  };
+
+  // ---- photos ------------------------------------------------------------------------------------------------------
+
+  // Phones take pictures of many megabytes; what proves the work is seen in a few hundred kilobytes too.
+  const shrink = async (file) => {
+    try {
+      const image = await createImageBitmap(file, { imageOrientation: "from-image" });
+      const scale = Math.min(1, LONGEST_PX / Math.max(image.width, image.height));
+      const canvas = document.createElement("canvas");
+      canvas.width = Math.round(image.width * scale);
+      canvas.height = Math.round(image.height * scale);
+      canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
+      const small = await new Promise((resolve) => {
+        canvas.toBlob(resolve, "image/jpeg", JPEG_QUALITY);
+      });
+      return small && small.size < file.size ? small : file;
+    } catch {
+      return file; // the browser cannot read it; the server says whether it can
+    }
+  };
+
+  const preview = (input) => {
+    const image = input.closest(".photo").querySelector(".preview");
+    const [file] = input.files;
+    image.hidden = !file;
+    if (file) image.src = URL.createObjectURL(file);
+  };
+
+  document.addEventListener("change", (event) => {
+    if (event.target.matches(".photo input")) preview(event.target);
+  });
+
+  // ---- where the person is -------------------------------------------------------------------------------------------
+
+  let place = null;
+
+  const locate = () =>
+    navigator.geolocation.getCurrentPosition(
+      ({ coords }) => {
+        place = coords;
+        for (const button of document.querySelectorAll("[data-locate]")) button.hidden = true;
+      },
+      () => null,
+      { maximumAge: 60_000, timeout: 20_000, enableHighAccuracy: true },
+    );
+
+  // Without asking where the person has allowed it before; otherwise a button asks.
+  const offerPlace = async (act) => {
+    const button = act.querySelector("[data-locate]");
+    if (!button || !navigator.permissions || place) return;
+    const { state } = await navigator.permissions.query({ name: "geolocation" });
+    if (state === "granted") locate();
+    button.hidden = state !== "prompt";
+    button.addEventListener("click", locate);
+  };
+
+  // ---- forms -------------------------------------------------------------------------------------------------------
+
+  const lacksReason = (form) => {
+    const problem = form.querySelector(".problem");
+    const more = form.querySelector("textarea[name=more]");
+    if (!more) return false;
+    const lacks = !form.querySelector("input[name=reason]:checked") && more.value.trim() === "";
+    problem.hidden = !lacks;
+    if (lacks) more.focus();
+    return lacks;
+  };
+
+  const stepOf = async (form, button) => {
+    const given = new FormData(form);
+    const photo = given.get("photo");
+    for (const name of ["csrf", "action", "photo"]) given.delete(name);
+    if (form.elements.latitude && place) {
+      given.set("latitude", String(place.latitude));
+      given.set("longitude", String(place.longitude));
+    }
+    const order = find("order").dataset;
+    return {
+      action: crypto.randomUUID(),
+      login: words().login,
+      code: order.code,
+      from: find("act").dataset.after ?? order.state,
+      to: form.dataset.to,
+      at: Date.now(),
+      title: document.querySelector("h1").textContent.trim(),
+      label: button.textContent.trim(),
+      fields: [...given].filter(([, value]) => value !== ""),
+      photo: photo?.size > 0 ? await shrink(photo) : null,
+    };
+  };
+
+  const postAsItIs = (form, button) => {
+    delete form.dataset.queue;
+    form.requestSubmit(button);
+  };
+
+  const queueStep = async (form, button) => {
+    button.setAttribute("aria-busy", "true");
+    try {
+      await queue.add(await stepOf(form, button));
+    } catch {
+      postAsItIs(form, button); // the phone has no room, or keeps nothing in a private window
+      return;
+    }
+    askForSync().catch(() => null);
+    navigator.storage?.persist?.().catch(() => null);
+    await sendNow();
+  };
+
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (lacksReason(form)) {
+      event.preventDefault();
+      return;
+    }
+    if (!canQueue || !form.matches("[data-queue]")) return;
+    event.preventDefault();
+    const button = event.submitter ?? form.querySelector("button:not([type=button])");
+    if (button.getAttribute("aria-busy") !== "true") queueStep(form, button);
+  });
+
+  const prepare = (act) => {
+    offerPlace(act).catch(() => null);
+  };
+
+  // ---- the service worker --------------------------------------------------------------------------------------------
+
+  const keepOrders = async () => {
+    if (!("keeps" in words()) || !("serviceWorker" in navigator) || page.keptAt) return;
+    const cards = [...document.querySelectorAll("#mine .job, #check .job")].slice(0, MOST_KEPT);
+    const wanted = cards.map((card) => ({ path: card.getAttribute("href"), mark: card.dataset.mark }));
+    if (!navigator.serviceWorker.controller) wanted.unshift({ path: location.pathname, mark: null });
+    const registration = await navigator.serviceWorker.ready;
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a service worker has none
+    registration.active.postMessage({ keep: wanted, savesData: navigator.connection?.saveData ?? false });
+  };
+
+  const start = async () => {
+    if (!strip()) return;
+    strip().querySelector("button").addEventListener("click", () => location.reload());
+    setInterval(() => tick(offset), TICK_MS);
+    tick(offset);
+    if (find("act")) prepare(find("act"));
+    if (!canQueue) return;
+    queue.listen(show);
+    addEventListener("online", sendThenReload);
+    addEventListener("offline", show);
+    document.addEventListener("visibilitychange", () => (document.hidden ? null : sendNow()));
+    await tidy(await show());
+    await sendNow();
+    if (!("keeps" in words()) || !("serviceWorker" in navigator)) return;
+    navigator.serviceWorker.addEventListener("message", () => {
+      fresh = true;
+      show();
+    });
+    await navigator.serviceWorker.register("/sw.js");
+    await keepOrders();
+  };
+
+  const offset = strip() ? learnOffset() : 0;
+  start();
+})();
