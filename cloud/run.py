@@ -24,6 +24,7 @@ from cloud.events import EventTaker, run_event_worker
 from cloud.ingest import Counters, run_batch_worker
 from cloud.migrations import head, revision_of
 from cloud.registry.registry import Registry
+from cloud.web.live import changes_of
 from cloud.web.site import add_pages
 from edge.contract import listening
 from edge.contract.clock import Clock
@@ -65,7 +66,7 @@ async def run(config: CloudConfig, clock: Clock) -> None:
             map=config.map,
             new_gateways=config.gateway_defaults,
         )
-        server = _Server(_settings(services))
+        server = Server(server_settings(services))
         async with asyncio.TaskGroup() as tasks:
             batches = run_batch_worker(
                 config.broker,
@@ -125,7 +126,8 @@ def listen(config: ApiConfig) -> socket.socket:
         raise StartError(f"api: {error}") from error
 
 
-def _settings(services: Services) -> uvicorn.Config:
+def server_settings(services: Services) -> uvicorn.Config:
+    """Return how API and pages are served."""
     app = create_app(services)
     add_pages(app)
     return uvicorn.Config(
@@ -141,7 +143,14 @@ def _settings(services: Services) -> uvicorn.Config:
     )
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
+    """Serves until `should_exit` is set; then pages that listen are let go."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End the streams of open pages, then what uvicorn ends."""
+        changes_of(self.config.app).stop()
+        await super().shutdown(sockets)
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leave the signals to `run`, of which the server is a part."""

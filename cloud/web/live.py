@@ -70,6 +70,11 @@ class Changes:
         self._looking: asyncio.Task[None] | None = None
         self._known: dict[str, Mark] = {}
 
+    def stop(self) -> None:
+        """End every stream, so that they do not hold up the end of the server."""
+        for listener in self._listeners:
+            listener.stop()
+
     @property
     def is_looking(self) -> bool:
         """Whether the database is asked at present."""
@@ -85,8 +90,8 @@ class Changes:
         if self._looking is None:
             self._looking = asyncio.create_task(self._look(), name="live updates")
         try:
-            while True:
-                for name in await listener.changed():
+            while changed := await listener.changed():
+                for name in changed:
                     yield name
         finally:
             self._listeners.discard(listener)
@@ -123,7 +128,12 @@ class _Listener:
         self._told.add(name)
         self._wake.set()
 
+    def stop(self) -> None:
+        self._told.clear()
+        self._wake.set()
+
     async def changed(self) -> set[str]:
+        """Wait for names; none means that there will be no more."""
         await self._wake.wait()
         self._wake.clear()
         told, self._told = self._told, set()
@@ -134,14 +144,18 @@ def _marks(connection: Connection) -> dict[str, Mark]:
     return {name: mark(connection) for name, mark in MARKS.items()}
 
 
+def changes_of(app: Any) -> Changes:
+    """Return the changes of an application, which all its streams share."""
+    if not hasattr(app.state, "changes"):
+        app.state.changes = Changes(app.state.services.database)
+    changes: Changes = app.state.changes
+    return changes
+
+
 @router.get("/live", response_class=EventSourceResponse)
 async def live(page: SignedInPage, since: int = 0) -> AsyncIterator[ServerSentEvent]:
     """Tell what has changed since the page was made, and what changes until the browser leaves."""
-    app = page.request.app
-    if not hasattr(app.state, "changes"):
-        app.state.changes = Changes(page.services.database)
-    changes: Changes = app.state.changes
     yield ServerSentEvent(comment="listening", retry=PAUSE_MS)
-    async with aclosing(changes.listen(since)) as told:
+    async with aclosing(changes_of(page.request.app).listen(since)) as told:
         async for name in told:
             yield ServerSentEvent(event=name, raw_data=name)

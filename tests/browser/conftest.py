@@ -14,6 +14,7 @@ import pytest
 
 from tests.browser.chromium import Chromium, connected
 from tests.browser.pages import Pages
+from tests.browser.served import Served, serve
 from tests.conftest import starter
 
 CALL = pytest.StashKey[pytest.TestReport]()
@@ -43,6 +44,16 @@ def chromium() -> Iterator[Chromium]:
     """The run's shared browser."""
     with starter(Chromium) as start:
         yield start()
+
+
+@pytest.fixture
+async def served(tmp_path: Path) -> AsyncIterator[Served]:
+    """The pages over a neighbourhood of the test's own, really served.
+
+    Ask for it before ``new_page``: then the pages are closed before their server, which they would miss.
+    """
+    async with serve(tmp_path) as served:
+        yield served
 
 
 @pytest.fixture
