@@ -20,8 +20,8 @@ from cloud.web.stages import (
     Outcome,
     Stage,
     Wanted,
-    by_stage,
     condition_of,
+    count_open,
     count_outcomes,
     count_overdue,
     ended_as,
@@ -57,7 +57,7 @@ class Ended(Struct, frozen=True, kw_only=True):
 
 
 class Column(Struct, frozen=True, kw_only=True):
-    """One stage: how many orders it has, and the cards that are shown of them."""
+    """One stage: how many orders it has, and the cards that are shown of them; `overdue` only where any are shown."""
 
     stage: Stage
     count: int
@@ -79,11 +79,6 @@ class Board(Struct, frozen=True, kw_only=True):
     def open(self) -> int:
         """How many orders are not finished."""
         return sum(column.count for column in self.columns)
-
-    @property
-    def overdue(self) -> int:
-        """How many of them are over their limit."""
-        return sum(column.overdue for column in self.columns)
 
     @property
     def finished(self) -> int:
@@ -155,33 +150,33 @@ def _classes() -> list[EventClass]:
 def _board(connection: Connection, asked: Asked, *, limits: TimeLimits, person: Person, now_ms: int) -> Board:
     names = names_of(connection)
     condition = condition_of(asked.wanted, names.people)
-    stages = by_stage(open_orders(connection, condition, limits=limits, now_ms=now_ms))
-    shown = {stage: _shown(found, stage, asked) for stage, found in stages.items()}
+    counts, outcomes = count_open(connection, condition), count_outcomes(connection, condition)
+    asked_for = OPEN_STAGES if asked.stage is None else {asked.stage} - {Stage.FINISHED}
+    found = open_orders(connection, condition, asked_for, limits=limits, now_ms=now_ms)
+    stages = {stage: [order for order in found if order.stage is stage] for stage in OPEN_STAGES}
+    shown = {stage: _shown(some, asked) for stage, some in stages.items()}
     cards = cards_of(connection, [order for some in shown.values() for order in some], person)
-    outcomes = count_outcomes(connection, condition)
     return Board(
         columns=[
             Column(
                 stage=stage,
-                count=len(found),
-                overdue=count_overdue(found),
+                count=counts[stage],
+                overdue=count_overdue(some),
                 cards=[cards[order.id] for order in shown[stage]],
             )
-            for stage, found in stages.items()
+            for stage, some in stages.items()
         ],
         outcomes=outcomes,
         ended=_ended(connection, condition, asked) if asked.stage is Stage.FINISHED else [],
-        pages=_pages(asked, stages, outcomes),
+        pages=_pages(asked, counts, outcomes),
         names=names,
         areas=areas(connection),
     )
 
 
-def _shown(found: list[OpenOrder], stage: Stage, asked: Asked) -> list[OpenOrder]:
+def _shown(found: list[OpenOrder], asked: Asked) -> list[OpenOrder]:
     """Return the orders of a stage that are shown: the first ones beside other stages, a page of the one asked for."""
-    if asked.stage is None:
-        return found[:ON_BOARD]
-    return found[(asked.page - 1) * PAGE : asked.page * PAGE] if stage is asked.stage else []
+    return found[:ON_BOARD] if asked.stage is None else found[(asked.page - 1) * PAGE : asked.page * PAGE]
 
 
 def _ended(connection: Connection, condition: ColumnElement[bool], asked: Asked) -> list[Ended]:
@@ -193,12 +188,12 @@ def _ended(connection: Connection, condition: ColumnElement[bool], asked: Asked)
     return [Ended(order=row, code=code_of(row.id), outcome=outcome_of(row)) for row in rows]
 
 
-def _pages(asked: Asked, stages: dict[Stage, list[OpenOrder]], outcomes: dict[Outcome, int]) -> int:
+def _pages(asked: Asked, counts: dict[Stage, int], outcomes: dict[Outcome, int]) -> int:
     """Return how many pages there are of what was asked for."""
     if asked.stage is None:
         return 1
     if asked.stage is Stage.FINISHED:
         count = outcomes[asked.outcome] if asked.outcome else sum(outcomes.values())
     else:
-        count = len(stages[asked.stage])
+        count = counts[asked.stage]
     return max(1, -(-count // PAGE))

@@ -17,8 +17,14 @@ from cloud.web.letter_causes import Cause, cause
 
 PAGE = 50
 MOST_AT_ONCE = 200  # letters that one click takes
+LANED = frozenset({"batch", "event", "blob"})
 
 Tab = Literal["look", "waiting"]
+
+
+def is_takeable(kind: str, gateway: str | None, *, is_whole: bool, waiting: bool) -> bool:
+    """Whether a new attempt could help: all of it was kept, it is known whose it is, and it does not come by itself."""
+    return kind in LANED and gateway is not None and is_whole and not waiting
 
 
 class Line(Struct, frozen=True, kw_only=True):
@@ -27,6 +33,12 @@ class Line(Struct, frozen=True, kw_only=True):
     row: Row[Any]
     cause: Cause
     kind: str
+
+    @property
+    def may_be_taken(self) -> bool:
+        """Whether a new attempt could help."""
+        row = self.row
+        return is_takeable(self.kind, row.gateway, is_whole=row.kept == row.size, waiting=row.waiting)
 
 
 class Waiting(Struct, frozen=True, kw_only=True):
@@ -77,6 +89,12 @@ class Opened(Struct, frozen=True):
     letter: KeptLetter
     cause: Cause
     name: str | None
+
+    @property
+    def may_be_taken(self) -> bool:
+        """Whether a new attempt could help."""
+        letter = self.letter
+        return is_takeable(letter.kind, letter.gateway, is_whole=letter.is_whole, waiting=letter.waiting)
 
 
 def one_letter(connection: Connection, number: int) -> Opened | None:

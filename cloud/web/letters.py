@@ -15,6 +15,7 @@ from cloud.registry.person import Role
 from cloud.registry.registry import Registry
 from cloud.replay import LetterNotFoundError, ReplayError, discard, replay
 from cloud.series import SeriesError
+from cloud.web.gateway_view import LANES
 from cloud.web.letter_causes import WORDS, Cause
 from cloud.web.letter_content import look_into
 from cloud.web.letter_list import MOST_AT_ONCE, Asked, Tab, find_letters, numbers_of, one_letter
@@ -148,6 +149,8 @@ async def _letter_page(page: Page, letter: int, *, problem: str = "", status: in
         letter=found.letter,
         words_of=WORDS[found.cause],
         name=found.name,
+        may_be_taken=found.may_be_taken,
+        lanes=LANES,
         content=content,
         kinds=KINDS,
         problem=problem,

@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 from msgspec import Struct
 from msgspec.structs import replace
-from sqlalchemy import Connection, Row, and_, func, select
+from sqlalchemy import Connection, Row, and_, select, true
 
 from cloud.findings import Findings, Kind, find
 from cloud.gateway_states import gateway_states
@@ -24,11 +24,10 @@ from cloud.web.banner import CHECK
 from cloud.web.notices import Notices
 from cloud.web.order_words import say_size
 from cloud.web.page import OperatorPage, Page
-from cloud.web.stages import OPEN_STAGES, STAGE_NAMES, STAGE_OF, Stage
+from cloud.web.stages import OPEN_STAGES, STAGE_NAMES, Stage, count_open
 from cloud.web.words import N_
 from cloud.workorders.limits import TimeLimits, time_limits
 from cloud.workorders.orders import code_of
-from cloud.workorders.states import FINISHED, State
 from cloud.workorders.tables import event_revisions, events, orders
 from edge.contract.messages import Event, EventState
 
@@ -134,7 +133,7 @@ def _situation(
         health=health,
         knows_sensors=heard is not None,
         findings=findings,
-        stages=_stages(connection),
+        stages=count_open(connection, true()),
         strangers=len(heard_of - known_gateways(connection)),
         happenings=_happenings(connection),
         people=dict(connection.execute(select(people.c.login, people.c.name)).tuples().all()),
@@ -147,14 +146,6 @@ def _health(connection: Connection, heard: Sequence[LastHeard] | None, now_ms: i
         return read_health(connection, heard, now_ms=now_ms)
     facts = [replace(each, inventory=None) for each in read_gateways(connection)]
     return judge(facts, {}, (), last_events={}, now_ms=now_ms)
-
-
-def _stages(connection: Connection) -> dict[Stage, int]:
-    stages: dict[Stage, int] = dict.fromkeys(OPEN_STAGES, 0)
-    counted = select(orders.c.state, func.count()).where(orders.c.state.not_in(FINISHED)).group_by(orders.c.state)
-    for state, count in connection.execute(counted).tuples():
-        stages[STAGE_OF[State(state)]] += count
-    return stages
 
 
 def _happenings(connection: Connection) -> list[Happening]:

@@ -5,7 +5,7 @@ functions work inside the caller's transaction.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -115,12 +115,27 @@ def _number_in(text: str) -> int | None:
         return None
 
 
+def count_open(connection: Connection, wanted: ColumnElement[bool]) -> dict[Stage, int]:
+    """Return how many of the wanted orders are in each stage but the finished one."""
+    counts: dict[Stage, int] = dict.fromkeys(OPEN_STAGES, 0)
+    counted = select(orders.c.state, func.count()).where(orders.c.state.not_in(FINISHED), wanted)
+    for state, count in connection.execute(counted.group_by(orders.c.state)).tuples():
+        counts[STAGE_OF[State(state)]] += count
+    return counts
+
+
 def open_orders(
-    connection: Connection, wanted: ColumnElement[bool], *, limits: TimeLimits, now_ms: int
+    connection: Connection,
+    wanted: ColumnElement[bool],
+    stages: Collection[Stage],
+    *,
+    limits: TimeLimits,
+    now_ms: int,
 ) -> list[OpenOrder]:
-    """Return the unfinished orders that are wanted, the most urgent one first."""
+    """Return the wanted orders of some stages, the most urgent one first."""
+    states = [state for stage in stages for state in STATES_OF[stage]]
     columns = (orders.c[name] for name in ("id", "state", "class_code", "severity", "opened_at"))
-    found = connection.execute(select(*columns).where(orders.c.state.not_in(FINISHED), wanted)).all()
+    found = connection.execute(select(*columns).where(orders.c.state.in_(states), wanted)).all()
     running = running_of(connection, found, limits=limits, now_ms=now_ms)
 
     def key(order: Row[Any]) -> tuple[int, bool, int, int]:
@@ -135,14 +150,6 @@ def open_orders(
         )
         for order in sorted(found, key=key)
     ]
-
-
-def by_stage(found: Sequence[OpenOrder]) -> dict[Stage, list[OpenOrder]]:
-    """Return every stage but the finished one with its orders, in the order given."""
-    stages: dict[Stage, list[OpenOrder]] = {stage: [] for stage in OPEN_STAGES}
-    for order in found:
-        stages[order.stage].append(order)
-    return stages
 
 
 def count_overdue(found: Sequence[OpenOrder]) -> int:
