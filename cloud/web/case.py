@@ -140,7 +140,7 @@ def _find(connection: Connection, page: Page, code: str) -> Case | None:
         return None
     state = State(order.state)
     last = select(transitions.c.target, func.max(transitions.c.at)).where(transitions.c.order == order.id)
-    times = dict(connection.execute(last.group_by(transitions.c.target)).tuples().all())
+    times = dict(connection.execute(last.group_by(transitions.c.target)).all())
     expected, is_late = _expected(connection, page, order, state)
     return Case(
         code=show_case_code(order.case_code),

@@ -87,7 +87,7 @@ def names_of(connection: Connection, logins: Iterable[str | None]) -> dict[str, 
     """Return the names of people by login, of those too who have left."""
     wanted = {login for login in logins if login}
     found = connection.execute(select(people.c.login, people.c.name).where(people.c.login.in_(wanted)))
-    return dict(found.tuples().all())
+    return dict(found.all())
 
 
 def latest_events(connection: Connection, shown: Sequence[Row[Any]]) -> dict[int, Event]:
@@ -104,7 +104,7 @@ def latest_events(connection: Connection, shown: Sequence[Row[Any]]) -> dict[int
         .where(events.c.alert.in_(alerts))
         .order_by(events.c.began_at)
     )
-    bodies = dict(found.tuples().all())
+    bodies = dict(found.all())
     return {alert: msgspec.json.decode(body, type=Event) for alert, body in bodies.items()}
 
 

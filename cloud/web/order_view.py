@@ -1,5 +1,6 @@
 """One order as its page shows it: what raised it, where it stands, who is on it, and all that was done, in order."""
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
@@ -34,6 +35,7 @@ from cloud.workorders.stopwatches import started_at
 from edge.contract.messages import Event, Reading
 
 SENSOR = "sensor"
+LATEST_WITHIN_S = 1.0  # an order is worth more than the newest reading
 
 
 class Colleague(Struct, frozen=True, kw_only=True):
@@ -151,7 +153,7 @@ def _around(connection: Connection, page: Page, order: OrderDetail) -> _Around:
     return _Around(
         grid_name=connection.scalar(select(grids.c.name).where(grids.c.code == order.grid)) or order.grid,
         names=names_of(connection, logins),
-        phones=dict(phones.tuples().all()),
+        phones=dict(phones.all()),
         workers=workers,
         others=others,
         kept=frozenset(connection.scalars(select(blobs.c.sha256).where(blobs.c.sha256.in_(order.pictures)))),
@@ -176,12 +178,13 @@ def _colleague(login: str, around: _Around) -> Colleague:
 
 
 async def _latest(page: Page, order: OrderDetail, event: Event | None) -> Reading | None:
-    """Return the newest reading of the point that raised the order; None too while the series store is away."""
+    """Return the newest reading of the point that raised the order; None too while the series store is away or slow."""
     if event is None or not event.point:
         return None
     try:
-        found = await page.services.series.latest(order.gateway, order.device)
-    except SeriesError:
+        async with asyncio.timeout(LATEST_WITHIN_S):
+            found = await page.services.series.latest(order.gateway, order.device)
+    except (SeriesError, TimeoutError):
         return None
     return next((reading for reading in found if reading.point == event.point), None)
 
