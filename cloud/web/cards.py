@@ -161,7 +161,7 @@ def _workers(connection: Connection, codes: Iterable[str]) -> dict[str, list[Wor
     found = [row for row in connection.execute(wanted) if Role.WORKER in row.roles]
     unfinished = and_(orders.c.handler.in_({row.login for row in found}), orders.c.state.not_in(FINISHED))
     counted = select(orders.c.handler, func.count()).where(unfinished).group_by(orders.c.handler)
-    busy: Counter[str | None] = Counter(dict(connection.execute(counted).tuples().all()))
+    busy: Counter[str | None] = Counter(dict(connection.execute(counted).all()))
     workers: dict[str, list[Worker]] = {}
     for row in sorted(found, key=lambda row: (busy[row.login], row.login)):
         workers.setdefault(row.grid, []).append(Worker(row.login, row.name, busy[row.login]))

@@ -131,7 +131,7 @@ def find_letters(connection: Connection, asked: Asked, now_ms: int) -> Found:
         causes=_causes(connection, asked.gateway),
         look=connection.scalar(select(func.count()).where(dead_letters.c.waiting.is_(False))) or 0,
         waiting=_waiting(connection, now_ms),
-        names=dict(connection.execute(select(gateways.c.id, gateways.c.name)).tuples().all()),
+        names=dict(connection.execute(select(gateways.c.id, gateways.c.name)).all()),
         pages=max(1, -(-count // PAGE)),
     )
 
@@ -147,7 +147,7 @@ def _lines(connection: Connection, asked: Asked) -> list[Line]:
 def _causes(connection: Connection, gateway: str) -> dict[Cause, int]:
     of_letters = cause().label("cause")
     wanted = select(of_letters, func.count()).where(_condition(Asked(gateway=gateway))).group_by(of_letters)
-    counts = dict(connection.execute(wanted).tuples().all())
+    counts = dict(connection.execute(wanted).all())
     return {one: counts[one.value] for one in Cause if one.value in counts}
 
 

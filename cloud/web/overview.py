@@ -136,7 +136,7 @@ def _situation(
         stages=count_open(connection, true()),
         strangers=len(heard_of - known_gateways(connection)),
         happenings=_happenings(connection),
-        people=dict(connection.execute(select(people.c.login, people.c.name)).tuples().all()),
+        people=dict(connection.execute(select(people.c.login, people.c.name)).all()),
     )
 
 

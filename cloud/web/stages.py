@@ -119,7 +119,7 @@ def count_open(connection: Connection, wanted: ColumnElement[bool]) -> dict[Stag
     """Return how many of the wanted orders are in each stage but the finished one."""
     counts: dict[Stage, int] = dict.fromkeys(OPEN_STAGES, 0)
     counted = select(orders.c.state, func.count()).where(orders.c.state.not_in(FINISHED), wanted)
-    for state, count in connection.execute(counted.group_by(orders.c.state)).tuples():
+    for state, count in connection.execute(counted.group_by(orders.c.state)):
         counts[STAGE_OF[State(state)]] += count
     return counts
 
