@@ -185,7 +185,7 @@ async def _channels_of(page: Page, gateway: str) -> list[Channel]:
 
 async def sheet_of(page: Page, channels: Sequence[Channel], span: Span) -> Sheet:
     """Return the strips of channels, in their order, with what was complete of the last day and month."""
-    start, end = _bounds(span, page.now_ms)
+    start, end = bounds_of(span, page.now_ms)
     cells, *others = await asyncio.gather(
         _cells_of(page, channels, span, lambda one: _slot_ms(span, one)),
         *(_cells_of(page, channels, each, _long_slot_ms) for each in FIGURES if each is not span),
@@ -205,7 +205,7 @@ async def sheet_of(page: Page, channels: Sequence[Channel], span: Span) -> Sheet
     return Sheet(span=span, start=start, end=end, strips=strips)
 
 
-def _bounds(span: Span, now_ms: int) -> tuple[int, int]:
+def bounds_of(span: Span, now_ms: int) -> tuple[int, int]:
     """Return where a span begins and ends: with the quarter of an hour that has begun."""
     end = -(-now_ms // QUARTER_MS) * QUARTER_MS
     return end - span.days * DAY_MS, end
@@ -226,7 +226,7 @@ def _long_slot_ms(channel: Channel) -> int:
 async def _cells_of(
     page: Page, channels: Sequence[Channel], span: Span, slot_of: Callable[[Channel], int]
 ) -> list[list[Cell]]:
-    start, end = _bounds(span, page.now_ms)
+    start, end = bounds_of(span, page.now_ms)
     limit = asyncio.Semaphore(AT_ONCE)
 
     async def ask(gateway: str, slot_ms: int, some: Sequence[Channel]) -> list[Coverage]:

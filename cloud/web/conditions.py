@@ -34,6 +34,7 @@ ALONE: Mapping[Reason, str] = {
     Reason.NEVER_HEARD: N_("nothing has ever come"),
     Reason.UNLISTED: N_("its gateway does not read it"),
     Reason.ONLY_EVENTS: N_("says something only when something happens"),
+    Reason.NOT_OFFERED: N_("its machine does not tell this"),
     Reason.NOT_OFFERED: N_("this machine cannot tell"),
 }
 """Where it is not known since when, or never was otherwise."""

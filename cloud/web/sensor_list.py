@@ -8,7 +8,17 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from cloud.health import Condition, Counts, DeviceHealth, GatewayHealth, PointHealth, Reason
+from cloud.health import (
+    OWN_KIND,
+    REASON_OF_TEST,
+    Condition,
+    Counts,
+    DeviceHealth,
+    GatewayHealth,
+    PointHealth,
+    Reason,
+)
+from edge.contract.messages import Flag
 
 SHOWN_AT_ONCE = 50
 MAIN_QUANTITIES = ("depth", "water_level", "rain_total", "water_volume", "active_power", "energy_import", "temperature")
@@ -66,6 +76,11 @@ class DeviceLine(Struct, frozen=True, kw_only=True):
     place: Place | None
     point: PointHealth | None
 
+    @property
+    def was_silent(self) -> bool:
+        """Whether it gave no values already when its gateway went offline."""
+        return self.device.reason is Reason.GATEWAY and silent_point(self.device) is not None
+
 
 class GatewayLine(Struct, frozen=True, kw_only=True):
     """A gateway that is offline, or was never online, with the devices that are silent because of it."""
@@ -99,6 +114,20 @@ def is_partial(device: DeviceHealth) -> bool:
     return any((one.condition, one.reason) != (device.condition, device.reason) for one in device.points)
 
 
+def silent_point(device: DeviceHealth) -> PointHealth | None:
+    """Return a point whose newest reading is missing, whatever its gateway does now."""
+    if device.kind == OWN_KIND:  # its machine does not offer each of them
+        return None
+    silent = [one for one in device.points if one.heard and one.heard.flag is Flag.MISSING]
+    return min(silent, key=_rank, default=None)
+
+
+def own_reason(point: PointHealth) -> Reason:
+    """Return why the newest reading of a silent point is missing."""
+    tests = point.heard.tests if point.heard else 0
+    return next((reason for test, reason in REASON_OF_TEST if tests & test), Reason.MISSING)
+
+
 def lines_of(gateways: Iterable[GatewayHealth], places: Mapping[str, Place], wanted: Wanted) -> list[DeviceLine]:
     """Return a line for each device that is wanted, whatever its state."""
     return [
@@ -128,8 +157,8 @@ def arrange(lines: Sequence[DeviceLine], places: Mapping[str, Place], wanted: Wa
         else:
             arranged.append(line)
     for of_gateway in folded.values():
-        gateway = of_gateway[0].gateway
-        arranged.append(GatewayLine(gateway=gateway, place=places.get(gateway.site), lines=of_gateway))
+        gateway, own_first = of_gateway[0].gateway, sorted(of_gateway, key=lambda line: not line.was_silent)
+        arranged.append(GatewayLine(gateway=gateway, place=places.get(gateway.site), lines=own_first))
     return sorted(arranged, key=_urgency)
 
 

@@ -10,7 +10,7 @@ from fastapi.responses import Response
 from msgspec import Struct
 from sqlalchemy import Connection, select
 
-from cloud.health import Counts, Health, Reason
+from cloud.health import Counts, Health, PointHealth, Reason
 from cloud.registry.tables import grids, sites
 from cloud.web.completeness import Channel, Span, channels_of, read_first_seen, sheet_of
 from cloud.web.conditions import health_of, sentence
@@ -27,6 +27,8 @@ from cloud.web.sensor_list import (
     count,
     is_partial,
     lines_of,
+    own_reason,
+    silent_point,
     state_of,
 )
 
@@ -173,14 +175,16 @@ def _devices(lines: Iterable[Line]) -> list[DeviceLine]:
 
 async def _silent_since(page: Page, lines: Sequence[Line]) -> dict[str, int]:
     """Return by path the moment at which the missing readings of those that are shown began."""
-    silent = [line for line in _devices(lines) if line.point and line.device.reason in MISSING]
-    asked = (
-        page.services.series.silent_since(one.device.gateway, one.device.device, one.point.point)
-        for one in silent
-        if one.point
-    )
+    silent = [(path_of(line), line.device, point) for line in _devices(lines) if (point := _silent(line))]
+    asked = (page.services.series.silent_since(one.gateway, one.device, point.point) for _, one, point in silent)
     began = await asyncio.gather(*asked)
-    return {path_of(one): at for one, at in zip(silent, began, strict=True) if at is not None}
+    return {path: at for (path, _, _), at in zip(silent, began, strict=True) if at is not None}
+
+
+def _silent(line: DeviceLine) -> PointHealth | None:
+    if line.was_silent:
+        return silent_point(line.device)
+    return line.point if line.device.reason in MISSING else None
 
 
 def path_of(line: DeviceLine) -> str:
@@ -196,9 +200,12 @@ def _reasons(page: Page, lines: Sequence[Line], silent_since: dict[str, int]) ->
 
     reasons = {}
     for one in _devices(lines):
-        said = say(one.device.reason, silent_since.get(path_of(one), one.device.since))
-        if said and one.point and is_partial(one.device):
-            said = f"{page.words.point(one.point.point)}: {said}"
+        reason, since, point = one.device.reason, one.device.since, one.point
+        if one.was_silent and (point := silent_point(one.device)):
+            reason = own_reason(point)
+        said = say(reason, silent_since.get(path_of(one), since))
+        if said and point and is_partial(one.device):
+            said = f"{page.words.point(point.point)}: {said}"
         reasons[path_of(one)] = said
     gateways = (line.gateway for line in lines if isinstance(line, GatewayLine))
     return reasons | {f"/gateways/{one.gateway}": say(one.reason, one.since) for one in gateways}

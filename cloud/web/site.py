@@ -16,7 +16,22 @@ from cloud.api.services import Services, services_of
 from cloud.config import MapConfig
 from cloud.database import DatabaseError
 from cloud.series import SeriesError
-from cloud.web import banner, board, case, gateways, letters, live, maps, offline, orders, overview, sensors, sign_in
+from cloud.web import (
+    banner,
+    board,
+    case,
+    devices,
+    gateways,
+    letters,
+    live,
+    maps,
+    offline,
+    orders,
+    overview,
+    points,
+    sensors,
+    sign_in,
+)
 from cloud.web.assets import assets, serve_asset
 from cloud.web.navigation import home_of
 from cloud.web.page import AnyPage, Page, SignInFirstError, sign_in_path
@@ -34,6 +49,8 @@ ROUTERS = (
     letters.router,
     maps.router,
     sensors.router,
+    devices.router,
+    points.router,
     gateways.router,
     orders.router,
     offline.router,

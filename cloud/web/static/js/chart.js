@@ -210,9 +210,9 @@
           { ...axis, space: 70, values: (plot, splits) => this.times(splits) },
           { ...axis, size: (plot, values) => 20 + 8 * Math.max(...(values ?? [""]).map((text) => text.length)), label: this.unit, labelSize: this.unit ? 20 : 0, values: (plot, splits) => splits.map((value) => this.number.format(round(value))) },
         ],
-        series: [{}, { paths: () => null, points: { show: false } }],
+        series: [{}, { stroke: () => colour("--series"), paths: () => null, points: { show: false } }],
         legend: { show: false },
-        cursor: { y: false, points: { show: false }, drag: { x: true, y: false, setScale: false }, bind: { dblclick: () => () => this.do("reset") } },
+        cursor: { y: false, points: { size: 10, width: 2, fill: () => colour("--surface") }, drag: { x: true, y: false, setScale: false }, bind: { dblclick: () => () => this.do("reset") } },
         hooks: {
           drawClear: [paint((painter) => painter.ground())],
           draw: [paint((painter) => painter.values())],

@@ -14,7 +14,6 @@
   function attach(sheet) {
     const words = JSON.parse(sheet.dataset.words);
     const tip = sheet.querySelector(".strip-tip");
-    const known = new WeakMap();
     const format = new Intl.DateTimeFormat(document.documentElement.lang, {
       timeZone: sheet.dataset.zone, month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", hour12: false,
     });
@@ -36,8 +35,7 @@
     }
 
     function show(strip, at) {
-      if (!known.has(strip)) known.set(strip, cellsOf(strip));
-      const cells = known.get(strip);
+      const cells = cellsOf(strip);
       index = Math.max(0, Math.min(cells.length - 1, at));
       const slot = Number(strip.dataset.slot);
       const start = Number(strip.dataset.start) + index * slot;
@@ -72,8 +70,7 @@
     }
 
     function countOf(strip) {
-      if (!known.has(strip)) known.set(strip, cellsOf(strip));
-      return known.get(strip).length;
+      return cellsOf(strip).length;
     }
 
     function follow(event) {
@@ -104,12 +101,13 @@
     });
   }
 
-  const begin = (root) => {
-    for (const sheet of root.querySelectorAll("[data-strips]:not([data-ready])")) {
-      sheet.dataset.ready = "";
-      attach(sheet);
+  const attached = new WeakSet();
+  const begin = () => {
+    for (const sheet of document.querySelectorAll("[data-strips]")) {
+      if (!attached.has(sheet)) attach(sheet);
+      attached.add(sheet);
     }
   };
-  begin(document);
-  document.addEventListener("htmx:afterSettle", () => begin(document));
+  begin();
+  document.addEventListener("htmx:afterSettle", begin);
 })();

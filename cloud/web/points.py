@@ -1,0 +1,173 @@
+"""`/gateways/{gateway}/devices/{device}/{point}`: one point over a span: chart, table, counts; and all of it as CSV."""
+
+import asyncio
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, HTTPException, Query
+from fastapi.responses import Response, StreamingResponse
+from msgspec import Struct
+
+from cloud.api.bounds import EARLIEST_MS, FAR_FUTURE_MS
+from cloud.health import PointHealth
+from cloud.series import LastHeard
+from cloud.web.charts import SPANS, chart_of, unit_of
+from cloud.web.devices import IdInPath, Subject, find_subject, reason_of, silent_since
+from cloud.web.history import SeriesName, as_csv, count_flags, last_good, newest_first
+from cloud.web.page import EquippingPage, Page
+
+TABLE = 50
+FIRST_SPAN = "24h"
+
+router = APIRouter()
+
+Moment = Annotated[str, Query(max_length=40)]
+"""ms UTC, or a local time as a field of a form gives it: 2026-11-25T14:03."""
+
+
+class Asked(Struct, frozen=True, kw_only=True):
+    """The span that somebody asked for; `span` is one of SPANS, empty for one of their own."""
+
+    start: int
+    end: int
+    span: str = ""
+
+    @property
+    def query(self) -> str:
+        """The span in an address, where it does not move on."""
+        return f"from={self.start}&to={self.end}"
+
+
+class AskedError(ValueError):
+    """What was asked for is no span."""
+
+
+def asked_for(page: Page, span: str, start: str, end: str) -> Asked:
+    """Return the span that was asked for, the last day where none was. Raises AskedError."""
+    if not start and not end:
+        if span not in SPANS and span:
+            raise AskedError
+        name = span or FIRST_SPAN
+        return Asked(start=page.now_ms - SPANS[name][1], end=page.now_ms, span=name)
+    first, last = _moment(page, start), _moment(page, end) if end else page.now_ms
+    if first >= last:
+        raise AskedError
+    return Asked(start=first, end=last)
+
+
+def _moment(page: Page, text: str) -> int:
+    try:
+        if text.isdecimal() and text.isascii():
+            at = int(text)
+        else:
+            local = datetime.fromisoformat(text)
+            zone = local.tzinfo or page.services.timezone
+            at = round(local.replace(tzinfo=zone).timestamp() * 1000)
+    except (ValueError, OverflowError):
+        raise AskedError from None
+    if not EARLIEST_MS <= at <= FAR_FUTURE_MS:
+        raise AskedError
+    return at
+
+
+class Known(Struct, frozen=True, kw_only=True):
+    """One point of a device: how it is, where its gateway reads it, and its newest reading, if it was ever heard."""
+
+    subject: Subject
+    name: SeriesName
+    point: PointHealth | None
+    heard: LastHeard | None
+
+
+async def find_point(page: Page, gateway: str, device: str, point: str) -> Known:
+    """Return a point that a gateway reads, or that readings once came of; answers 404 for any other."""
+    subject = await find_subject(page, gateway, device)
+    health = next((one for one in subject.device.points if one.point == point), None)
+    heard = subject.heard.get(point)
+    if health is None and heard is None:
+        raise HTTPException(404)
+    return Known(subject=subject, name=SeriesName(gateway, device, point), point=health, heard=heard)
+
+
+@router.get("/gateways/{gateway}/devices/{device}/{point}")
+async def show_point(
+    *,
+    page: EquippingPage,
+    gateway: IdInPath,
+    device: IdInPath,
+    point: IdInPath,
+    span: Annotated[str, Query(alias="range", max_length=8)] = "",
+    start: Annotated[Moment, Query(alias="from")] = "",
+    end: Annotated[Moment, Query(alias="to")] = "",
+    before: Moment = "",
+) -> Response:
+    """Show a span of a point; `before` is where the next page of the table begins, going back."""
+    known = await find_point(page, gateway, device, point)
+    problem = ""
+    try:
+        asked = asked_for(page, span, start, end)
+        until = min(_moment(page, before), asked.end) if before else asked.end
+    except AskedError:
+        problem = page._("The span must begin before it ends, in the years 2000 to 2100.")
+        asked = asked_for(page, "", "", "")
+        until = asked.end
+    store = page.services.series
+    (readings, has_more), counts, since, good = await asyncio.gather(
+        newest_first(store, known.name, start=asked.start, end=until, most=TABLE),
+        count_flags(store, known.name, start=asked.start, end=asked.end),
+        silent_since(page, known.subject, known.point),
+        last_good(store, known.name, heard=known.heard),
+    )
+    return page.render(
+        "sensors/point.html",
+        status=422 if problem else 200,
+        problem=problem,
+        known=known,
+        subject=known.subject,
+        asked=asked,
+        spans=SPANS,
+        chart=chart_of(
+            page, gateway, device, point, start=asked.start, end=asked.end, span=asked.span, table="#readings"
+        ),
+        unit=unit_of(point),
+        reason=reason_of(page, known.point.reason, since) if known.point else "",
+        since=since,
+        readings=readings,
+        has_more=has_more,
+        is_first=until == asked.end,
+        counts=counts,
+        last_good=good,
+    )
+
+
+@router.get("/gateways/{gateway}/devices/{device}/{point}/readings.csv")
+async def download(
+    *,
+    page: EquippingPage,
+    gateway: IdInPath,
+    device: IdInPath,
+    point: IdInPath,
+    start: Annotated[Moment, Query(alias="from")],
+    end: Annotated[Moment, Query(alias="to")],
+) -> Response:
+    """Give every reading of a span as CSV."""
+    known = await find_point(page, gateway, device, point)
+    try:
+        asked = asked_for(page, "", start, end)
+    except AskedError:
+        raise HTTPException(422) from None
+    lines = as_csv(
+        page.services.series,
+        known.name,
+        start=asked.start,
+        end=asked.end,
+        unit=unit_of(point),
+        words=page.words,
+        formats=page.formats,
+    )
+    first, last = (f"{page.formats.local(at):%Y%m%dT%H%M%S}" for at in (asked.start, asked.end))
+    headers = {
+        "Content-Disposition": f'attachment; filename="{gateway}_{device}_{point}_{first}-{last}.csv"',
+        "Cache-Control": "private, no-store",
+    }
+    return StreamingResponse(lines, media_type="text/csv; charset=utf-8", headers=headers)
