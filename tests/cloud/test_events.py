@@ -19,7 +19,7 @@ from cloud.ingest import Counters, run_batch_worker
 from cloud.ledger import CONFLICT, Name, known
 from cloud.receipts import Verdict
 from cloud.registry.registry import Registry
-from cloud.series import SeriesId, UnavailableError
+from cloud.series.sqlite import SqliteStore
 from cloud.workorders.tables import events, orders
 from edge.contract.broker_config import BrokerConfig
 from edge.contract.clock import SteppedClock
@@ -291,35 +291,22 @@ async def test_the_worker_answers_over_a_real_broker(
     assert (order.state, order.recovered) == ("closed", True)
 
 
-class _DownStore:
+class _DownStore(SqliteStore):
     """A series store that hangs for ever, which is worse than one that refuses."""
 
     async def write(self, batches: object) -> None:
         await asyncio.Event().wait()
-        raise UnavailableError("down")
-
-    async def read(self, gateway: str, device: str, point: str, **_: int) -> list[Reading]:
-        raise UnavailableError("down")
-
-    async def latest(self, gateway: str, device: str) -> list[Reading]:
-        raise UnavailableError("down")
-
-    async def series(self, gateway: str | None = None) -> list[SeriesId]:
-        raise UnavailableError("down")
-
-    async def close(self) -> None:
-        """Nothing."""
 
 
 async def test_events_do_not_wait_for_the_series_store(
-    mosquitto: Mosquitto, taker: EventTaker, neighbourhood: Database
+    mosquitto: Mosquitto, taker: EventTaker, neighbourhood: Database, tmp_path: Path
 ) -> None:
     """With a store that hangs, and batches waiting for it, an event still gets its order and its receipt."""
     broker = BrokerConfig(host="127.0.0.1", port=mosquitto.port)
-    registry = Registry(neighbourhood)
+    registry, store = Registry(neighbourhood), _DownStore(tmp_path / "series.db")
     batches = run_batch_worker(
         broker,
-        series=_DownStore(),
+        series=store,
         database=neighbourhood,
         is_registered=registry.is_known,
         clock=SteppedClock(NOW + MINUTE),
@@ -340,4 +327,5 @@ async def test_events_do_not_wait_for_the_series_store(
         for seq in range(1, 20):
             await connection.publish(topic("gw-1", "batch"), sealed(encode_batch(batch), seq, Lane.LIVE))
         assert await send_until_receipted(connection, {1: event}) == [1]
+    await store.close()
     assert count(neighbourhood, orders) == 1

@@ -25,11 +25,11 @@ def test_a_person_is_added_and_changed(neighbourhood: Database) -> None:
     add(neighbourhood)
     person = neighbourhood.read_now(lambda c: find_person(c, "zhou"))
     assert person is not None
-    assert (person.name, person.roles, person.grids) == ("周杰", {Role.WORKER}, {"heping-01"})
+    assert (person.name, set(person.roles), set(person.grids)) == ("周杰", {Role.WORKER}, {"heping-01"})
     add(neighbourhood, working_in=["heping-02"], name="周洁")
     person = neighbourhood.read_now(lambda c: find_person(c, "zhou"))
     assert person is not None
-    assert (person.name, person.grids) == ("周洁", {"heping-02"})
+    assert (person.name, set(person.grids)) == ("周洁", {"heping-02"})
 
 
 def test_loading_the_registry_keeps_who_was_added(neighbourhood: Database) -> None:
