@@ -10,6 +10,7 @@ from cloud.losses import LossWatch
 from cloud.registry.person import Role
 from cloud.web.completeness import Span, channels_of, sheet_of
 from cloud.web.conditions import sentence
+from cloud.web.first_readings import checks_of, live_devices, total_of
 from cloud.web.gateway_advice import CLOCKS, advice_for
 from cloud.web.gateway_list import GatewayLine, Shown, read_lines
 from cloud.web.gateway_view import LANES, GatewayView, read_view
@@ -79,6 +80,23 @@ async def show_gateway(page: EquippingPage, gateway: str) -> Response:
         why=lambda one: sentence(page.words, page.formats, one.reason, one.since),
         may_install=page.may(Role.INSTALLER),
         may_operate=page.may(Role.OPERATOR),
+    )
+
+
+@router.get("/gateways/{gateway}/live")
+async def show_live(page: EquippingPage, gateway: str) -> Response:
+    """Show the first readings as they arrive, and what to try while they do not."""
+    view = await view_of(page, gateway)
+    devices = live_devices(page, view)
+    arrived, total = total_of(devices)
+    return page.render(
+        "gateways/live.html",
+        view=view,
+        devices=devices,
+        checks=checks_of(page, view, devices),
+        arrived=arrived,
+        total=total,
+        may_install=page.may(Role.INSTALLER),
     )
 
 

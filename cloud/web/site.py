@@ -22,6 +22,7 @@ from cloud.web import (
     case,
     devices,
     gateways,
+    installer,
     letters,
     live,
     maps,
@@ -51,10 +52,11 @@ ROUTERS = (
     sensors.router,
     devices.router,
     points.router,
-    gateways.router,
+    installer.router,
     orders.router,
     offline.router,
     case.router,
+    gateways.router,
 )
 MACHINES = ("/api/", "/healthz", "/metrics")
 """Paths that answer programs: their errors are not pages."""

@@ -47,10 +47,7 @@ class BrokerConfig(ConfigModel):
     @property
     def is_loopback(self) -> bool:
         """Whether the broker is on this machine."""
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
+        return is_loopback(self.host)
 
     @model_validator(mode="after")
     def _check_secrecy(self) -> Self:
@@ -66,3 +63,11 @@ class BrokerConfig(ConfigModel):
         if problems:
             raise Misfit(problems)
         return self
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address means the machine where it is used."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

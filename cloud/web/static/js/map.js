@@ -136,6 +136,7 @@
   };
 
   const fitScale = (map) => {
+    if (!map.getContainer().isConnected) return; // the page has gone on
     const metres = (EARTH_M * Math.cos((map.getCenter().lat * Math.PI) / 180)) / 2 ** map.getZoom();
     map.getContainer().style.setProperty("--map-metre", `${1 / metres}px`);
     map.getContainer().classList.toggle("near", map.getZoom() >= NEAR);
@@ -200,7 +201,7 @@
       mast.append(drawIcon(icons, "gateways"));
       body.append(mast);
     }
-    const size = site.tone === "good" || site.tone === "none" ? 30 : 40;
+    const size = site.tone === "good" || site.tone === "none" || site.tone === "known" ? 30 : 40;
     return L.divIcon({ html: body, className: "map-marker", iconSize: [size, size] });
   };
 
@@ -345,7 +346,7 @@
         ({ coords }) => {
           this.pick(L.latLng(coords.latitude, coords.longitude));
           this.map.setView([coords.latitude, coords.longitude], 18, { animate: false });
-          done(this.words.accuracy.replace("%s", String(Math.round(coords.accuracy))));
+          done(this.words.accuracy.replace("{metres}", String(Math.round(coords.accuracy))));
         },
         () => done(this.words.nowhere),
         { enableHighAccuracy: true, timeout: 15_000, maximumAge: 30_000 },
@@ -384,7 +385,7 @@
 
     gridAt(longitude, latitude) {
       const grid = this.areas.find(({ area }) => isInside(area, longitude, latitude));
-      return grid ? this.words.inside.replace("%s", grid.name) : this.words.outside;
+      return grid ? this.words.inside.replace("{grid}", grid.name) : this.words.outside;
     }
 
     async addSites(address) {
@@ -435,5 +436,5 @@
     for (const element of root.querySelectorAll("[data-map], [data-map-pick]")) seen.observe(element);
   };
   watch(document);
-  document.addEventListener("htmx:afterSwap", ({ target }) => watch(target.parentNode ?? document));
+  document.addEventListener("htmx:load", ({ detail }) => watch(detail.elt));
 })();

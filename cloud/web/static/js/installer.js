@@ -1,0 +1,30 @@
+"use strict";
+// The form for a new gateway: places are chosen on the map, and what must be typed elsewhere is copied.
+(() => {
+  const say = (name) => {
+    const radio = document.querySelector(`input[name="place"][value="${name}"]`);
+    if (radio) radio.checked = true;
+  };
+
+  // A place that is here already, chosen on the map: show it in the list, ticked.
+  document.addEventListener("map:site", ({ detail }) => {
+    say("known");
+    htmx.ajax("GET", `/gateways/new/sites?site=${encodeURIComponent(detail.code)}`, { target: "#sites", swap: "innerHTML" });
+  });
+  document.addEventListener("map:picked", () => say("new"));
+
+  const select = (element) => getSelection().selectAllChildren(element);
+  const copy = async (button) => {
+    const text = document.getElementById(button.dataset.copy);
+    try {
+      await navigator.clipboard.writeText(text.textContent);
+      button.lastElementChild.textContent = button.dataset.done;
+    } catch {
+      select(text); // not allowed here: then it is marked, for Ctrl-C
+    }
+  };
+  for (const button of document.querySelectorAll("[data-copy]")) {
+    button.hidden = false;
+    button.addEventListener("click", () => copy(button));
+  }
+})();
