@@ -37,12 +37,12 @@ SENSOR = "/gateways/gw-000/devices/road-0"
 CHART = "/api/v1/chart?gateway=gw-000&device=road-0&point=depth"
 PAGES: Sequence[tuple[str, str | None]] = (
     ("/orders", "worker-0"),
-    (f"/orders/{code_of(ORDERS)}", "worker-19"),
+    (f"/orders/{code_of(ORDERS)}", "worker-0"),
     (f"/orders/{code_of(ORDERS)}", "zhao"),
     ("/overview", "zhao"),
     ("/map/overview.json", "zhao"),
     ("/board", "zhao"),
-    ("/board?stage=closed", "zhao"),
+    ("/board?stage=finished", "zhao"),
     ("/sensors", "zhao"),
     ("/sensors?state=offline", "zhao"),
     ("/completeness", "zhao"),
@@ -89,11 +89,12 @@ def main() -> int:
 
 async def _run(folder: Path, rounds: int) -> int:
     began = time.monotonic()
-    if (folder / "series.db").exists():
+    if (folder / "cloud.db").exists():
         database = Database.at(folder / "cloud.db")
     else:
         print("building a year: orders, gateways …", flush=True)
         database = build(folder, NOW)
+    if not (folder / "series.db").exists():
         print("building a year: readings …", flush=True)
         print(f"{await fill_series(folder, NOW):,} readings after {time.monotonic() - began:.0f} s", flush=True)
     timings = await _measure(folder, database, rounds)
