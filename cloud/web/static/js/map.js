@@ -186,7 +186,9 @@
 
   const addMarker = (map, position, { icon, label, options }) => {
     const marker = L.marker(position, { icon, ...options }).addTo(map);
-    marker.getElement().setAttribute("aria-label", label);
+    const element = marker.getElement();
+    element.setAttribute("aria-label", label);
+    if (!element.hasAttribute("role")) element.setAttribute("role", "img"); // one that stands still is no button
     return marker;
   };
 
