@@ -137,7 +137,11 @@ async def _refuse(page: Page, code: str, error: Exception, form: FormData) -> Re
         raise
     refusal = refusal_of(page, error, view, said, seen_version=int(version) if version.isdecimal() else None)
     if _wants_json(page):
-        answer = {"error": refusal.text, "state": view.order.state, "version": view.order.version}
+        answer = {
+            "error": " ".join([refusal.text, *refusal.meanwhile]),
+            "state": view.order.state,
+            "version": view.order.version,
+        }
         return JSONResponse(answer, refusal.status, headers={"Cache-Control": "no-store"})
     typed = join_reason(page.words, [said["reason"], said.get("note", "")])
     return await _order_page(page, code, refusal=refusal, typed=typed)

@@ -6,6 +6,7 @@
   const RETRY_S = [5, 10, 20, 40, 60, 120];
   const TICK_MS = 10_000;
   const SHOW_SENT_MS = 5000;
+  const LATE_MS = 5500;
   const LONGEST_PX = 1600;
   const JPEG_QUALITY = 0.8;
   const MOST_KEPT = 60;
@@ -182,11 +183,12 @@
     find("done").append(...found.map(pendingLine));
     if (found.length === 0) return;
     showState(find("state"), state, found.some(isWaiting));
-    if (act.dataset.after === state) return; // somebody may be filling it in
+    if ((act.dataset.after ?? order.dataset.state) === state) return; // somebody may be filling it in
     act.dataset.after = state;
     const wasInside = act.contains(document.activeElement);
     const later = document.querySelector(`template[data-after="${state}"]`);
-    act.replaceChildren(...(later ? [later.content.cloneNode(true)] : []));
+    act.querySelector(".bar-of-steps")?.remove();
+    if (later) act.prepend(later.content.cloneNode(true));
     act.toggleAttribute("data-empty", !later);
     prepare(act);
     if (wasInside) focusNext();
@@ -211,23 +213,58 @@
 
   // ---- the page as the server has it ---------------------------------------------------------------------------------
 
-  const PARTS = ["top", "act", "later", "readings", "facts", "more"];
+  const isTouched = () => find("act").querySelector("details[open]") !== null;
+
+  // Nobody loses what they are filling in: its form stays where it still fits, otherwise it is said that it does not.
+  const renewSteps = (parsed) => {
+    const act = find("act");
+    const now = parsed.getElementById("order").dataset;
+    const isCurrent = act.dataset.version === now.version && !act.dataset.after;
+    const fits = isTouched() && act.dataset.after === now.state;
+    if (isCurrent) return;
+    if (fits) act.dataset.version = now.version;
+    else if (isTouched()) act.querySelector(".changed").hidden = false;
+    else {
+      const wasInside = act.contains(document.activeElement);
+      for (const id of ["act", "later"]) find(id).replaceWith(parsed.getElementById(id));
+      prepare(find("act"));
+      if (wasInside) focusNext();
+    }
+  };
 
   const renew = async () => {
-    const order = find("order");
-    if (!order) return;
-    const answer = await fetch(`/orders/${order.dataset.code}`, { headers: { "HX-Request": "true" } });
+    const answer = await fetch(location.pathname, { headers: { "HX-Request": "true" } });
     if (!answer.ok) return;
     const parsed = new DOMParser().parseFromString(await answer.text(), "text/html");
-    const wasInside = find("act").contains(document.activeElement);
-    for (const id of PARTS) find(id).replaceWith(parsed.getElementById(id));
-    Object.assign(order.dataset, { ...parsed.getElementById("order")?.dataset, ...find("top").dataset });
-    prepare(find("act"));
-    if (wasInside) focusNext();
+    for (const id of ["top", "readings", "facts", "more"]) find(id).replaceWith(parsed.getElementById(id));
+    renewSteps(parsed);
+    Object.assign(find("order").dataset, find("top").dataset);
     await tidy(await show());
   };
 
-  const renewQuietly = () => renew().catch(() => null); // no network: the page stays as it is
+  // One at a time: the answer to the first may be older than what the second asks for.
+  let renewing = Promise.resolve();
+
+  const renewQuietly = () => {
+    if (find("order")) renewing = renewing.then(renew).catch(() => null); // no network: the page stays as it is
+    return renewing;
+  };
+
+  // htmx leaves out what the live stream says within five seconds of the last news: that is asked for at their end.
+  let asked = 0;
+  let late = null;
+
+  document.addEventListener("htmx:beforeRequest", () => {
+    asked = performance.now();
+  });
+
+  const askLate = (event) => {
+    const heard = performance.now();
+    clearTimeout(late);
+    late = setTimeout(() => (asked < heard ? htmx.trigger(event.target, "late") : null), LATE_MS);
+  };
+
+  document.addEventListener("sse:orders", askLate, { capture: true }); // before htmx asks
 
   // The live stream renews all but the buttons, lest somebody is filling something in.
   document.addEventListener("htmx:afterSettle", async (event) => {
@@ -236,10 +273,7 @@
     await show();
     await keepOrders();
     const act = find("act");
-    if (!act || find("top").dataset.version === act.dataset.version) return;
-    const isTouched = act.querySelector("details[open]") !== null;
-    if (isTouched) act.querySelector(".changed").hidden = false;
-    else await renewQuietly();
+    if (act && find("top").dataset.version !== act.dataset.version) await renewQuietly();
   });
 
   // ---- sending -----------------------------------------------------------------------------------------------------
@@ -434,7 +468,7 @@
       fresh = true;
       show();
     });
-    await navigator.serviceWorker.register("/sw.js");
+    await navigator.serviceWorker.register("/sw.js").catch(() => null); // no network: the one that is there goes on
     await keepOrders();
   };
 

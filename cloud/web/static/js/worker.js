@@ -19,6 +19,7 @@
   const PAGE = /^\/orders(\/WO-[0-9]{6,12})?$/;
   const PICTURE = /\/api\/v1\/blobs\/[0-9a-f]{64}/g;
   const GROUND = "/map/base.geojson";
+  const TOKEN = "/orders/token";
   const OTHER_PERSON = new Set(["/sign-out", "/sign-in", "/welcome"]); // posted to when somebody leaves or comes
 
   // ---- what is kept ------------------------------------------------------------------------------------------------
@@ -169,6 +170,13 @@
     return shown(kept, because);
   };
 
+  // The queue learns here that nobody is signed in any more.
+  const token = async (request) => {
+    const answer = await fetch(request);
+    if (answer.type === "opaqueredirect") await forget();
+    return answer;
+  };
+
   const home = async (request) => {
     try {
       return await fetch(request);
@@ -186,6 +194,7 @@
     if (url.pathname.startsWith("/assets/")) event.respondWith(asset(request));
     else if (url.pathname.startsWith("/api/v1/blobs/")) event.respondWith(picture(request));
     else if (url.pathname === GROUND) event.respondWith(ground(request));
+    else if (url.pathname === TOKEN) event.respondWith(token(request));
     else if (PAGE.test(url.pathname)) event.respondWith(page(event));
     else if (url.pathname === "/" && request.mode === "navigate") event.respondWith(home(request));
   });
