@@ -10,7 +10,8 @@ from fastapi.responses import Response
 from msgspec import Struct
 from sqlalchemy import Connection, select
 
-from cloud.health import Counts, Health, PointHealth, Reason
+from cloud.health import Counts, Health, PointHealth, Reason, judge
+from cloud.health_reader import read_devices, read_gateways
 from cloud.registry.tables import grids, sites
 from cloud.web.completeness import Channel, Span, channels_of, read_first_seen, sheet_of
 from cloud.web.conditions import health_of, sentence
@@ -120,7 +121,7 @@ async def show_completeness(
     number: PageNumber = 1,
 ) -> Response:
     """Show a page of strips."""
-    found = await _find(page, wanted)
+    found = await _find(page, wanted) if wanted.state else await _find_stateless(page, wanted)
     channels = await _channels(page, [line for line in found.lines if wanted.state in {None, state_of(line.device)}])
     pages = _pages(len(channels), STRIPS_AT_ONCE)
     number = min(number, pages)
@@ -138,7 +139,19 @@ async def show_completeness(
 
 
 async def _find(page: Page, wanted: Wanted) -> Found:
-    health, places = await asyncio.gather(health_of(page), page.read(read_places))
+    return _found(await health_of(page), await page.read(read_places), wanted)
+
+
+async def _find_stateless(page: Page, wanted: Wanted) -> Found:
+    """Find devices for a page that shows no states: without asking what was last heard of each."""
+
+    def look(connection: Connection) -> Health:
+        return judge(read_gateways(connection), read_devices(connection), [], last_events={}, now_ms=page.now_ms)
+
+    return _found(await page.read(look), await page.read(read_places), wanted)
+
+
+def _found(health: Health, places: dict[str, Place], wanted: Wanted) -> Found:
     lines = lines_of(health.gateways, places, wanted)
     return Found(health=health, places=places, lines=lines, counts=count(lines), choices=_choices(health, places))
 

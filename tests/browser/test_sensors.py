@@ -208,6 +208,31 @@ async def test_a_chart_that_cannot_be_loaded_says_so(served: Served, new_page: P
     new_page.allow("ERR_FAILED")
 
 
+async def test_an_empty_span_says_so(served: Served, new_page: Pages) -> None:
+    """A chart without readings is hatched as a whole, and says that there are none."""
+    await live_through(served.database, served.series, served.now_ms)
+    page = await new_page(base_url=served.url)
+    await served.sign_in(page.context, "chen")
+    now = served.now_ms
+    await page.goto(f"{DEPTH}?from={now - 9 * HOUR_MS - 55 * MINUTE_MS}&to={now - 9 * HOUR_MS - 5 * MINUTE_MS}")
+    await expect(page.locator(".chart-message")).to_have_text("No readings in this span")
+    [hole] = (await view(page))["holes"]
+    assert (hole["kind"], hole["to"] - hole["from"]) == ("none", 50 * MINUTE_MS)
+
+
+async def test_a_span_is_chosen_by_its_name(served: Served, new_page: Pages) -> None:
+    """The chart, the table and the address change without another page, and the chart goes on with the time."""
+    page = await open_page(served, new_page, f"{DEPTH}?range=24h")
+    await page.get_by_role("button", name="Live").click()
+    await page.get_by_role("link", name="1 hour").click()
+    await expect(page).to_have_url(re.compile(r"\?range=1h$"))
+    await expect(page.locator("#readings p").first).to_contain_text(re.compile(r"^\s*(60|61) readings"))
+    await expect(page.get_by_role("link", name="1 hour")).to_have_attribute("aria-current", "true")
+    await expect(page.get_by_role("button", name="Live")).to_have_attribute("aria-pressed", "true")
+    await page.get_by_role("button", name="As it was").click()
+    await expect(page).to_have_url(re.compile(r"\?range=24h$"))
+
+
 async def test_without_scripts_the_table_tells_all(served: Served, new_page: Pages) -> None:
     """The readings, the spans and the filters of the list work as plain pages."""
     await live_through(served.database, served.series, served.now_ms)

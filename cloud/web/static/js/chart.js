@@ -1,6 +1,7 @@
 "use strict";
 // Charts of one point: <div data-chart …>, as the macro `chart` of templates/parts/chart.html writes it. Attributes:
 //   data-src     the address that answers the chart's data, without from and to: /api/v1/chart?gateway=…&device=…&point=…
+//   data-label   what the point is called
 //   data-from, data-to   the span that it begins with, ms UTC
 //   data-now     the server's time when it made the page, ms UTC: what is later is not missing, it has not happened yet
 //   data-unit, data-factor   in which unit values are shown, and what the store's are multiplied with for it
@@ -116,6 +117,7 @@
       this.box = root.querySelector(".chart-plot");
       this.readout = root.querySelector(".chart-readout");
       this.message = root.querySelector(".chart-message");
+      this.firstLink = root.querySelector("[data-span][aria-current]");
       this.number = new Intl.NumberFormat(document.documentElement.lang, { maximumSignificantDigits: 6 });
       this.listen();
       this.follow("follow" in root.dataset);
@@ -140,7 +142,6 @@
       this.root.setAttribute("aria-busy", "true");
       try {
         this.take(await this.ask(this.from, this.to));
-        this.say("");
       } catch (error) {
         if (error.name === "AbortError") return;
         this.say(error instanceof TypeError ? this.words.failed : error.message);
@@ -310,23 +311,29 @@
       this.show(from, to);
     }
 
-    show(from, to, { follows = false } = {}) {
+    // Shows another span; `link` is the one of ours that stands for it, if there is one.
+    show(from, to, { follows = false, link = null } = {}) {
       const span = Math.min(Math.max(to - from, FEWEST_MS), MOST_MS);
       const middle = (from + to) / 2;
       [this.from, this.to] = [Math.round(middle - span / 2), Math.round(middle + span / 2)];
       this.index = undefined;
       this.follow(follows);
       this.load();
-      for (const link of this.root.querySelectorAll("[data-span][aria-current]")) link.removeAttribute("aria-current");
-      this.showTable();
+      for (const other of this.root.querySelectorAll("[data-span][aria-current]")) other.removeAttribute("aria-current");
+      link?.setAttribute("aria-current", "true");
+      this.showTable(link?.getAttribute("href") ?? `?from=${this.from}&to=${this.to}`);
     }
 
-    showTable() {
+    showTable(query) {
       const target = this.root.dataset.table;
       if (!target) return;
-      const address = `${location.pathname}?from=${this.from}&to=${this.to}`;
+      const address = location.pathname + query;
       history.replaceState(null, "", address);
       htmx.ajax("GET", address, { source: this.root, target, select: target, swap: "outerHTML" });
+    }
+
+    showLast(link) {
+      this.show(this.now() - Number(link.dataset.span), this.now(), { follows: true, link });
     }
 
     do(what) {
@@ -337,7 +344,7 @@
         out: () => this.show(middle - span, middle + span),
         earlier: () => this.show(this.from - span / 2, this.to - span / 2),
         later: () => this.show(this.from + span / 2, this.to + span / 2),
-        reset: () => this.show(...this.first),
+        reset: () => (this.firstLink ? this.showLast(this.firstLink) : this.show(...this.first)),
         follow: () => (this.following ? this.follow(false) : this.show(this.now() - span, this.now(), { follows: true })),
       };
       moves[what]?.();
@@ -376,8 +383,7 @@
         if (!asked || event.ctrlKey || event.metaKey) return;
         event.preventDefault();
         if (asked.dataset.do) return this.do(asked.dataset.do);
-        this.show(this.now() - Number(asked.dataset.span), this.now(), { follows: true });
-        asked.setAttribute("aria-current", "true");
+        this.showLast(asked);
       });
       this.box.addEventListener("keydown", (event) => this.press(event));
       this.box.addEventListener("pointermove", () => this.readout.removeAttribute("aria-live"));

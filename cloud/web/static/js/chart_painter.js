@@ -70,7 +70,6 @@
     values() {
       this.clipped(() => {
         const runs = this.runs();
-        this.thresholds();
         if (this.view.width) for (const run of runs) this.band(run);
         this.pen.lineWidth = 1.75 * this.ratio;
         this.pen.lineJoin = "round";
@@ -79,6 +78,7 @@
           this.line(run, "high");
           if (this.view.width) this.line(run, "low");
         }
+        this.thresholds();
         this.marks();
       });
     }
@@ -141,7 +141,11 @@
         const isHigh = at - top < 20 * this.ratio;
         this.pen.textBaseline = isHigh ? "top" : "bottom";
         const baseline = Math.min(at + (isHigh ? 4 : -4) * this.ratio, top + height - 2 * this.ratio);
+        this.pen.lineWidth = 4 * this.ratio;
+        this.pen.strokeStyle = this.colour("--surface"); // so that it can be read over the curve
+        this.pen.strokeText(arrow + label, left + width - 6 * this.ratio, baseline);
         this.pen.fillText(arrow + label, left + width - 6 * this.ratio, baseline);
+        this.pen.lineWidth = 1.5 * this.ratio;
       }
     }
 
