@@ -8,6 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from cloud.blobs import PictureError
 from cloud.database import DatabaseError
@@ -55,6 +56,7 @@ def add_error_answers(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid_request)
     app.add_exception_handler(500, _our_fault)
+    app.add_exception_handler(ClientDisconnect, _gone)
     for kind in STATUS_OF:
         app.add_exception_handler(kind, _known_error)
     for kind in WAITING:
@@ -90,6 +92,11 @@ async def _known_error(_request: Request, error: Exception) -> JSONResponse:
 async def _unavailable(request: Request, error: Exception) -> JSONResponse:
     _log.warning("request not answered", path=request.url.path, reason=str(error))
     return _answer(503, next(WAITING[kind] for kind in type(error).__mro__ if kind in WAITING))
+
+
+async def _gone(_request: Request, _error: Exception) -> JSONResponse:
+    """Answer nobody: half of a body arrived, as from a phone that lost its network. It is no fault of ours to log."""
+    return _answer(400, "the body broke off")
 
 
 async def _our_fault(_request: Request, _error: Exception) -> JSONResponse:
