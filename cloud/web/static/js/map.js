@@ -175,6 +175,7 @@
     map.on("popupopen", ({ popup }) => {
       popup.getElement().querySelector(".leaflet-popup-close-button")?.setAttribute("aria-label", words.close);
     });
+    element.addEventListener("keydown", ({ key }) => key === "Escape" && map.closePopup());
     return { map, words, icons: element.dataset.icons, areas: areas ?? [], bounds: gridBounds ?? groundBounds };
   };
 
@@ -274,13 +275,20 @@
     }
   }
 
+  const overviews = new Set();
+  // The page's live stream may be open long before a map is seen.
+  document.addEventListener("htmx:sseOpen", ({ detail }) => {
+    const renewAll = () => {
+      for (const overview of overviews) overview.soon();
+    };
+    for (const topic of ["orders", "gateways"]) detail.source.addEventListener(topic, renewAll);
+  });
+
   const openOverview = async (element) => {
     const overview = new Overview(await open(element), element.dataset.src);
     const bounds = await overview.renew();
     show(overview, bounds);
-    document.body.addEventListener("htmx:sseOpen", ({ detail }) => {
-      for (const topic of ["orders", "gateways"]) detail.source.addEventListener(topic, () => overview.soon());
-    });
+    overviews.add(overview);
   };
 
   // ---- one position --------------------------------------------------------------------------------------------

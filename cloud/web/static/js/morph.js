@@ -8,10 +8,12 @@
   function morph(root, wanted) {
     const known = new Map([...root.querySelectorAll("[id]")].map((element) => [element.id, element]));
     const focused = document.activeElement;
+    const item = focused.closest("li[id]");
     const added = [];
     renew(root, wanted, known, added);
-    // An element that had to move lost the focus on the way.
-    if (focused !== document.activeElement && root.contains(focused)) focused.focus({ preventScroll: true });
+    // An element that had to move lost the focus on the way; of one that is gone its item has it.
+    const heir = focused.isConnected ? focused : item?.querySelector("a");
+    if (heir !== document.activeElement && root.contains(heir)) heir.focus({ preventScroll: true });
     return added;
   }
 
@@ -38,10 +40,10 @@
   function renewChildren(old, wanted, known, added) {
     let place = old.firstChild;
     for (const child of Array.from(wanted.childNodes)) {
-      const same = child.id ? known.get(child.id) : isAlike(place, child) ? place : null;
-      if (!same || same.nodeName !== child.nodeName) {
+      const same = child.id ? claim(child, known) : isAlike(place, child) ? place : null;
+      if (!same) {
         old.insertBefore(child, place);
-        if (child.nodeType === Node.ELEMENT_NODE) added.push(child);
+        if (child.nodeType === Node.ELEMENT_NODE) adopt(child, known, added);
         continue;
       }
       if (same === place) place = place.nextSibling;
@@ -53,6 +55,23 @@
       place.remove();
       place = next;
     }
+  }
+
+  // What is new may hold what was elsewhere before: that moves into it.
+  function adopt(parent, known, added) {
+    added.push(parent);
+    for (const wanted of parent.querySelectorAll("[id]")) {
+      const same = parent.contains(wanted) ? claim(wanted, known) : null; // it went with what held it
+      if (!same) continue;
+      wanted.replaceWith(same);
+      renew(same, wanted, known, added);
+    }
+  }
+
+  function claim(wanted, known) {
+    const same = known.get(wanted.id);
+    known.delete(wanted.id);
+    return same?.nodeName === wanted.nodeName ? same : null;
   }
 
   function isAlike(old, wanted) {

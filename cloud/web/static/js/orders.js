@@ -67,6 +67,8 @@
   let sending = false;
   let fresh = false;
   let sentAt = 0;
+  let unsent = 0;
+  let leaving = false;
 
   const keptText = () => {
     if (!page.keptAt) return navigator.onLine ? null : words().cut;
@@ -82,8 +84,10 @@
   const showStrip = (steps) => {
     const waiting = steps.filter((step) => step.state === "waiting");
     const mine = waiting.filter((step) => step.login === words().login);
+    unsent = mine.length;
     const asksSignIn = mine.length > 0 && outcome === queue.outcomes.SIGN_IN;
-    const texts = [keptText(), queueText(mine, waiting), asksSignIn && words().signIn, fresh && words().fresh];
+    const leave = leaving && fill(words().leave, mine.length);
+    const texts = [leave, keptText(), queueText(mine, waiting), asksSignIn && words().signIn, fresh && words().fresh];
     const text = texts.filter(Boolean).join(" · ");
     const [link, button] = [strip().querySelector("a"), strip().querySelector("button")];
     if (strip().querySelector(".words").textContent !== text) strip().querySelector(".words").textContent = text;
@@ -422,8 +426,20 @@
     await sendNow();
   };
 
+  // Signing out empties the phone, so what waits would be lost: that is said once.
+  const isWarned = (form) => {
+    if (form.getAttribute("action") !== "/sign-out" || unsent === 0 || leaving) return false;
+    leaving = true;
+    show();
+    return true;
+  };
+
   document.addEventListener("submit", (event) => {
     const form = event.target;
+    if (isWarned(form)) {
+      event.preventDefault();
+      return;
+    }
     if (lacksReason(form)) {
       event.preventDefault();
       return;
