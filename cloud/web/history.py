@@ -1,5 +1,6 @@
 """Readings as somebody pages through them, takes them away and counts them: newest first, and never all at once."""
 
+import asyncio
 import csv
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
@@ -14,6 +15,7 @@ from edge.contract.messages import Flag, Reading
 from edge.contract.readings import EARLIEST
 
 READ_AT_ONCE = 5000
+WRITTEN_AT_ONCE = 250
 FIRST_LOOK_MS = 60 * 60_000  # how far back the newest readings are looked for at first; then further and further
 LOOKED_AT = 5000  # flagged readings at most, to count their tests
 PARTS = 400
@@ -101,7 +103,9 @@ async def as_csv(
     yield "\N{ZERO WIDTH NO-BREAK SPACE}" + _lines([FIRST_COLUMNS])
     while start < end:
         readings = await _read(store, name, start, end)
-        yield _lines([_row(one, unit, words, formats) for one in readings])
+        for first in range(0, len(readings), WRITTEN_AT_ONCE):
+            yield _lines([_row(one, unit, words, formats) for one in readings[first : first + WRITTEN_AT_ONCE]])
+            await asyncio.sleep(0)  # a long download lets others in
         if len(readings) < READ_AT_ONCE:
             return
         start = readings[-1].taken_at + 1

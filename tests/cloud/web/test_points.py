@@ -54,7 +54,7 @@ async def test_a_day_as_table(eventful: Site) -> None:
 async def test_counts_by_flag_and_test(eventful: Site) -> None:
     """How many readings have which flag, and which test set it, over the span that is shown."""
     text = await eventful.see("chen", DEPTH)
-    assert "1140 readings" in text
+    assert "1,140 readings" in text
     for words in ("pass 1,107", "suspect 1", "failed 2", "missing 30"):
         assert f">{words}</span>" in text
     assert "the device did not answer: 30" in text
