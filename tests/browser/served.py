@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from playwright.async_api import BrowserContext
 from sqlalchemy import Connection
@@ -57,8 +57,11 @@ class Served:
 
 
 @asynccontextmanager
-async def serve(folder: Path) -> AsyncIterator[Served]:
-    """Serve the pages over a neighbourhood that is registered, and where nothing has arrived yet."""
+async def serve(folder: Path, **settings: Any) -> AsyncIterator[Served]:
+    """Serve the pages over a neighbourhood that is registered, and where nothing has arrived yet.
+
+    `settings` are further fields of Services, such as a map.
+    """
     with Database.at(folder / "cloud.db") as database:
         database.write_now(migrate)
         registry = load_yaml(NEIGHBOURHOOD, RegistryFile)
@@ -70,6 +73,7 @@ async def serve(folder: Path) -> AsyncIterator[Served]:
             clock=SystemClock(),
             counters=Counters(),
             blobs_folder=folder / "blobs",
+            **settings,
         )
         listener = listening.listen("127.0.0.1", 0, backlog=100)
         server = Server(server_settings(services))

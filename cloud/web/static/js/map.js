@@ -190,6 +190,13 @@
     const element = marker.getElement();
     element.setAttribute("aria-label", label);
     if (!element.hasAttribute("role")) element.setAttribute("role", "img"); // one that stands still is no button
+    // What was opened has the focus, and gives it back.
+    marker.on("popupopen", ({ popup }) => {
+      if (document.activeElement === element) popup.getElement().querySelector("a[href]:not([role]), .button")?.focus();
+    });
+    marker.on("popupclose", () => {
+      if (document.activeElement === document.body) element.focus({ preventScroll: true });
+    });
     return marker;
   };
 
