@@ -22,7 +22,6 @@ from cloud.web.order_refusals import Refusal, refusal_of
 from cloud.web.order_view import may_keep, view_order
 from cloud.web.order_words import join_reason, say_left, say_now, say_size, say_value
 from cloud.web.page import OrdersPage, Page, WorkerPage, local_path
-from cloud.web.words import Words
 from cloud.workorders.actions import Acted, Picture, act_once_with_pictures
 from cloud.workorders.limits import time_limits
 from cloud.workorders.orders import Move, OrderNotFoundError, find_order
@@ -159,7 +158,6 @@ async def _order_page(
         done=done if done in set(State) else "",
         refusal=refusal,
         typed=typed,
-        states_said=_states_said,
         say_value=lambda value, unit: say_value(page.formats, value, unit),
         clock=lambda at: f"{page.formats.local(at):%H:%M}",
         new_action=lambda: str(uuid4()),
@@ -175,14 +173,8 @@ def _words_of(page: Page) -> dict[str, Any]:
         "say_left": lambda line: say_left(page.words, page.formats, line.running),
         "say_size": lambda line: say_size(page.words, page.formats, line.event),
         "say_now": lambda line: say_now(page.words, line.state, line.handler),
-        "states_said": _states_said,
         "keeps": may_keep(page),
     }
-
-
-def _states_said(words: Words) -> dict[str, str]:
-    """Return what states are called, for steps that are not on the page yet."""
-    return {state: words.state(state) for state in State}
 
 
 def _kept(page: Page, response: Response) -> Response:

@@ -30,13 +30,11 @@ from tests.cloud.workorders.samples import MINUTE, make_event
 LIMIT_S = 10.0
 CODE = "WO-000001"
 PATH = f"/orders/{CODE}"
-NO_NETWORK = "|".join(
-    (
-        "net::ERR_",
-        "Failed to load resource",
-        r"\[object Event\] .*/app\.js",  # htmx, of the live stream
-        "error occurred when fetching the script",  # of the service worker, whether there is a new one
-    )
+NO_NETWORK = (
+    "net::ERR_",
+    "Failed to load resource",
+    r"\[object Event\] .*/app\.js",  # htmx, of the live stream
+    "error occurred when fetching the script",  # of the service worker, whether there is a new one
 )
 BIG_PHOTO = """async () => {
     const canvas = new OffscreenCanvas(3200, 2400), paint = canvas.getContext("2d");
@@ -117,6 +115,12 @@ class Phone:
 
     async def has_said(self, text: str) -> None:
         await expect(self.page.locator("#strip .words")).to_contain_text(text)
+
+
+def allow_no_network(new_page: Pages) -> None:
+    """Take for right what a browser says of a network that is bad."""
+    for pattern in NO_NETWORK:
+        new_page.allow(pattern)
 
 
 def steps(served: Served) -> list[Any]:
@@ -274,7 +278,7 @@ async def test_news_come_by_themselves(phone: Phone) -> None:
 
 async def test_a_whole_order_is_worked_without_a_network(phone: Phone, new_page: Pages, photo: bytes) -> None:
     """List and order open, each step leads to the next, a reload keeps it all; then everything is sent once."""
-    new_page.allow(NO_NETWORK)
+    allow_no_network(new_page)
     await phone.is_ready()
     await phone.lose_network()
     await phone.open("/orders")
@@ -309,7 +313,7 @@ async def test_a_step_is_taken_once_whenever_the_network_goes(
     phone: Phone, new_page: Pages, photo: bytes, moment: str
 ) -> None:
     """Cut before, in the middle and after the server has acted: nothing is lost and nothing is done twice."""
-    new_page.allow(NO_NETWORK)
+    allow_no_network(new_page)
     move(phone.served, "li", State.ACKNOWLEDGED)
     move(phone.served, "li", State.ON_SITE)
     await phone.open(PATH)
@@ -335,7 +339,7 @@ async def test_a_step_is_taken_once_whenever_the_network_goes(
 
 async def test_what_waits_is_sent_by_itself(phone: Phone, new_page: Pages) -> None:
     """A network that comes back without the phone noticing is tried again; a closed page is no loss."""
-    new_page.allow(NO_NETWORK)
+    allow_no_network(new_page)
     await phone.open(PATH)
     await phone.network.cut()
     await phone.press("Acknowledge")
@@ -355,7 +359,7 @@ async def test_what_waits_is_sent_by_itself(phone: Phone, new_page: Pages) -> No
 
 async def test_a_step_that_came_too_late_is_shown_until_it_is_seen(phone: Phone, new_page: Pages) -> None:
     """With what happened meanwhile; the steps behind it are not tried; a reload does not hide it."""
-    new_page.allow(NO_NETWORK)
+    allow_no_network(new_page)
     new_page.allow("status of 409")
     await phone.is_ready()
     await phone.open(PATH)
@@ -382,7 +386,7 @@ async def test_a_step_that_came_too_late_is_shown_until_it_is_seen(phone: Phone,
 
 async def test_a_session_that_is_over_keeps_what_waits(phone: Phone, new_page: Pages) -> None:
     """The person is asked to sign in; nobody else's session sends it; signed in again, it is sent."""
-    new_page.allow(NO_NETWORK)
+    allow_no_network(new_page)
     new_page.allow("EventSource's response has a MIME type")  # of the live stream, which is sent to sign in too
     await phone.is_ready()
     await phone.open(PATH)
@@ -407,7 +411,7 @@ async def test_a_session_that_is_over_keeps_what_waits(phone: Phone, new_page: P
 
 async def test_two_tabs_send_each_step_once_and_in_order(phone: Phone, new_page: Pages) -> None:
     """Both wake when the network comes back, and both show what is done."""
-    new_page.allow(NO_NETWORK)
+    allow_no_network(new_page)
     await phone.open(PATH)
     other = await phone.page.context.new_page()
     await other.goto(phone.network.url + PATH)
@@ -425,7 +429,7 @@ async def test_two_tabs_send_each_step_once_and_in_order(phone: Phone, new_page:
 
 async def test_a_slow_network_shows_what_was_kept(phone: Phone, new_page: Pages) -> None:
     """After three seconds, said as such; what comes late is offered."""
-    new_page.allow(NO_NETWORK)
+    allow_no_network(new_page)
     await phone.is_ready()
     phone.network.delay_s = 4.0
     await phone.open(PATH)
@@ -438,12 +442,28 @@ async def test_a_slow_network_shows_what_was_kept(phone: Phone, new_page: Pages)
 
 async def test_nothing_is_kept_after_signing_out(phone: Phone, new_page: Pages) -> None:
     """Neither pages nor pictures of the person who was here."""
-    new_page.allow(NO_NETWORK)
+    allow_no_network(new_page)
     await phone.is_ready()
     await phone.open("/account")
     await phone.press("Sign out")
     await phone.page.wait_for_url("**/sign-in")
     assert await phone.page.evaluate(KEPT_PAGES) == []
+
+
+async def test_signing_out_says_what_it_would_lose(phone: Phone, new_page: Pages) -> None:
+    """Once; whoever presses again goes, and with them what waited."""
+    allow_no_network(new_page)
+    await phone.open(PATH)
+    await phone.network.cut()
+    await phone.press("Acknowledge")
+    await phone.has_said("1 waiting to be sent")
+    phone.network.mend()
+    phone.network.lose_answers_to = f"POST {PATH}/move".encode()
+    await phone.open("/account")
+    await phone.press("Sign out")
+    await phone.has_said("1 not sent yet: signing out loses it.")
+    await phone.press("Sign out")
+    await phone.page.wait_for_url("**/sign-in")
 
 
 async def test_an_operator_s_pages_are_not_kept(phone: Phone) -> None:

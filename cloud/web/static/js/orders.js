@@ -258,8 +258,8 @@
   let asked = 0;
   let late = null;
 
-  document.addEventListener("htmx:beforeRequest", () => {
-    asked = performance.now();
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    if (["mine", "order"].includes(event.target.id)) asked = performance.now();
   });
 
   const askLate = (event) => {
