@@ -127,7 +127,7 @@ async def board(
     asked = Asked(stage=stage or None, outcome=outcome or None, page=number, wanted=wanted)
     limits, person, now_ms = time_limits(page.services.timezone), page.person, page.now_ms
     found = await page.read(lambda c: _board(c, asked, limits=limits, person=person, now_ms=now_ms))
-    return page.render(
+    response = page.render(
         "board/board.html",
         board=found,
         asked=asked,
@@ -140,6 +140,9 @@ async def board(
         phone_cards=ON_PHONE,
         labels=LABELS,
     )
+    if page.request.headers.get("HX-Trigger") == "filters":
+        response.headers["HX-Push-Url"] = asked.path(stage=asked.stage or "", outcome=asked.outcome or "")
+    return response
 
 
 def _classes() -> list[EventClass]:
