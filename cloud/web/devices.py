@@ -126,15 +126,14 @@ async def show_device(page: EquippingPage, gateway: IdInPath, device: IdInPath) 
         lines=lines,
         sheet=sheet,
         strips={strip.channel.point: strip for strip in sheet.strips},
-        earlier=await _before_gateway(page, subject),
+        earlier=await before_gateway(page, subject, silent_point(subject.device)),
         code_of=code_of,
     )
 
 
-async def _before_gateway(page: Page, subject: Subject) -> str:
-    """Return what was wrong with the device itself before its gateway went offline; empty where nothing was."""
-    point = silent_point(subject.device)
-    if point is None or subject.device.reason is not Reason.GATEWAY:
+async def before_gateway(page: Page, subject: Subject, point: PointHealth | None) -> str:
+    """Return what was wrong with a silent point already when its gateway went offline; empty where nothing was."""
+    if point is None or point.reason is not Reason.GATEWAY:
         return ""
     began = await page.services.series.silent_since(subject.device.gateway, subject.device.device, point.point)
     return reason_of(page, own_reason(point), began)

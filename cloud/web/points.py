@@ -12,9 +12,10 @@ from cloud.api.bounds import EARLIEST_MS, FAR_FUTURE_MS
 from cloud.health import PointHealth
 from cloud.series import LastHeard
 from cloud.web.charts import SPANS, chart_of, unit_of
-from cloud.web.devices import IdInPath, Subject, find_subject, reason_of, silent_since
+from cloud.web.devices import IdInPath, Subject, before_gateway, find_subject, reason_of, silent_since
 from cloud.web.history import SeriesName, as_csv, count_flags, last_good, newest_first
 from cloud.web.page import EquippingPage, Page
+from edge.contract.messages import Flag
 
 TABLE = 50
 FIRST_SPAN = "24h"
@@ -78,6 +79,11 @@ class Known(Struct, frozen=True, kw_only=True):
     point: PointHealth | None
     heard: LastHeard | None
 
+    @property
+    def silent(self) -> PointHealth | None:
+        """The point where its newest reading is missing."""
+        return self.point if self.heard and self.heard.flag is Flag.MISSING else None
+
 
 async def find_point(page: Page, gateway: str, device: str, point: str) -> Known:
     """Return a point that a gateway reads, or that readings once came of; answers 404 for any other."""
@@ -132,6 +138,7 @@ async def show_point(
         unit=unit_of(point),
         reason=reason_of(page, known.point.reason, since) if known.point else "",
         since=since,
+        earlier=await before_gateway(page, known.subject, known.silent),
         readings=readings,
         has_more=has_more,
         is_first=until == asked.end,

@@ -104,9 +104,10 @@ def telling_point(device: DeviceHealth) -> PointHealth | None:
     return min(same or device.points, key=_rank, default=None)
 
 
-def _rank(point: PointHealth) -> tuple[int, bool]:
+def _rank(point: PointHealth) -> tuple[bool, int, bool]:
+    has_value = point.heard is not None and point.heard.value is not None
     found = (rank for rank, quantity in enumerate(MAIN_QUANTITIES) if point.point.startswith(quantity))
-    return next(found, len(MAIN_QUANTITIES)), not point.point.endswith("_total")
+    return not has_value, next(found, len(MAIN_QUANTITIES)), not point.point.endswith("_total")
 
 
 def is_partial(device: DeviceHealth) -> bool:

@@ -223,6 +223,12 @@ async def test_an_empty_span_says_so(served: Served, new_page: Pages) -> None:
 async def test_a_span_is_chosen_by_its_name(served: Served, new_page: Pages) -> None:
     """The chart, the table and the address change without another page, and the chart goes on with the time."""
     page = await open_page(served, new_page, f"{DEPTH}?range=24h")
+    await page.get_by_role("button", name="Zoom in").click()
+    await expect(page).to_have_url(re.compile("from="))
+    seen = await view(page)
+    assert seen["to"] == pytest.approx(served.now_ms, abs=5000)
+    assert seen["to"] - seen["from"] == pytest.approx(12 * HOUR_MS, abs=2)
+    await expect(page.get_by_role("button", name="Live")).to_have_attribute("aria-pressed", "true")
     await page.get_by_role("button", name="Live").click()
     await page.get_by_role("link", name="1 hour").click()
     await expect(page).to_have_url(re.compile(r"\?range=1h$"))

@@ -103,7 +103,10 @@ async def test_devices_of_an_offline_gateway_are_folded(site: Site) -> None:
     assert (counts["offline"], counts["behind_gateway"]) == ("0", "3")
     device = await site.see("chen", f"{DEVICE}/river-1")
     assert "its gateway has been offline since" in device
-    assert "before the gateway went offline: the device has not answered since 05:48:20" in device
+    point = await site.see("chen", f"{DEVICE}/river-1/water_level")
+    for page in (device, point):
+        assert "before the gateway went offline: the device has not answered since 05:48:20" in page
+    assert "before the gateway went offline" not in await site.see("chen", f"{DEVICE}/road-1")
 
 
 async def test_a_device_says_what_it_is(eventful: Site) -> None:

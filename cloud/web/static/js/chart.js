@@ -338,10 +338,11 @@
 
     do(what) {
       const [span, middle] = [this.to - this.from, (this.from + this.to) / 2];
+      const isAtEnd = this.following && this.index === undefined; // then it stays there
       const at = this.index === undefined ? middle : this.view.items[this.index].at;
       const moves = {
-        in: () => this.show(at - span / 4, at + span / 4),
-        out: () => this.show(middle - span, middle + span),
+        in: () => (isAtEnd ? this.show(this.to - span / 2, this.to, { follows: true }) : this.show(at - span / 4, at + span / 4)),
+        out: () => (isAtEnd ? this.show(this.to - span * 2, this.to, { follows: true }) : this.show(middle - span, middle + span)),
         earlier: () => this.show(this.from - span / 2, this.to - span / 2),
         later: () => this.show(this.from + span / 2, this.to + span / 2),
         reset: () => (this.firstLink ? this.showLast(this.firstLink) : this.show(...this.first)),
