@@ -54,7 +54,7 @@ MORE: Mapping[Kind, tuple[Count, str]] = {
     ),
     Kind.LOST: (
         lambda w, n: w.plural("%(n)s more gateway with losses", "%(n)s more gateways with losses", n),
-        "/gateways",
+        "/gateways?state=lost",
     ),
     Kind.UNREGISTERED: (
         lambda w, n: w.plural("%(n)s more gateway to register", "%(n)s more gateways to register", n),
@@ -89,7 +89,8 @@ class Notices:
         """Say what an order waits for, or by how much it is overdue."""
         page, state = self._page, finding.state
         handler = self._people.get(finding.handler or "", finding.handler or "")
-        if finding.kind is Kind.OVERDUE and finding.stopwatch and finding.due_at:
+        is_late = finding.kind is Kind.OVERDUE
+        if is_late and finding.stopwatch and finding.due_at:
             late = page._(LEFT[finding.stopwatch][1]) % {
                 "duration": page.formats.duration(finding.due_at - page.now_ms)
             }
@@ -102,7 +103,7 @@ class Notices:
             tone=finding.severity or "none",
             title=f"{page.words.event_class(finding.class_code or '')} · {finding.site_name}",
             text=text,
-            since=finding.since,
+            since=None if is_late else finding.since,  # by how much it is late is said already
             path=f"/orders/{finding.order}",
         )
 

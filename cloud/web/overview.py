@@ -21,6 +21,7 @@ from cloud.registry.registry import join_place, known_gateways
 from cloud.registry.tables import devices, people, sites
 from cloud.series import LastHeard, SeriesError
 from cloud.web.banner import CHECK
+from cloud.web.gateways import losses_of
 from cloud.web.notices import Notices
 from cloud.web.order_words import say_size
 from cloud.web.page import OperatorPage, Page
@@ -31,7 +32,7 @@ from cloud.workorders.orders import code_of
 from cloud.workorders.tables import event_revisions, events, orders
 from edge.contract.messages import Event, EventState
 
-EVENTS = 8
+EVENTS = 6
 NOTICES = 15
 
 EVENT_STATES: Mapping[str, str] = {
@@ -85,7 +86,7 @@ class Situation(Struct, frozen=True, kw_only=True):
 async def overview(page: OperatorPage) -> Response:
     """Show how everything is, what needs a look, and what happened last."""
     heard = await _heard(page)
-    limits, losses, now_ms = time_limits(page.services.timezone), _losses(page), page.now_ms
+    limits, losses, now_ms = time_limits(page.services.timezone), losses_of(page), page.now_ms
     found = await page.read(lambda c: _situation(c, heard, losses=losses, limits=limits, now_ms=now_ms))
     names = {gateway.gateway: gateway.name for gateway in found.health.gateways}
     notices = Notices(page, gateways=names, people=found.people)
@@ -111,15 +112,6 @@ async def _heard(page: Page) -> Sequence[LastHeard] | None:
     except SeriesError as error:
         _log.warning("overview without sensors", reason=str(error))
         return None
-
-
-def _losses(page: Page) -> LossWatch:
-    """Return what remembers, for this process, which messages were looked through for losses."""
-    state = page.request.app.state
-    if not hasattr(state, "losses"):
-        state.losses = LossWatch()
-    losses: LossWatch = state.losses
-    return losses
 
 
 def _situation(
