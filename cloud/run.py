@@ -32,6 +32,8 @@ from edge.contract.program import command
 
 MOST_CONNECTIONS = 1000  # each open page holds one for its live updates
 FINISH_REQUESTS_S = 1
+PROXIES = ["127.0.0.1", "::1", "::ffff:127.0.0.1"]
+"""Whose X-Forwarded-Proto and -For are believed: this machine's, whatever the environment says to other programs."""
 
 _log = structlog.get_logger()
 
@@ -138,6 +140,7 @@ def server_settings(services: Services) -> uvicorn.Config:
         log_level="error",
         access_log=False,
         server_header=False,
+        forwarded_allow_ips=PROXIES,
         limit_concurrency=MOST_CONNECTIONS,
         timeout_graceful_shutdown=FINISH_REQUESTS_S,
     )

@@ -1,5 +1,6 @@
-"""No request, and no number in one, is larger than the API has use for."""
+"""No request, and no number in one, is larger than the API has use for, and none takes for ever to arrive."""
 
+import asyncio
 from typing import Annotated
 
 from fastapi import HTTPException, Request
@@ -15,6 +16,8 @@ MAX_PICTURE_BODY = MAX_EVIDENCE
 MAX_FORM_BODY = MAX_EVIDENCE + MAX_BODY  # a form with a picture in it
 BOUNDS = {"/evidence": MAX_PICTURE_BODY, "/move": MAX_FORM_BODY}
 """Bytes of a body by the end of the path, where it may be larger than MAX_BODY."""
+LONGEST_BODY_S = 150  # a phone gives a picture two minutes
+CLOSE = {"Connection": "close"}  # what is still on its way is not waited for
 MAX_ID = 2**63 - 1  # what a database can compare a row number with
 EARLIEST_MS, FAR_FUTURE_MS = 946_684_800_000, 4_102_444_800_000  # the years 2000 and 2100
 
@@ -41,7 +44,7 @@ async def only_known_parameters(request: Request) -> None:
 
 
 class BoundedBodies:
-    """Answers 413 as soon as a body is, or says it will be, over its bound."""
+    """Answers 413 as soon as more of a body has come than its bound, and 408 when it is not there in time."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -52,14 +55,20 @@ class BoundedBodies:
             await self._app(scope, receive, send)
             return
         bound = next((bound for end, bound in BOUNDS.items() if scope["path"].endswith(end)), MAX_BODY)
-        received = 0
+        received, is_whole = 0, False
+        late_at = asyncio.get_running_loop().time() + LONGEST_BODY_S
 
         async def receive_bounded() -> Message:
-            nonlocal received
-            message = await receive()
+            nonlocal received, is_whole
+            try:
+                async with asyncio.timeout_at(None if is_whole else late_at):
+                    message = await receive()
+            except TimeoutError:
+                raise HTTPException(408, f"the body took over {LONGEST_BODY_S} seconds", CLOSE) from None
+            is_whole = not message.get("more_body", False)
             received += len(message.get("body", b""))
             if received > bound:
-                raise HTTPException(413, f"the body is over {bound} bytes")
+                raise HTTPException(413, f"the body is over {bound} bytes", CLOSE)
             return message
 
         await self._app(scope, receive_bounded, send)

@@ -7,6 +7,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
+from sqlalchemy.exc import DataError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
@@ -55,6 +56,7 @@ def add_error_answers(app: FastAPI) -> None:
     """Let every error leave the app in the one shape."""
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid_request)
+    app.add_exception_handler(DataError, _unfit)
     app.add_exception_handler(500, _our_fault)
     app.add_exception_handler(ClientDisconnect, _gone)
     for kind in STATUS_OF:
@@ -82,6 +84,16 @@ def _sentence(fault: dict[str, Any]) -> str:
         return f"body is not JSON: {fault['ctx']['error']} at character {fault['loc'][-1]}"
     reason = fault["msg"].removeprefix("Value error, ")
     return f"{'.'.join(map(str, fault['loc'][1:])) or 'body'}: {reason}"
+
+
+async def _unfit(request: Request, error: Exception) -> JSONResponse:
+    note_unfit(request, error)
+    return _answer(422, "a value is none that the database can keep, such as a text with a NUL in it")
+
+
+def note_unfit(request: Request, error: Exception) -> None:
+    """Write down what a database refused to take; without the values, which may be secret."""
+    _log.warning("value refused by the database", path=request.url.path, reason=str(getattr(error, "orig", error)))
 
 
 async def _known_error(_request: Request, error: Exception) -> JSONResponse:

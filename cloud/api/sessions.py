@@ -12,12 +12,13 @@ from base64 import urlsafe_b64encode
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
-from cloud.registry.sign_in import LONGEST_SESSION_MS
+from cloud.registry.sign_in import DAY_MS, LONGEST_SESSION_MS
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 CSRF_HEADER = "X-CSRF-Token"
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]", "::1"})
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]", "::1", "::ffff:127.0.0.1"})
 _SALT_BYTES = 9
+_KNOWN_MS = 365 * DAY_MS
 
 
 def is_encrypted(request: HTTPConnection) -> bool:
@@ -26,8 +27,12 @@ def is_encrypted(request: HTTPConnection) -> bool:
 
 
 def is_private(request: HTTPConnection) -> bool:
-    """Whether nobody can listen: by https, or on the machine itself. Only then may somebody sign in."""
-    return is_encrypted(request) or request.url.hostname in LOOPBACK
+    """Whether nobody can listen: by https, or on the machine itself. Only then may somebody sign in.
+
+    The host alone proves nothing: a proxy that does not encrypt may name this machine, for whoever asks it.
+    """
+    is_local = request.client is not None and request.client.host in LOOPBACK
+    return is_encrypted(request) or (is_local and request.url.hostname in LOOPBACK)
 
 
 def cookie_name(request: HTTPConnection) -> str:
@@ -42,14 +47,17 @@ def secret_of(request: HTTPConnection) -> str | None:
 
 def set_cookie(request: HTTPConnection, response: Response, secret: str) -> None:
     """Give the browser its session."""
-    response.set_cookie(
-        cookie_name(request),
-        secret,
-        max_age=LONGEST_SESSION_MS // 1000,
-        secure=is_encrypted(request),
-        httponly=True,
-        samesite="lax",
-    )
+    _set(request, response, cookie_name(request), secret, LONGEST_SESSION_MS)
+
+
+def remember_browser(request: HTTPConnection, response: Response, password_hash: str) -> None:
+    """Let this browser prove later that the person with this password came in from here."""
+    _set(request, response, _known_name(request), _make_token(password_hash, "known"), _KNOWN_MS)
+
+
+def is_known_browser(request: HTTPConnection, password_hash: str) -> bool:
+    """Whether the person with this password came in from this browser before; a new password ends it."""
+    return _is_token(password_hash, "known", request.cookies.get(_known_name(request), ""))
 
 
 def clear_cookie(request: HTTPConnection, response: Response) -> None:
@@ -59,14 +67,12 @@ def clear_cookie(request: HTTPConnection, response: Response) -> None:
 
 def make_csrf_token(secret: str) -> str:
     """Return a token for a page of this session; each one looks different, so that compression tells nothing of it."""
-    salt = secrets.token_urlsafe(_SALT_BYTES)
-    return f"{salt}.{_sign(secret, salt)}"
+    return _make_token(secret, "csrf")
 
 
 def is_csrf_token(secret: str, token: str) -> bool:
     """Whether a token was made for this session."""
-    salt, _, signature = token.partition(".")
-    return hmac.compare_digest(signature.encode(), _sign(secret, salt).encode())
+    return _is_token(secret, "csrf", token)
 
 
 def is_from_elsewhere(request: HTTPConnection) -> bool:
@@ -78,6 +84,25 @@ def is_from_elsewhere(request: HTTPConnection) -> bool:
     return origin is not None and origin != f"{request.url.scheme}://{request.url.netloc}"
 
 
-def _sign(secret: str, salt: str) -> str:
-    digest = hmac.digest(secret.encode(), f"csrf {salt}".encode(), "sha256")
+def _known_name(request: HTTPConnection) -> str:
+    return f"{cookie_name(request)}-known"
+
+
+def _set(request: HTTPConnection, response: Response, name: str, value: str, lasts_ms: int) -> None:
+    is_secure = is_encrypted(request)
+    response.set_cookie(name, value, max_age=lasts_ms // 1000, secure=is_secure, httponly=True, samesite="lax")
+
+
+def _make_token(secret: str, purpose: str) -> str:
+    salt = secrets.token_urlsafe(_SALT_BYTES)
+    return f"{salt}.{_sign(secret, purpose, salt)}"
+
+
+def _is_token(secret: str, purpose: str, token: str) -> bool:
+    salt, _, signature = token.partition(".")
+    return hmac.compare_digest(signature.encode(), _sign(secret, purpose, salt).encode())
+
+
+def _sign(secret: str, purpose: str, salt: str) -> str:
+    digest = hmac.digest(secret.encode(), f"{purpose} {salt}".encode(), "sha256")
     return urlsafe_b64encode(digest[:18]).decode()

@@ -46,11 +46,16 @@ class KnownSession(Struct, frozen=True, kw_only=True):
     last_seen: int
 
 
-class Credentials(Struct, frozen=True, kw_only=True):
-    """What a sign-in is checked against; `password` is a hash, None for somebody who chose none or is not here."""
+class Attempt(Struct, frozen=True, kw_only=True):
+    """One try to sign in by a password, counted already; what it is compared with is a hash.
 
-    password: str | None
-    locked_until: int | None
+    `password` is None for somebody who chose none or is not here. Unless the attempt is right, the login is locked
+    until `locked_until`; when it was so before, the attempt `is_refused`, right or wrong.
+    """
+
+    password: str | None = None
+    locked_until: int | None = None
+    is_refused: bool = False
 
 
 def make_link(connection: Connection, login: str, *, now_ms: int, hours: int = LINK_HOURS) -> str:
@@ -71,8 +76,11 @@ def whose_link(connection: Connection, code: str, *, now_ms: int) -> Person | No
     return find_person(connection, login) if login else None
 
 
-def use_link(connection: Connection, code: str, *, now_ms: int) -> Person | None:
-    """Use a link up and return whom it signs in; the second of two who try at once gets None."""
+def use_link(connection: Connection, code: str, *, password_hash: str | None = None, now_ms: int) -> Person | None:
+    """Use a link up and return whom it signs in; the second of two who try at once gets None.
+
+    A password that is chosen on the way ends the sessions of those who came in with an earlier one.
+    """
     login = connection.scalar(
         update(sign_in_links)
         .where(_is_valid_link(code, now_ms))
@@ -80,8 +88,13 @@ def use_link(connection: Connection, code: str, *, now_ms: int) -> Person | None
         .returning(sign_in_links.c.login)
     )
     person = find_person(connection, login) if login else None
-    if person is not None:
-        _unlock(connection, person.login)
+    if person is None:
+        return None
+    _unlock(connection, person.login)
+    if password_hash is not None:
+        if has_password(connection, person.login):
+            end_sessions(connection, person.login, now_ms=now_ms)
+        set_password(connection, person.login, password_hash, now_ms=now_ms)
     return person
 
 
@@ -90,32 +103,47 @@ def _is_valid_link(code: str, now_ms: int) -> ColumnElement[bool]:
     return valid & (sign_in_links.c.expires_at > now_ms)
 
 
-def find_credentials(connection: Connection, login: str) -> Credentials:
-    """Return what the password of an active person is compared with."""
-    active = credentials.join(people, people.c.login == credentials.c.login)
-    row = connection.execute(
-        select(credentials.c.password, credentials.c.locked_until)
-        .select_from(active)
-        .where(credentials.c.login == login, people.c.active)
-    ).one_or_none()
-    return Credentials(password=row.password if row else None, locked_until=row.locked_until if row else None)
+def find_password(connection: Connection, login: str) -> str | None:
+    """Return the hash of an active person's password, if they chose one."""
+    password: str | None = connection.scalar(select(credentials.c.password).where(_is_active(login)))
+    return password
 
 
-def note_failure(connection: Connection, login: str, *, now_ms: int) -> int | None:
-    """Count a wrong password; return until when the login is locked now, None when it is not."""
-    mine = credentials.c.login == login
-    failures: int | None = connection.scalar(
-        update(credentials).where(mine).values(failures=credentials.c.failures + 1).returning(credentials.c.failures)
-    )
-    if failures is None or failures < FREE_FAILURES:
+def begin_attempt(connection: Connection, login: str, *, now_ms: int) -> Attempt:
+    """Count an attempt as a wrong one, before it is compared: however many come at once, only the first few are."""
+    asked = select(credentials).where(_is_active(login)).with_for_update()
+    row = connection.execute(asked).one_or_none()
+    if row is None:
+        return Attempt()
+    if is_locked(row.locked_until, now_ms):
+        return Attempt(password=row.password, locked_until=row.locked_until, is_refused=True)
+    locked_until = lock_after(row.failures + 1, now_ms)
+    values = {"failures": row.failures + 1, "locked_until": locked_until}
+    connection.execute(update(credentials).where(credentials.c.login == login).values(values))
+    return Attempt(password=row.password, locked_until=locked_until)
+
+
+def is_locked(until: int | None, now_ms: int) -> bool:
+    """Whether a lock still holds; one from a clock that was wrong does not hold for longer than any lock."""
+    return until is not None and now_ms < until <= now_ms + LONGEST_LOCK_MS
+
+
+def lock_after(failures: int, now_ms: int) -> int | None:
+    """Return until when so many wrong passwords in a row lock a login; None while they do not."""
+    if failures < FREE_FAILURES:
         return None
-    lock_ms = min(SHORTEST_LOCK_MS << min(failures - FREE_FAILURES, 16), LONGEST_LOCK_MS)
-    connection.execute(update(credentials).where(mine).values(locked_until=now_ms + lock_ms))
-    return now_ms + lock_ms
+    return now_ms + min(SHORTEST_LOCK_MS << min(failures - FREE_FAILURES, 16), LONGEST_LOCK_MS)
 
 
-def note_success(connection: Connection, login: str) -> Person | None:
-    """Forget wrong passwords; return who signs in, None when they were removed meanwhile."""
+def _is_active(login: str) -> ColumnElement[bool]:
+    active = select(people.c.login).where(people.c.active)
+    return (credentials.c.login == login) & credentials.c.login.in_(active)
+
+
+def note_success(connection: Connection, *, login: str, password_hash: str) -> Person | None:
+    """Forget wrong passwords; return who signs in, None when person or password were changed meanwhile."""
+    if find_password(connection, login) != password_hash:
+        return None
     _unlock(connection, login)
     return find_person(connection, login)
 
@@ -169,10 +197,11 @@ def note_use(connection: Connection, session: int, *, now_ms: int) -> None:
     connection.execute(update(sessions).where(sessions.c.id == session).values(last_seen=now_ms))
 
 
-def sessions_of(connection: Connection, login: str, *, now_ms: int) -> list[KnownSession]:
+def sessions_of(connection: Connection, person: Person, *, now_ms: int) -> list[KnownSession]:
     """Return a person's open sessions, the last used one first."""
-    mine = (sessions.c.login == login) & sessions.c.ended_at.is_(None) & (sessions.c.expires_at > now_ms)
-    found = connection.execute(select(sessions).where(mine).order_by(sessions.c.last_seen.desc()))
+    mine = (sessions.c.login == person.login) & sessions.c.ended_at.is_(None) & (sessions.c.expires_at > now_ms)
+    used = sessions.c.last_seen >= now_ms - _idle_ms(person)
+    found = connection.execute(select(sessions).where(mine, used).order_by(sessions.c.last_seen.desc()))
     return [
         KnownSession(id=row.id, agent=row.agent, created_at=row.created_at, last_seen=row.last_seen) for row in found
     ]

@@ -5,22 +5,26 @@ is read off the database, which every process of the cloud shares, by one questi
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import aclosing, suppress
-from typing import Any, NamedTuple
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from contextlib import aclosing, contextmanager, suppress
+from typing import Annotated, Any, NamedTuple
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends, HTTPException
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from sqlalchemy import Connection, func, select
 
 from cloud.database import Database, DatabaseError
 from cloud.dead_letters import dead_letters
 from cloud.gateway_states import gateway_states
-from cloud.web.page import SignedInPage
+from cloud.web.page import Page, SignedInPage
 from cloud.workorders.tables import alerts, evidence, transitions
 
 LOOK_EVERY_S = 1.0
 PAUSE_MS = 3000  # before a browser connects again
+LONGEST_S = 900  # then it has to: whoever is signed out meanwhile cannot
+MOST_STREAMS, MOST_OF_ONE = 800, 30
+"""Of all people and of one, in this process; each holds one of its connections (MOST_CONNECTIONS)."""
 
 router = APIRouter()
 
@@ -69,6 +73,18 @@ class Changes:
         self._listeners: set[_Listener] = set()
         self._looking: asyncio.Task[None] | None = None
         self._known: dict[str, Mark] = {}
+        self._places: Counter[str] = Counter()
+
+    @contextmanager
+    def place(self, login: str) -> Iterator[None]:
+        """Hold one of the streams that there may be; answers 429 when there are too many."""
+        if self._places[login] >= MOST_OF_ONE or self._places.total() >= MOST_STREAMS:
+            raise HTTPException(429, "too many pages are open", {"Retry-After": "60"})
+        self._places[login] += 1
+        try:
+            yield
+        finally:
+            self._places[login] -= 1
 
     def stop(self) -> None:
         """End every stream, so that they do not hold up the end of the server."""
@@ -87,6 +103,7 @@ class Changes:
         """
         listener = _Listener(since_ms)
         self._listeners.add(listener)
+        end = asyncio.get_running_loop().call_later(LONGEST_S, listener.stop)
         if self._looking is None:
             self._looking = asyncio.create_task(self._look(), name="live updates")
         try:
@@ -94,6 +111,7 @@ class Changes:
                 for name in changed:
                     yield name
         finally:
+            end.cancel()
             self._listeners.discard(listener)
             if not self._listeners and self._looking is not None:
                 self._looking.cancel()
@@ -152,8 +170,13 @@ def changes_of(app: Any) -> Changes:
     return changes
 
 
+async def _placed(page: SignedInPage) -> AsyncIterator[Page]:
+    with changes_of(page.request.app).place(page.person.login):
+        yield page
+
+
 @router.get("/live", response_class=EventSourceResponse)
-async def live(page: SignedInPage, since: int = 0) -> AsyncIterator[ServerSentEvent]:
+async def live(page: Annotated[Page, Depends(_placed)], since: int = 0) -> AsyncIterator[ServerSentEvent]:
     """Tell what has changed since the page was made, and what changes until the browser leaves."""
     yield ServerSentEvent(comment="listening", retry=PAUSE_MS)
     async with aclosing(changes_of(page.request.app).listen(since)) as told:

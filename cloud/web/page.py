@@ -5,7 +5,8 @@ does not exist, and somebody who is not signed in is sent to do that first. A pa
 from a page of ours.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -37,7 +38,9 @@ T = TypeVar("T")
 TEMPLATES = Path(__file__).parent / "templates"
 LANGUAGE_COOKIE, THEME_COOKIE = "language", "theme"
 THEMES = ("auto", "light", "dark")
-MAX_FIELDS = 2000
+MAX_FIELDS, MAX_FILES = 2000, 1
+MAX_PATH = 2000
+OTHER_CHARSET = re.compile(r"charset(?!\s*=\s*\"?utf-8\"?\s*(?:;|\Z))", re.IGNORECASE)
 
 
 class SignInFirstError(Exception):
@@ -101,8 +104,13 @@ class Page:
         return await self.services.database.write(work)
 
     async def form(self) -> FormData:
-        """Return the fields and files that were posted."""
-        return await self.request.form(max_fields=MAX_FIELDS)
+        """Return the fields and the file that were posted; answers 415 to texts that are not UTF-8, as all of ours are.
+
+        Python has codecs that fail in many ways, and that make texts which can be neither written nor kept.
+        """
+        if OTHER_CHARSET.search(self.request.headers.get("Content-Type", "")):
+            raise HTTPException(415, "send forms as UTF-8")
+        return await self.request.form(max_files=MAX_FILES, max_fields=MAX_FIELDS)
 
     def render(self, template: str, *, status: int = 200, **context: Any) -> HTMLResponse:
         """Return the page made from a template; `context` are its variables."""
@@ -114,19 +122,22 @@ class Page:
         return RedirectResponse(path, 303)
 
 
-async def _open(request: Request, services: ServicesHere) -> Page:
-    """Return the page for whoever asks, signed in or not."""
+async def _open(request: Request, services: ServicesHere) -> AsyncIterator[Page]:
+    """Give the page for whoever asks, signed in or not; files that were posted are closed after it."""
     secret, now_ms = secret_of(request), services.clock.now_ms()
     session = None
     if secret is not None:
         session = await services.database.read(lambda connection: find_session(connection, secret, now_ms=now_ms))
-    if session is not None and now_ms - session.seen_at > NOTE_EVERY_MS:
+    if session is not None and abs(now_ms - session.seen_at) > NOTE_EVERY_MS:  # also after a clock that was ahead
         number = session.id
         await services.database.write(lambda connection: note_use(connection, number, now_ms=now_ms))
     page = Page(request, services, session)
-    if request.method not in SAFE_METHODS:
-        await _check_origin(page, secret)
-    return page
+    try:
+        if request.method not in SAFE_METHODS:
+            await _check_origin(page, secret)
+        yield page
+    finally:
+        await request.close()
 
 
 async def _check_origin(page: Page, secret: str | None) -> None:
@@ -165,9 +176,8 @@ EquippingPage = Annotated[Page, Depends(_for_roles(Role.INSTALLER, Role.OPERATOR
 
 def local_path(text: str | None) -> str:
     """Return a path on this site that a form or link named; / for anything else, so that nobody is sent away."""
-    if text and text.startswith("/") and not text.startswith(("//", "/\\")) and "\n" not in text and "\r" not in text:
-        return text
-    return "/"
+    is_ours = text is not None and text.startswith("/") and not text.startswith(("//", "/\\"))
+    return text if text and is_ours and text.isprintable() and len(text) <= MAX_PATH else "/"
 
 
 def sign_in_path(path: str) -> str:

@@ -7,11 +7,13 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse, Response
+from sqlalchemy.exc import DataError
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from cloud.api.errors import note_unfit
 from cloud.api.services import Services, services_of
 from cloud.config import MapConfig
 from cloud.database import DatabaseError
@@ -72,7 +74,7 @@ def add_pages(app: FastAPI) -> None:
     app.add_api_route("/", _home, include_in_schema=False)
     app.add_route("/assets/{hash}/{name:path}", serve_asset, include_in_schema=False)
     app.add_middleware(GZipMiddleware, minimum_size=COMPRESSED_FROM)
-    app.add_middleware(SafeHeaders, policy=content_policy(services.map))
+    app.add_middleware(SafeHeaders, headers=safe_headers(services.map))
     _show_errors_as_pages(app)
 
 
@@ -99,19 +101,24 @@ def content_policy(map_config: MapConfig) -> str:
     return "; ".join(f"{name} {value}" for name, value in allowed.items())
 
 
-class SafeHeaders:
-    """Adds to every answer what keeps a browser from doing more with it than is meant."""
+def safe_headers(map_config: MapConfig) -> dict[str, str]:
+    """Return what keeps a browser from doing more with an answer than is meant."""
+    return {
+        "Content-Security-Policy": content_policy(map_config),
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "same-origin",  # "no-referrer" would also hide from us that a form came from our own page
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "Permissions-Policy": "camera=(self), geolocation=(self), microphone=()",
+        "Cache-Control": "private, no-cache",
+    }
 
-    def __init__(self, app: ASGIApp, policy: str) -> None:
-        self._app = app
-        self._headers = {
-            "Content-Security-Policy": policy,
-            "X-Content-Type-Options": "nosniff",
-            "Referrer-Policy": "no-referrer",
-            "Cross-Origin-Opener-Policy": "same-origin",
-            "Cross-Origin-Resource-Policy": "same-origin",
-            "Permissions-Policy": "camera=(self), geolocation=(self), microphone=()",
-        }
+
+class SafeHeaders:
+    """Adds to every answer those headers that it does not have itself."""
+
+    def __init__(self, app: ASGIApp, headers: Mapping[str, str]) -> None:
+        self._app, self._headers = app, headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand the request on; the answer begins with the headers that it does not have itself."""
@@ -177,8 +184,14 @@ async def _unavailable(request: Request, error: DatabaseError | SeriesError) -> 
     return _error_page(request, 503)
 
 
+async def _unfit(request: Request, error: DataError) -> Response:
+    note_unfit(request, error)
+    return _error_page(request, 404 if request.method == "GET" else 422)
+
+
 async def _our_fault(request: Request, _error: Exception) -> Response:
-    return _error_page(request, 500)
+    # It is answered outside of every middleware.
+    return _error_page(request, 500, headers=safe_headers(services_of(request).map))
 
 
 _PAGES_OF_ERRORS: Mapping[Any, Handler] = {
@@ -188,6 +201,7 @@ _PAGES_OF_ERRORS: Mapping[Any, Handler] = {
     TransitionError: _conflict,
     DatabaseError: _unavailable,
     SeriesError: _unavailable,
+    DataError: _unfit,
     500: _our_fault,
 }
 

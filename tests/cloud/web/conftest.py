@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from sqlalchemy import Connection
 
 from cloud.api.app import create_app
@@ -27,8 +28,8 @@ CSRF = re.compile(r'name="csrf" (?:value|content)="([^"]+)"')
 class Site:
     """The pages, and who is signed in to them."""
 
-    def __init__(self, client: httpx.AsyncClient, services: Services, secrets: Mapping[str, str]) -> None:
-        self.client, self.services, self.secrets = client, services, secrets
+    def __init__(self, app: FastAPI, client: httpx.AsyncClient, services: Services, secrets: Mapping[str, str]) -> None:
+        self.app, self.client, self.services, self.secrets = app, client, services, secrets
         self.database: Database = services.database
         self.clock: SteppedClock = services.clock  # type: ignore[assignment]  # what the fixture gave it
 
@@ -64,6 +65,11 @@ class Site:
         """Change the database, as something else would."""
         return self.database.write_now(work)
 
+    def browser(self, address: str = "127.0.0.1", base_url: str = "http://127.0.0.1") -> httpx.AsyncClient:
+        """Return another browser, without cookies, on a machine with this address."""
+        transport = httpx.ASGITransport(self.app, raise_app_exceptions=False, client=(address, 1234))
+        return httpx.AsyncClient(transport=transport, base_url=base_url)
+
     def _headers(self, login: str | None, language: str) -> dict[str, str]:
         cookies = [f"language={language}", *([f"anlan={self.secrets[login]}"] if login else [])]
         return {"Cookie": "; ".join(cookies)}
@@ -85,7 +91,7 @@ async def site(neighbourhood: Database, tmp_path: Path) -> AsyncIterator[Site]:
     secrets = {login: neighbourhood.write_now(_session(login)) for login in LOGINS}
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
-        yield Site(client, services, secrets)
+        yield Site(app, client, services, secrets)
     await series.close()
 
 
