@@ -281,13 +281,14 @@ async def test_a_strip_tells_its_cells(served: Served, new_page: Pages) -> None:
     tip = page.locator(".strip-tip")
     box = await strip.bounding_box()
     assert box is not None
-    await page.mouse.move(box["x"] + box["width"] * (1 - 9.5 / 24), box["y"] + 5)
+    await page.mouse.move(box["x"] + box["width"] * (1 - 9.75 / 24), box["y"] + 5)
     await expect(tip).to_contain_text("no data · 0 of 15 readings")
     await page.mouse.move(0, 0)
     await expect(tip).to_be_hidden()
     await strip.focus()
     await page.keyboard.press("End")
-    await page.keyboard.press("ArrowLeft")
+    for _ in range(3):  # of the latest ones some readings may not be due yet
+        await page.keyboard.press("ArrowLeft")
     await expect(tip).to_contain_text("complete · 15 of 15 readings")
     await page.keyboard.press("Home")
     await expect(tip).to_contain_text("before the gateway was first heard")
