@@ -123,3 +123,26 @@ async def test_a_form_is_sent_once(served: Served, new_page: Pages) -> None:
     await page.locator("main form button.primary").dblclick()
     await page.wait_for_url("**/gateways")
     assert sent == [f"{served.url}/welcome"]
+
+
+async def test_a_form_says_that_it_is_from_our_own_page(served: Served, new_page: Pages) -> None:
+    """By its origin, which is all that a browser sends of it by plain http, and an older one by https too."""
+    page = await new_page()
+    await page.goto(f"{served.url}/sign-in")
+    async with page.expect_request("**/language") as asked:
+        await page.get_by_role("button", name="English").click()
+    assert (await (await asked.value).all_headers())["origin"] == served.url
+
+
+async def test_signing_out_loses_nothing_that_waits(served: Served, new_page: Pages) -> None:
+    """What another person pressed on this phone without a network waits for them, whoever signs out meanwhile."""
+    page = await new_page(width=390, height=844, phone=True)
+    await served.sign_in(page.context, "wang")
+    await page.goto(f"{served.url}/orders")
+    await page.evaluate("anlanQueue.add({login: 'li', code: 'WO-000001', label: 'Done', fields: [], at: Date.now()})")
+    await page.goto(f"{served.url}/account")
+    await page.get_by_role("button", name="Sign out").click()
+    await page.wait_for_url("**/sign-in")
+    await served.sign_in(page.context, "wang")
+    await page.goto(f"{served.url}/orders")
+    assert [step["login"] for step in await page.evaluate("anlanQueue.all()")] == ["li"]
