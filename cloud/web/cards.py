@@ -13,11 +13,11 @@ from sqlalchemy import Connection, Row, and_, func, select
 
 from cloud.registry.person import Person, Role
 from cloud.registry.tables import communities, grids, people, people_grids
-from cloud.web.stages import OpenOrder, Stage
+from cloud.web.stages import OpenOrder, Stage, is_open
 from cloud.workorders.limits import Running
 from cloud.workorders.order_rules import rule_of
 from cloud.workorders.orders import code_of, standing_of
-from cloud.workorders.states import FINISHED, State, next_states
+from cloud.workorders.states import State, next_states
 from cloud.workorders.tables import orders, transitions
 from edge.contract.event_classes import Standard
 
@@ -159,7 +159,7 @@ def _workers(connection: Connection, codes: Iterable[str]) -> dict[str, list[Wor
         .where(people_grids.c.grid.in_(set(codes)), people_grids.c.active, people.c.active)
     )
     found = [row for row in connection.execute(wanted) if Role.WORKER in row.roles]
-    unfinished = and_(orders.c.handler.in_({row.login for row in found}), orders.c.state.not_in(FINISHED))
+    unfinished = and_(orders.c.handler.in_({row.login for row in found}), is_open())
     counted = select(orders.c.handler, func.count()).where(unfinished).group_by(orders.c.handler)
     busy: Counter[str | None] = Counter(dict(connection.execute(counted).all()))
     workers: dict[str, list[Worker]] = {}

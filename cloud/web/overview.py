@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 from msgspec import Struct
 from msgspec.structs import replace
-from sqlalchemy import Connection, Row, and_, select, true
+from sqlalchemy import Connection, Row, and_, case, select, true
 
 from cloud.findings import Findings, Kind, find
 from cloud.gateway_states import gateway_states
@@ -23,16 +23,19 @@ from cloud.series import LastHeard, SeriesError
 from cloud.web.banner import CHECK
 from cloud.web.gateways import losses_of
 from cloud.web.notices import Notices
-from cloud.web.order_words import say_size
+from cloud.web.order_words import say_left, say_now, say_size
 from cloud.web.page import OperatorPage, Page
-from cloud.web.stages import OPEN_STAGES, STAGE_NAMES, Stage, count_open
+from cloud.web.stages import OPEN_STAGES, STAGE_NAMES, Stage, count_open, is_open
 from cloud.web.words import N_
-from cloud.workorders.limits import TimeLimits, time_limits
-from cloud.workorders.orders import code_of
+from cloud.workorders.limits import Running, TimeLimits, time_limits
+from cloud.workorders.orders import code_of, id_of
+from cloud.workorders.states import State
+from cloud.workorders.stopwatches import running_of
 from cloud.workorders.tables import event_revisions, events, orders
-from edge.contract.messages import Event, EventState
+from edge.contract.messages import Event, EventState, Severity
 
 EVENTS = 6
+UNDERWAY = 6
 NOTICES = 15
 
 EVENT_STATES: Mapping[str, str] = {
@@ -55,6 +58,14 @@ class Happening(Struct, frozen=True, kw_only=True):
     order: str | None
 
 
+class Underway(Struct, frozen=True, kw_only=True):
+    """An order that goes its way: `order` is its row."""
+
+    order: Row[Any]
+    code: str
+    running: Running | None
+
+
 class Situation(Struct, frozen=True, kw_only=True):
     """Everything that the overview shows."""
 
@@ -63,6 +74,7 @@ class Situation(Struct, frozen=True, kw_only=True):
     findings: Findings
     stages: dict[Stage, int]
     strangers: int
+    underway: list[Underway]
     happenings: list[Happening]
     people: dict[str, str]
 
@@ -99,6 +111,7 @@ async def overview(page: OperatorPage) -> Response:
         stage_names=STAGE_NAMES,
         event_states=EVENT_STATES,
         say_size=lambda event: say_size(page.words, page.formats, event),
+        say_underway=lambda each: _say_underway(page, each, found.people),
         may_install=page.may(Role.INSTALLER),
         stopped_since=found.health.stopped_since,
         check=CHECK,
@@ -127,6 +140,7 @@ def _situation(
         findings=findings,
         stages=count_open(connection, true()),
         strangers=len(heard_of - known_gateways(connection)),
+        underway=_underway(connection, findings, limits=limits, now_ms=now_ms),
         happenings=_happenings(connection),
         people=dict(connection.execute(select(people.c.login, people.c.name)).all()),
     )
@@ -138,6 +152,29 @@ def _health(connection: Connection, heard: Sequence[LastHeard] | None, now_ms: i
         return read_health(connection, heard, now_ms=now_ms)
     facts = [replace(each, inventory=None) for each in read_gateways(connection)]
     return judge(facts, {}, (), last_events={}, now_ms=now_ms)
+
+
+def _say_underway(page: Page, underway: Underway, people: Mapping[str, str]) -> str:
+    """Say whose turn it is, and how much time is left."""
+    order = underway.order
+    left = say_left(page.words, page.formats, underway.running)
+    said = [say_now(page.words, State(order.state), people.get(order.handler, order.handler or ""))]
+    return " · ".join([*said, left.text] if left else said)
+
+
+def _underway(connection: Connection, findings: Findings, *, limits: TimeLimits, now_ms: int) -> list[Underway]:
+    """Return orders that people are on and that have no line among the findings: the gravest first, then the newest."""
+    told = [id_of(finding.order) for finding in findings.first if finding.order]
+    rank = case({severity.value: place for place, severity in enumerate(Severity)}, value=orders.c.severity)
+    wanted = (
+        select(orders)
+        .where(is_open(), orders.c.waits_for.is_(None), orders.c.id.not_in(told))
+        .order_by(rank, orders.c.id.desc())
+        .limit(UNDERWAY)
+    )
+    rows = connection.execute(wanted).all()
+    running = running_of(connection, rows, limits=limits, now_ms=now_ms)
+    return [Underway(order=row, code=code_of(row.id), running=running.get(row.id)) for row in rows]
 
 
 def _happenings(connection: Connection) -> list[Happening]:

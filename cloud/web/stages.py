@@ -115,10 +115,15 @@ def _number_in(text: str) -> int | None:
         return None
 
 
+def is_open() -> ColumnElement[bool]:
+    """Return the condition under which an order is not finished, in the form for which there is an index."""
+    return orders.c.state.in_([state for stage in OPEN_STAGES for state in STATES_OF[stage]])
+
+
 def count_open(connection: Connection, wanted: ColumnElement[bool]) -> dict[Stage, int]:
     """Return how many of the wanted orders are in each stage but the finished one."""
     counts: dict[Stage, int] = dict.fromkeys(OPEN_STAGES, 0)
-    counted = select(orders.c.state, func.count()).where(orders.c.state.not_in(FINISHED), wanted)
+    counted = select(orders.c.state, func.count()).where(is_open(), wanted)
     for state, count in connection.execute(counted.group_by(orders.c.state)):
         counts[STAGE_OF[State(state)]] += count
     return counts

@@ -125,6 +125,21 @@ async def test_orders_come_first_by_severity(site: Site) -> None:
     assert re.search(r'href="/board\?stage=raised">.*?<td class="number">1</td>', text, re.DOTALL)
 
 
+async def test_orders_that_go_their_way_are_seen_too(site: Site) -> None:
+    """A flood stands there as soon as it has begun, with whose turn it is; once it is late it moves up."""
+    raise_order(site, 1)
+    raise_order(site, 2, severity=Severity.RED)
+    raise_rubbish(site, 3)
+    text = (await site.see("chen", "/overview")).partition('id="underway"')[2].partition("</section>")[0]
+    assert re.findall(r'href="(/orders/[^"]+)"', text) == ["/orders/WO-000002", "/orders/WO-000001"]
+    assert "Waits for" in text
+    assert "10 minutes left" in text
+    await site.clock.advance_to(NOW + 11 * MINUTE)
+    text = await site.see("chen", "/overview")
+    assert 'id="underway"' not in text
+    assert len(notices(text)) == 3
+
+
 async def test_messages_that_need_somebody_have_their_lines(site: Site) -> None:
     """A conflict, a loss, a gateway that waits to be registered, a letter without a sender: each leads on."""
     hear(site, lost=3)
