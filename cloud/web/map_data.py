@@ -34,7 +34,10 @@ class OpenOrder(Struct, frozen=True, kw_only=True):
 
 
 class Place(Struct, frozen=True, kw_only=True):
-    """A site with what is there; without a position it is only in the list."""
+    """A site with what is there; without a position it is only in the list.
+
+    `condition` is that of the worst that is there, None where nothing is; `severity` the gravest of its orders.
+    """
 
     code: str
     name: str
@@ -46,27 +49,15 @@ class Place(Struct, frozen=True, kw_only=True):
     gateways: list[GatewayHealth]
     devices: list[DeviceHealth]
     orders: list[OpenOrder]
-
-    @property
-    def channels(self) -> list[GatewayHealth | DeviceHealth]:
-        """Everything that is there."""
-        return [*self.gateways, *self.devices]
-
-    @property
-    def condition(self) -> Condition | None:
-        """That of the worst that is there; None where nothing is."""
-        return max((one.condition for one in self.channels), key=BADNESS.__getitem__, default=None)
+    condition: Condition | None
+    severity: Severity | None
 
     @property
     def is_behind(self) -> bool:
         """Whether nothing is wrong here but that the gateway, which is elsewhere, is offline."""
-        bad = [one for one in self.channels if one.condition is Condition.OFFLINE]
+        channels: list[GatewayHealth | DeviceHealth] = [*self.gateways, *self.devices]
+        bad = [one for one in channels if one.condition is Condition.OFFLINE]
         return bool(bad) and all(one.reason is Reason.GATEWAY for one in bad)
-
-    @property
-    def severity(self) -> Severity | None:
-        """The gravest of its orders."""
-        return max((order.severity for order in self.orders), key=SEVERITIES.index, default=None)
 
     @property
     def urgency(self) -> int:
@@ -145,15 +136,19 @@ class _Placed:
                     self._devices.setdefault(device.site or gateway.site, []).append(device)
 
     def places(self, rows: Sequence[Any], waiting: dict[str, list[OpenOrder]]) -> list[Place]:
-        return [
-            Place(
-                **row,
-                gateways=self._gateways.get(row["code"], []),
-                devices=self._devices.get(row["code"], []),
-                orders=waiting.get(row["code"], []),
-            )
-            for row in rows
-        ]
+        return [self._place(row, waiting.get(row["code"], [])) for row in rows]
+
+    def _place(self, row: Any, orders_here: list[OpenOrder]) -> Place:
+        gateways, devices = self._gateways.get(row["code"], []), self._devices.get(row["code"], [])
+        conditions = [one.condition for one in gateways] + [one.condition for one in devices]
+        return Place(
+            **row,
+            gateways=gateways,
+            devices=devices,
+            orders=orders_here,
+            condition=max(conditions, key=BADNESS.__getitem__, default=None),
+            severity=max((order.severity for order in orders_here), key=SEVERITIES.index, default=None),
+        )
 
 
 def _wires(health: Health, places: Sequence[Place]) -> Sequence[Wire]:

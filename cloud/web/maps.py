@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import msgspec
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 from msgspec import Struct
-from msgspec.structs import asdict
 from sqlalchemy import Connection, select
 
 from cloud.health import Condition, DeviceHealth, GatewayHealth, Reason
@@ -22,6 +22,7 @@ router = APIRouter()
 
 FRESH = {"Cache-Control": "private, no-cache"}  # asked each time; what has not changed is answered with 304
 MOST_LINES = 12  # of one place
+MOST_LISTED = 200  # places, the most urgent first
 TONES: Mapping[Condition, str] = {
     Condition.OK: "good",
     Condition.STALE: "warn",
@@ -66,7 +67,8 @@ class Mark(Struct, frozen=True, kw_only=True):
 async def show_map(page: SignedInPage) -> Response:
     """Show the map in full size, and below it every place as a list."""
     neighbourhood = await _neighbourhood(page)
-    return page.render("map/map.html", marks=[_mark(page, place) for place in neighbourhood.places])
+    listed, more = neighbourhood.places[:MOST_LISTED], max(len(neighbourhood.places) - MOST_LISTED, 0)
+    return page.render("map/map.html", marks=[_mark(page, place) for place in listed], more=more)
 
 
 @router.get("/map/base.geojson")
@@ -98,8 +100,11 @@ async def send_overview(page: SignedInPage) -> Response:
     """Send what is where and how it is, in the words of the person."""
     neighbourhood = await _neighbourhood(page)
     drawn = [place for place in neighbourhood.places if place.latitude is not None]
-    marks = [{**asdict(mark), "lines": [asdict(line) for line in mark.lines]} for mark in _marks(page, drawn)]
-    return JSONResponse({"sites": marks, "wires": [_wire(wire) for wire in neighbourhood.wires]}, headers=FRESH)
+    document = {
+        "sites": [_mark(page, place) for place in drawn],
+        "wires": [_wire(wire) for wire in neighbourhood.wires],
+    }
+    return Response(msgspec.json.encode(document), media_type="application/json", headers=FRESH)
 
 
 async def _neighbourhood(page: Page) -> Neighbourhood:
@@ -123,10 +128,6 @@ def _positions(connection: Connection) -> list[dict[str, Any]]:
 
 def _wire(wire: Wire) -> dict[str, Any]:
     return {"from": wire.start, "to": wire.end, "tone": TONES[wire.condition]}
-
-
-def _marks(page: Page, places: list[Place]) -> Iterator[Mark]:
-    return (_mark(page, place) for place in places)
 
 
 def _mark(page: Page, place: Place) -> Mark:

@@ -261,8 +261,9 @@
       const icon = siteIcon(this.icons, site);
       const position = [site.latitude, site.longitude];
       const marker = known?.marker ?? addMarker(this.map, position, { icon, label: site.label });
-      if (known) marker.setLatLng(position).setIcon(icon).setPopupContent(siteCard(this.icons, site));
-      else marker.bindPopup(siteCard(this.icons, site), { maxWidth: 320, minWidth: 220 });
+      const card = () => siteCard(this.icons, site); // made when it is opened
+      if (known) marker.setLatLng(position).setIcon(icon).setPopupContent(card);
+      else marker.bindPopup(card, { maxWidth: 320, minWidth: 220 });
       marker.setZIndexOffset(site.urgency * 1000);
       marker.getElement().setAttribute("aria-label", site.label);
       this.markers.set(site.code, { marker, text });
