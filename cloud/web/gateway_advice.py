@@ -105,15 +105,13 @@ def _of_messages(page: Page, view: GatewayView) -> Iterator[Advice]:
             path=letters,
             link=page._("The messages in question"),
         )
-    lost = sum(one.lost_messages for one in view.accounts)
-    given_up = sum(one.given_up for one in view.accounts)
-    if lost or given_up:
+    if view.lost:
+        words = page.words.plural("%(n)s message will never come", "%(n)s messages will never come", view.lost)
         yield Advice(
             tone="bad",
-            title=page.words.plural("%(n)s message will never come", "%(n)s messages will never come", lost)
-            % {"n": lost},
+            title=words % {"n": view.lost},
             meaning=page._("The account below names them. The gateway does not have them any more."),
-            steps=tuple(_why_lost(page, given_up=given_up)),
+            steps=tuple(_why_lost(page, given_up=view.given_up)),
         )
     if view.letters.others:
         yield Advice(

@@ -11,11 +11,13 @@ from cloud.gateway_states import GatewayState, find_state
 from cloud.health import Condition, DeviceHealth, GatewayHealth, PointHealth, Reason
 from cloud.health_reader import read_health
 from cloud.ledger import CONFLICT, EpochAccount, account
+from cloud.losses import LossWatch
 from cloud.registry.gateway_files import GatewayFile, find_file
 from cloud.registry.tables import gateways, grids, sites
 from cloud.series import LastHeard
+from cloud.web.gateway_list import is_own
 from cloud.web.words import N_
-from edge.contract.messages import Flag, LaneState
+from edge.contract.messages import EpochState, Flag, LaneState, Status
 
 LANES: Mapping[str, str] = {
     "events": N_("Events"),
@@ -25,7 +27,7 @@ LANES: Mapping[str, str] = {
 }
 """The lanes of the outbox, in the order in which they are sent."""
 NOT_USED = LaneState(1, 1)
-OWN_KIND = "gateway"
+MOST_SETTLED_AT_ONCE = 20_000  # messages: some 50 ms
 
 
 class Letters(Struct, frozen=True):
@@ -42,13 +44,17 @@ class Letters(Struct, frozen=True):
 
 
 class GatewayView(Struct, frozen=True, kw_only=True):
-    """Everything about one gateway; `health` and `site` are None when nobody has registered it."""
+    """Everything about one gateway; `health` and `site` are None when nobody has registered it.
+
+    `lost` is how many messages will never come; `accounts` is None where to settle them takes longer than a page may.
+    """
 
     gateway: str
     health: GatewayHealth | None
     site: Mapping[str, Any] | None
     state: GatewayState | None
-    accounts: Sequence[EpochAccount]
+    lost: int
+    accounts: Sequence[EpochAccount] | None
     letters: Letters
     file: GatewayFile | None
 
@@ -65,24 +71,32 @@ class GatewayView(Struct, frozen=True, kw_only=True):
     @property
     def devices(self) -> list[DeviceHealth]:
         """What it reads, without itself; what is wrong comes first."""
-        found = [one for one in (self.health.devices if self.health else []) if one.kind != OWN_KIND]
+        found = [one for one in (self.health.devices if self.health else []) if not is_own(one)]
         return sorted(found, key=lambda one: (one.condition is Condition.OK, one.reason is Reason.GATEWAY, one.device))
 
     @property
     def own_points(self) -> list[PointHealth]:
         """What it measures of itself."""
         devices = self.health.devices if self.health else []
-        return [point for device in devices if device.kind == OWN_KIND for point in device.points]
+        return [point for device in devices if is_own(device) for point in device.points]
 
     @property
     def waiting(self) -> dict[str, int]:
         """How many messages it keeps, by lane."""
-        epochs = self.state.status.epochs if self.state and self.state.status else []
         found = {}
         for lane in LANES:
-            states = [epoch.lanes.get(lane, NOT_USED) for epoch in epochs]
+            states = [epoch.lanes.get(lane, NOT_USED) for epoch in self._epochs]
             found[lane] = sum(state.next_seq - state.oldest_kept for state in states)
         return found
+
+    @property
+    def given_up(self) -> int:
+        """How many readings it had to drop, as it said last."""
+        return sum(epoch.counts.given_up for epoch in self._epochs)
+
+    @property
+    def _epochs(self) -> Sequence[EpochState]:
+        return self.state.status.epochs if self.state and self.state.status else ()
 
     def own_value(self, point: str) -> float | None:
         """Return the newest value that it measured of itself, where it is worth something."""
@@ -92,24 +106,41 @@ class GatewayView(Struct, frozen=True, kw_only=True):
         return None
 
 
-def read_view(connection: Connection, gateway: str, heard: Sequence[LastHeard], *, now_ms: int) -> GatewayView | None:
+def read_view(
+    connection: Connection, gateway: str, heard: Sequence[LastHeard], losses: LossWatch, *, now_ms: int
+) -> GatewayView | None:
     """Return the view of a gateway that is registered or was heard; None for any other."""
-    health = next(
-        (one for one in read_health(connection, heard, now_ms=now_ms).gateways if one.gateway == gateway), None
-    )
+    everything = read_health(connection, heard, now_ms=now_ms).gateways
+    health = next((one for one in everything if one.gateway == gateway), None)
     state = find_state(connection, gateway)
     letters = _letters(connection, gateway)
     if health is None and state is None and letters.total == 0:
         return None
+    status = state.status if state else None
     return GatewayView(
         gateway=gateway,
         health=health,
         site=_site(connection, gateway) if health else None,
         state=state,
-        accounts=account(connection, state.status) if state and state.status else [],
+        lost=losses.look(connection).get(gateway, 0),
+        accounts=account(connection, status) if status and _is_settled_soon(status) else None if status else [],
         letters=letters,
         file=find_file(connection, gateway),
     )
+
+
+def read_accounts(connection: Connection, gateway: str) -> list[EpochAccount] | None:
+    """Settle the accounts of a gateway, however long it takes; None for one that was never heard."""
+    state = find_state(connection, gateway)
+    if state is None:
+        return None
+    return account(connection, state.status) if state.status else []
+
+
+def _is_settled_soon(status: Status) -> bool:
+    """Whether there are few enough messages that settling them does not hold up the page."""
+    sent = sum(lane.next_seq - 1 for epoch in status.epochs for lane in epoch.lanes.values())
+    return sent <= MOST_SETTLED_AT_ONCE
 
 
 def _site(connection: Connection, gateway: str) -> Mapping[str, Any] | None:

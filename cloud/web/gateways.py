@@ -1,7 +1,7 @@
 """The gateways: all of them, trouble first; and one with everything that is known of it."""
 
 from collections import Counter
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, HTTPException, Query
 from fastapi.responses import Response
@@ -13,7 +13,7 @@ from cloud.web.conditions import sentence
 from cloud.web.first_readings import checks_of, live_devices, total_of
 from cloud.web.gateway_advice import CLOCKS, advice_for
 from cloud.web.gateway_list import GatewayLine, Shown, read_lines
-from cloud.web.gateway_view import LANES, GatewayView, read_view
+from cloud.web.gateway_view import LANES, GatewayView, read_accounts, read_view
 from cloud.web.page import EquippingPage, Page
 from cloud.web.words import N_
 from edge.contract.messages import Lane
@@ -72,15 +72,23 @@ async def show_gateway(page: EquippingPage, gateway: str) -> Response:
         sheet=sheet,
         advice=advice_for(page, view),
         lanes=LANES,
-        outcomes=OUTCOMES,
-        losses=LOSSES,
-        most_gaps=MOST_GAPS,
-        lane_name=lambda lane: page._(LANES[Lane(lane).name.lower()]),
+        gateway=gateway,
+        accounts=view.accounts,
+        **_account_words(page),
         clocks=CLOCKS,
         why=lambda one: sentence(page.words, page.formats, one.reason, one.since),
         may_install=page.may(Role.INSTALLER),
         may_operate=page.may(Role.OPERATOR),
     )
+
+
+@router.get("/gateways/{gateway}/account")
+async def show_account(page: EquippingPage, gateway: str) -> Response:
+    """Show where the readings of a gateway are: alone, because to settle a long account takes a second."""
+    accounts = await page.read(lambda connection: read_accounts(connection, gateway))
+    if accounts is None:
+        raise HTTPException(404)
+    return page.render("gateways/account.html", gateway=gateway, accounts=accounts, **_account_words(page))
 
 
 @router.get("/gateways/{gateway}/live")
@@ -103,11 +111,20 @@ async def show_live(page: EquippingPage, gateway: str) -> Response:
 async def view_of(page: Page, gateway: str) -> GatewayView:
     """Return the view of a gateway; answers 404 for one that was neither registered nor ever heard."""
     heard = await page.services.series.last_heard(gateway)
-    now_ms = page.now_ms
-    view = await page.read(lambda connection: read_view(connection, gateway, heard, now_ms=now_ms))
+    losses, now_ms = losses_of(page), page.now_ms
+    view = await page.read(lambda connection: read_view(connection, gateway, heard, losses, now_ms=now_ms))
     if view is None:
         raise HTTPException(404)
     return view
+
+
+def _account_words(page: Page) -> dict[str, Any]:
+    return {
+        "outcomes": OUTCOMES,
+        "losses": LOSSES,
+        "most_gaps": MOST_GAPS,
+        "lane_name": lambda lane: page._(LANES[Lane(lane).name.lower()]),
+    }
 
 
 def losses_of(page: Page) -> LossWatch:

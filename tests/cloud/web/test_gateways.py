@@ -163,6 +163,19 @@ async def test_the_account_names_where_every_reading_is(site: Site) -> None:
     assert f"Epoch {OLD_EPOCH}, which the gateway reports no more · 10 readings" in page
 
 
+async def test_a_long_account_is_settled_apart(site: Site) -> None:
+    """The page does not wait for it: it is asked for afterwards, and has a page of its own."""
+    enter(site, 1)
+    say(site, EpochState(EPOCH, {"live": LaneState(2, 50_000)}, Counts(taken=100)))
+    page = await site.see("sun", "/gateways/gw-1")
+    assert 'hx-trigger="load"' in page
+    assert "stored" not in text_of(page)
+    assert 'href="/gateways/gw-1/account"' in page
+    assert "stored 10" in text_of(await site.see("sun", "/gateways/gw-1/account"))
+    assert (await site.visit("sun", "/gateways/gw-9/account")).status_code == 404
+    assert (await site.visit("wang", "/gateways/gw-1/account")).status_code == 404
+
+
 async def test_what_waits_is_shown_by_lane(site: Site) -> None:
     """Events before readings before pictures before those from before."""
     lanes = {
