@@ -42,9 +42,13 @@ class Line(Struct, frozen=True, kw_only=True):
 
 
 class Waiting(Struct, frozen=True, kw_only=True):
-    """A gateway that nobody has registered, and what it sent: `letters` in all, by kind in `kinds`."""
+    """A gateway that nobody has registered, and what it sent: `letters` in all, by kind in `kinds`.
+
+    One that has told neither status nor inventory has no page of its own: `is_known` is false.
+    """
 
     gateway: str
+    is_known: bool
     online: bool | None
     first_at: int
     last_at: int
@@ -178,6 +182,7 @@ def _waits(gateway: str, state: Row[Any] | None, sent: Sequence[Row[Any]], now_m
     last = [row.last_at for row in sent] + ([state.last_seen] if state else [])
     return Waiting(
         gateway=gateway,
+        is_known=state is not None,
         online=online_now(state.online, state.fresh_until, now_ms=now_ms) if state else None,
         first_at=min(first),
         last_at=max(last),

@@ -133,6 +133,8 @@ async def test_gateways_that_wait_are_grouped_with_the_way_to_register_them(site
     assert "readings 2" in text
     assert "event 1" in text
     assert 'href="/gateways/new?gateway=gw-9"' in text
+    assert 'href="/gateways/gw-8"' in text
+    assert 'href="/gateways/gw-9"' not in text  # it has told nothing of itself that a page could show
     assert "/gateways/new" not in await site.see("chen", "/letters?tab=waiting")
     assert len(shown(await site.see("chen", "/letters?tab=waiting&gateway=gw-9"))) == 3
 
