@@ -27,11 +27,11 @@ VENDOR = (
 """Files of npm packages that are served, as they are."""
 BUNDLES: Mapping[str, tuple[str, ...]] = {
     "app.css": ("css/tokens.css", "css/base.css", "css/parts.css", "css/layout.css", "css/pages.css"),
-    "app.js": (VENDOR[0], VENDOR[1], "js/app.js"),
+    "app.js": (VENDOR[0], VENDOR[1], "js/app.js", "js/stream.js"),
     "chart.css": (VENDOR[3], "css/chart.css"),
     "chart.js": (VENDOR[2], "js/chart_painter.js", "js/chart.js"),
     "orders.css": ("css/orders.css",),
-    "orders.js": ("js/queue.js", "js/share.js", "js/orders.js"),
+    "orders.js": ("js/queue.js", "js/countdown.js", "js/photos.js", "js/share.js", "js/orders.js"),
     "share.js": ("js/share.js",),
     "map.css": (VENDOR[5], "css/map.css"),
     "map.js": (VENDOR[4], "js/map.js"),

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import ColumnElement, Connection, Row, and_, or_, select
+from sqlalchemy import Connection, Row, and_, or_, select
 
 from cloud.registry.person import Person
 from cloud.registry.tables import people
@@ -18,7 +18,9 @@ from cloud.workorders.tables import event_revisions, events, orders
 from edge.contract.messages import Event, Severity
 
 PAST_DAYS = 7
-MOST_OPEN, MOST_SHOWN, MOST_PAST = 2000, 100, 50
+MOST_OPEN, MOST_SHOWN, MOST_PAST = 1000, 100, 50
+UNFINISHED = sorted(set(State) - FINISHED)
+WORKED = (State.DONE, State.VERIFIED)
 WITH_ME = frozenset({State.DISPATCHED, State.ACKNOWLEDGED, State.ON_SITE, State.REWORK})
 
 
@@ -43,7 +45,7 @@ class OrderLine(Struct, frozen=True, kw_only=True):
 
 
 class WorkerLists(Struct, frozen=True, kw_only=True):
-    """What a worker sees: the most urgent first; `more` others of the grids are not shown."""
+    """What a worker sees, the most urgent first; `more` unfinished ones are not shown."""
 
     mine: list[OrderLine]
     to_check: list[OrderLine]
@@ -60,10 +62,7 @@ def mark_of(order: Any, event: Event | None) -> str:
 
 def worker_lists(connection: Connection, person: Person, *, limits: TimeLimits, now_ms: int) -> WorkerLists:
     """Return the orders of a worker and of the worker's grids."""
-    of_person = or_(orders.c.grid.in_(person.grids), orders.c.handler == person.login)
-    rows = connection.execute(
-        select(orders).where(of_person, orders.c.state.not_in(FINISHED)).order_by(orders.c.id.desc()).limit(MOST_OPEN)
-    ).all()
+    rows = _unfinished(connection, person)
     running = running_of(connection, rows, limits=limits, now_ms=now_ms)
     rows = sorted(rows, key=lambda row: _urgency(row, running))
     mine = [row for row in rows if row.handler == person.login and row.state in WITH_ME]
@@ -71,16 +70,13 @@ def worker_lists(connection: Connection, person: Person, *, limits: TimeLimits, 
     colleagues = [row for row in rows if row.handler != person.login]
     to_check = [row for row in colleagues if row.state == State.DONE]
     others = [row for row in colleagues if row.state != State.DONE]
-    past = [*finished_by_me, *_past(connection, of_person, now_ms)]
-    shown = [*mine, *to_check[:MOST_SHOWN], *others[:MOST_SHOWN], *past]
+    past = [*finished_by_me, *_past(connection, person, now_ms)]
+    parts = [mine[:MOST_SHOWN], to_check[:MOST_SHOWN], others[:MOST_SHOWN], past]
+    shown = [row for part in parts for row in part]
     of_rows = _Facts(names_of(connection, (row.handler for row in shown)), latest_events(connection, shown), running)
-    return WorkerLists(
-        mine=of_rows.lines(mine),
-        to_check=of_rows.lines(to_check[:MOST_SHOWN]),
-        others=of_rows.lines(others[:MOST_SHOWN]),
-        past=of_rows.lines(past),
-        more=max(0, len(others) - MOST_SHOWN),
-    )
+    lines = [of_rows.lines(part) for part in parts]
+    more = sum(len(rows) - len(part) for rows, part in zip((mine, to_check, others), parts, strict=False))
+    return WorkerLists(mine=lines[0], to_check=lines[1], others=lines[2], past=lines[3], more=more)
 
 
 def names_of(connection: Connection, logins: Iterable[str | None]) -> dict[str, str]:
@@ -146,7 +142,14 @@ def _urgency(row: Row[Any], running: Mapping[int, Running]) -> tuple[int, bool, 
     return urgency(Severity(row.severity), running.get(row.id), opened_at=row.opened_at)
 
 
-def _past(connection: Connection, of_person: ColumnElement[bool], now_ms: int) -> Sequence[Row[Any]]:
+def _unfinished(connection: Connection, person: Person) -> Sequence[Row[Any]]:
+    """Return a worker's unfinished orders; should there be too many, those that somebody still works on."""
+    of_person = or_(orders.c.grid.in_(person.grids), orders.c.handler == person.login)
+    wanted = select(orders).where(orders.c.state.in_(UNFINISHED), of_person)
+    return connection.execute(wanted.order_by(orders.c.state.in_(WORKED), orders.c.id.desc()).limit(MOST_OPEN)).all()
+
+
+def _past(connection: Connection, person: Person, now_ms: int) -> Sequence[Row[Any]]:
     since = now_ms - PAST_DAYS * DAY_MS
-    wanted = select(orders).where(of_person, orders.c.finished_at >= since)
+    wanted = select(orders).where(orders.c.grid.in_(person.grids), orders.c.finished_at >= since)
     return connection.execute(wanted.order_by(orders.c.finished_at.desc()).limit(MOST_PAST)).all()

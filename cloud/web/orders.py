@@ -74,13 +74,6 @@ async def move_order(page: OrdersPage, code: str) -> Response:
     """Take one step; a step that cannot be taken shows the order as it is now, with what happened meanwhile."""
     form = await page.form()
     try:
-        return await _answer(page, code, form)
-    finally:
-        await form.close()
-
-
-async def _answer(page: Page, code: str, form: FormData) -> Response:
-    try:
         acted = await _move(page, code, form)
     except (ValidationError, TransitionError, PictureError, OrderNotFoundError) as error:
         return await _refuse(page, code, error, form)

@@ -375,6 +375,7 @@ async def test_a_step_that_came_too_late_is_shown_until_it_is_seen(phone: Phone,
     await expect(cards.first).to_contain_text("陈静 dispatched it to 王芳 instead")
     await expect(cards.last).to_contain_text("It followed a step that could not be taken.")
     await phone.has_state("dispatched")
+    await expect(phone.page.locator("#strip")).to_be_hidden()
     await phone.page.reload()
     await expect(cards).to_have_count(2)
     assert await axe(phone.page) == []
@@ -450,8 +451,8 @@ async def test_nothing_is_kept_after_signing_out(phone: Phone, new_page: Pages) 
     assert await phone.page.evaluate(KEPT_PAGES) == []
 
 
-async def test_signing_out_says_what_it_would_lose(phone: Phone, new_page: Pages) -> None:
-    """Once; whoever presses again goes, and with them what waited."""
+async def test_signing_out_says_what_waits(phone: Phone, new_page: Pages) -> None:
+    """Once; whoever presses again goes, and what waits is sent when they come again."""
     allow_no_network(new_page)
     await phone.open(PATH)
     await phone.network.cut()
@@ -461,9 +462,14 @@ async def test_signing_out_says_what_it_would_lose(phone: Phone, new_page: Pages
     phone.network.lose_answers_to = f"POST {PATH}/move".encode()
     await phone.open("/account")
     await phone.press("Sign out")
-    await phone.has_said("1 not sent yet: signing out loses it.")
+    await phone.has_said("1 not sent yet: they wait until you sign in here again.")
     await phone.press("Sign out")
     await phone.page.wait_for_url("**/sign-in")
+    phone.network.mend()
+    await phone.served.sign_in(phone.page.context, "li")
+    await phone.open("/orders")
+    await phone.has_nothing_left()
+    assert targets(phone.served) == ["acknowledged"]
 
 
 async def test_an_operator_s_pages_are_not_kept(phone: Phone) -> None:

@@ -3,63 +3,21 @@
 // Everything here makes the pages quicker or lets them work offline; without it every form is posted as it is.
 (() => {
   const queue = self.anlanQueue;
+  const { tick, clock } = self.anlanCountdown;
+  const { shrink } = self.anlanPhotos;
   const RETRY_S = [5, 10, 20, 40, 60, 120];
-  const TICK_MS = 10_000;
   const SHOW_SENT_MS = 5000;
   const LATE_MS = 5500;
-  const LONGEST_PX = 1600;
-  const JPEG_QUALITY = 0.8;
+  const FORGET_MS = 86_400_000;
   const MOST_KEPT = 60;
   const find = (id) => document.getElementById(id);
   const strip = () => find("strip");
   const words = () => strip().dataset;
   const fill = (text, value) => text.replace("{}", value);
-  const canQueue = "indexedDB" in self && "locks" in navigator && "randomUUID" in crypto;
+  const NEEDED = ["indexedDB", "BroadcastChannel", "AbortController"];
+  const canQueue = NEEDED.every((name) => name in self) && "locks" in navigator && "randomUUID" in crypto;
 
-  // ---- times -------------------------------------------------------------------------------------------------------
-
-  const OFFSET = "anlan-clock";
   const page = document.documentElement.dataset; // with the marks of the service worker, if the page was kept
-
-  // How far the phone's clock is from the server's; a kept page cannot tell, so the last one that could is remembered.
-  const learnOffset = () => {
-    if (page.keptAt) return Number(localStorage.getItem(OFFSET) ?? 0);
-    const offset = Date.now() - Number(words().now);
-    localStorage.setItem(OFFSET, String(offset));
-    return offset;
-  };
-
-  const unit = (value, name) => {
-    const format = { style: "unit", unit: name, unitDisplay: "long" };
-    const text = new Intl.NumberFormat(document.documentElement.lang, format).format(value);
-    return text.replace(/(\d)(?=[^\d\s.,])/u, "$1 ");
-  };
-
-  // The same words as the server's.
-  const duration = (ms) => {
-    const seconds = Math.round(Math.abs(ms) / 1000);
-    const minutes = Math.floor(seconds / 60);
-    const hours = Math.floor(minutes / 60);
-    const days = Math.floor(hours / 24);
-    const two = (large, small) => small.filter((text, index) => index === 0 || large[index] > 0).join(" ");
-    if (seconds < 60) return unit(seconds, "second");
-    if (minutes < 60) return unit(minutes, "minute");
-    if (hours < 24) return two([hours, minutes % 60], [unit(hours, "hour"), unit(minutes % 60, "minute")]);
-    return two([days, hours % 24], [unit(days, "day"), unit(hours % 24, "hour")]);
-  };
-
-  const clock = (at) => new Date(at).toLocaleTimeString("zh-CN", { hour: "2-digit", minute: "2-digit", hour12: false });
-
-  const tick = (offset) => {
-    const now = Date.now() - offset;
-    for (const element of document.querySelectorAll("[data-due]")) {
-      const rest = Number(element.dataset.due) - now;
-      element.textContent = fill(rest > 0 ? element.dataset.inTime : element.dataset.overdue, duration(rest));
-      if (rest <= 0) element.closest(".left").classList.add("red");
-    }
-    for (const element of document.querySelectorAll("[data-since]"))
-      element.textContent = fill(element.dataset.words, duration(now - Number(element.dataset.since)));
-  };
 
   // ---- the strip ---------------------------------------------------------------------------------------------------
 
@@ -163,10 +121,16 @@
 
   const isWaiting = (step) => step.state === "waiting";
 
+  // What is left of the limit of a step that is taken is of no interest any more.
+  const hideLimit = (place, found) => {
+    for (const element of place.querySelectorAll(".left, .now")) element.hidden = found.length > 0;
+  };
+
   const showInList = (steps) => {
     for (const card of document.querySelectorAll(".job")) {
       const { found, state } = ahead(steps, card.dataset);
       if (found.length > 0) showState(card.querySelector(".state"), state, found.some(isWaiting));
+      hideLimit(card, found);
     }
   };
 
@@ -185,6 +149,7 @@
     const { found, state } = ahead(steps, order.dataset);
     for (const line of document.querySelectorAll(".pending")) line.remove();
     find("done").append(...found.map(pendingLine));
+    hideLimit(find("top"), found);
     if (found.length === 0) return;
     showState(find("state"), state, found.some(isWaiting));
     if ((act.dataset.after ?? order.dataset.state) === state) return; // somebody may be filling it in
@@ -198,11 +163,12 @@
     if (wasInside) focusNext();
   };
 
-  // Forget steps that the page shows as done.
+  // Forget steps that the page shows as done, and those of long ago, whose order may be gone.
   const tidy = async (steps) => {
-    const order = find("order")?.dataset;
-    const isShown = (step) => step.code === order?.code && step.version_after <= Number(order.version);
-    const done = steps.filter((step) => step.state === "sent" && isShown(step));
+    const orders = [...document.querySelectorAll("[data-code][data-version]")].map(({ dataset }) => dataset);
+    const isShown = (step) => orders.some(({ code, version }) => code === step.code && step.version_after <= Number(version));
+    const isOld = (step) => Date.now() - step.at > FORGET_MS;
+    const done = steps.filter((step) => step.state === "sent" && (isShown(step) || isOld(step)));
     await Promise.all(done.map((step) => queue.remove(step.number)));
   };
 
@@ -273,8 +239,8 @@
   // The live stream renews all but the buttons, lest somebody is filling something in.
   document.addEventListener("htmx:afterSettle", async (event) => {
     if (!["mine", "facts"].includes(event.target.id)) return;
-    tick(offset);
-    await show();
+    tick();
+    await tidy(await show());
     await keepOrders();
     const act = find("act");
     if (act && find("top").dataset.version !== act.dataset.version) await renewQuietly();
@@ -293,17 +259,20 @@
     await show();
     outcome = await queue.send();
     sending = false;
+    const left = await queue.all();
+    const isRefused = (step) => left.some((one) => one.number === step.number && one.state === "refused");
     if (outcome === queue.outcomes.SENT) {
       tries = 0;
-      sentAt = Date.now();
+      sentAt = before.some(isRefused) ? 0 : Date.now();
       setTimeout(show, SHOW_SENT_MS + 100);
     } else if (outcome === queue.outcomes.CUT) {
       timer = setTimeout(sendNow, RETRY_S[Math.min(tries, RETRY_S.length - 1)] * 1000);
       tries += 1;
     }
-    const left = await show();
+    await tidy(await show());
     const here = find("order")?.dataset.code;
-    const wasSent = before.some((step) => step.code === here && !left.some((one) => one.number === step.number && isWaiting(one)));
+    const isLeft = (step) => left.some((one) => one.number === step.number && isWaiting(one));
+    const wasSent = before.some((step) => step.code === here && !isLeft(step));
     if (wasSent) await renewQuietly();
   };
 
@@ -317,37 +286,6 @@
     const registration = await navigator.serviceWorker?.getRegistration();
     await registration?.sync?.register("anlan-orders");
   };
-
-  // ---- photos ------------------------------------------------------------------------------------------------------
-
-  // Phones take pictures of many megabytes; what proves the work is seen in a few hundred kilobytes too.
-  const shrink = async (file) => {
-    try {
-      const image = await createImageBitmap(file, { imageOrientation: "from-image" });
-      const scale = Math.min(1, LONGEST_PX / Math.max(image.width, image.height));
-      const canvas = document.createElement("canvas");
-      canvas.width = Math.round(image.width * scale);
-      canvas.height = Math.round(image.height * scale);
-      canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
-      const small = await new Promise((resolve) => {
-        canvas.toBlob(resolve, "image/jpeg", JPEG_QUALITY);
-      });
-      return small && small.size < file.size ? small : file;
-    } catch {
-      return file; // the browser cannot read it; the server says whether it can
-    }
-  };
-
-  const preview = (input) => {
-    const image = input.closest(".photo").querySelector(".preview");
-    const [file] = input.files;
-    image.hidden = !file;
-    if (file) image.src = URL.createObjectURL(file);
-  };
-
-  document.addEventListener("change", (event) => {
-    if (event.target.matches(".photo input")) preview(event.target);
-  });
 
   // ---- where the person is -------------------------------------------------------------------------------------------
 
@@ -426,12 +364,18 @@
     await sendNow();
   };
 
-  // Signing out empties the phone, so what waits would be lost: that is said once.
+  // What waits is sent only while its person is signed in: that is said once.
   const isWarned = (form) => {
     if (form.getAttribute("action") !== "/sign-out" || unsent === 0 || leaving) return false;
     leaving = true;
     show();
     return true;
+  };
+
+  // The service worker does so too, unless this page was loaded past it.
+  const forgetPages = async () => {
+    const names = (await self.caches?.keys()) ?? [];
+    await Promise.all(names.filter((name) => name.startsWith("pages-")).map((name) => caches.delete(name)));
   };
 
   document.addEventListener("submit", (event) => {
@@ -440,6 +384,7 @@
       event.preventDefault();
       return;
     }
+    if (form.getAttribute("action") === "/sign-out") forgetPages();
     if (lacksReason(form)) {
       event.preventDefault();
       return;
@@ -469,8 +414,6 @@
   const start = async () => {
     if (!strip()) return;
     strip().querySelector("button").addEventListener("click", () => location.reload());
-    setInterval(() => tick(offset), TICK_MS);
-    tick(offset);
     if (find("act")) prepare(find("act"));
     if (!canQueue) return;
     queue.listen(show);
@@ -488,6 +431,5 @@
     await keepOrders();
   };
 
-  const offset = strip() ? learnOffset() : 0;
   start();
 })();

@@ -14,7 +14,7 @@ self.anlanQueue = (() => {
   const ASK_MS = 20_000;
   const WAITED_MS = 15_000; // the time of the button is sent along with what waited longer
   const JSON_TYPE = "application/json";
-  const changes = new BroadcastChannel(DATABASE);
+  const changes = self.BroadcastChannel && new BroadcastChannel(DATABASE);
 
   // ---- the database -----------------------------------------------------------------------------------------------
 
@@ -52,12 +52,12 @@ self.anlanQueue = (() => {
   // Tell whoever shows the queue, in this tab and in others.
   const listen = (listener) => {
     listeners.push(listener);
-    changes.addEventListener("message", listener);
+    changes?.addEventListener("message", listener);
   };
 
   const change = async (work) => {
     await within("readwrite", work);
-    changes.postMessage("changed");
+    changes?.postMessage("changed");
     for (const listener of listeners) listener();
   };
 
@@ -75,11 +75,13 @@ self.anlanQueue = (() => {
   const OTHERS = "others";
 
   const ask = async (address, options, limit) => {
+    const control = new AbortController();
+    setTimeout(() => control.abort(), limit); // holds for reading the answer too
     try {
       return await fetch(address, {
         cache: "no-store",
         redirect: "manual",
-        signal: AbortSignal.timeout(limit),
+        signal: control.signal,
         ...options,
         headers: { Accept: JSON_TYPE, ...options.headers },
       });

@@ -177,11 +177,13 @@
     return answer;
   };
 
-  const home = async (request) => {
+  // Pages that are never kept; the first one leads to the orders.
+  const other = async (request) => {
     try {
       return await fetch(request);
     } catch {
-      return (await findKept("/orders")) ? Response.redirect("/orders") : caches.match(fallback);
+      const leadsToOrders = new URL(request.url).pathname === "/" && (await findKept("/orders"));
+      return leadsToOrders ? Response.redirect("/orders") : caches.match(fallback);
     }
   };
 
@@ -196,7 +198,7 @@
     else if (url.pathname === GROUND) event.respondWith(ground(request));
     else if (url.pathname === TOKEN) event.respondWith(token(request));
     else if (PAGE.test(url.pathname)) event.respondWith(page(event));
-    else if (url.pathname === "/" && request.mode === "navigate") event.respondWith(home(request));
+    else if (request.mode === "navigate") event.respondWith(other(request));
   });
 
   // ---- life --------------------------------------------------------------------------------------------------------
