@@ -24,9 +24,13 @@ class ListenError(OSError):
 def listen(host: str, port: int, *, backlog: int) -> socket.socket:
     """Return a listening TCP socket; port 0 takes a free one. Raises ListenError."""
     try:
-        return socket.create_server((host, port), backlog=backlog)
+        listening = socket.create_server((host, port), backlog=backlog)
     except OSError as error:
         raise ListenError(f"cannot listen on {host}:{port}: {_reason(error)}") from error
+    # What it accepts inherits this. asyncio sets it only for sockets that say they are TCP, which this one does not:
+    # each answer of more than one piece would wait 40 ms for an acknowledgement.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
 
 
 def _reason(error: OSError) -> str:

@@ -16,6 +16,14 @@ def test_others_can_connect() -> None:
         client.close()
 
 
+def test_answers_are_sent_at_once() -> None:
+    """What is accepted holds back no small piece until the one before is acknowledged."""
+    with listen("127.0.0.1", 0, backlog=1) as listening, socket.create_connection(listening.getsockname()):
+        client, _ = listening.accept()
+        with client:
+            assert client.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_a_port_in_use() -> None:
     """The address is named, and that another program has it."""
     with listen("127.0.0.1", 0, backlog=1) as listening:
