@@ -2,7 +2,7 @@
 
 Starts the demo, signs its three people in by their links, waits for the flooded road's order and the silent meter, then
 takes each page on a phone (390 px) and a desk (1440 px), in Chinese and English, light and dark. An index.html in the
-folder shows them side by side.
+folder shows them side by side. With --pictures it takes those of the README into docs/pictures/ instead.
 """
 
 from __future__ import annotations
@@ -64,6 +64,23 @@ SHOTS: Sequence[Shot] = (
 )
 
 
+class Picture(NamedTuple):
+    """One of the README's pictures: what a window of that size shows, each of its pixels made of several."""
+
+    shot: str
+    width: int
+    height: int
+    scale: float
+
+
+PICTURES: Sequence[Picture] = (
+    Picture("worker-order", 390, 760, 0.75),
+    Picture("overview", 1280, 860, 0.5),
+    Picture("new-gateway", 1280, 860, 0.5),
+)
+PICTURES_FOLDER = Path(__file__).parents[2] / "docs" / "pictures"
+
+
 class Scene:
     """The running demo, as the pages need it."""
 
@@ -97,6 +114,7 @@ def main() -> int:
     """Take the pictures; return the exit code."""
     parser = argparse.ArgumentParser(prog="./anlan screenshots", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("screenshots"), help="folder of the pictures")
+    parser.add_argument("--pictures", action="store_true", help="only those of the README, into docs/pictures/")
     parser.add_argument("pages", nargs="*", metavar="PAGE", help=f"only these of: {', '.join(s.name for s in SHOTS)}")
     arguments = parser.parse_args()
     unknown = set(arguments.pages) - {shot.name for shot in SHOTS}
@@ -105,12 +123,13 @@ def main() -> int:
     if Chromium.program() is None:
         parser.error(f"Chromium is not installed; on Debian type: apt-get install {Chromium.package}")
     wanted = [shot for shot in SHOTS if not arguments.pages or shot.name in arguments.pages]
-    arguments.out.mkdir(parents=True, exist_ok=True)
+    (PICTURES_FOLDER if arguments.pictures else arguments.out).mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="anlan-screenshots-") as folder:
         chromium = Chromium(Path(folder))
         chromium.start()
         try:
-            return asyncio.run(_take_all(chromium, arguments.out, wanted))
+            work = _take_pictures(chromium) if arguments.pictures else _take_all(chromium, arguments.out, wanted)
+            return asyncio.run(work)
         finally:
             chromium.stop()
 
@@ -132,6 +151,27 @@ async def _take_all(chromium: Chromium, out: Path, wanted: Sequence[Shot]) -> in
     for fault in faults:
         print(fault, file=sys.stderr)
     return 1 if faults else 0
+
+
+async def _take_pictures(chromium: Chromium) -> int:
+    shots = {shot.name: shot for shot in SHOTS}
+    async with demo() as scene, connected(chromium) as browser:
+        await scene.sign_in(browser)
+        for picture in PICTURES:
+            shot = shots[picture.shot]
+            context = await browser.new_context(
+                viewport={"width": picture.width, "height": picture.height},
+                device_scale_factor=picture.scale,
+                storage_state=scene.states[shot.who],
+                reduced_motion="reduce",
+                timezone_id="Asia/Shanghai",
+            )
+            page = await context.new_page()
+            await page.goto(scene.url(shot))
+            await page.wait_for_timeout(4 * SETTLE_MS)
+            await page.screenshot(path=PICTURES_FOLDER / f"{picture.shot}.png")
+            await context.close()
+    return 0
 
 
 async def _look(browser: Browser, scene: Scene, who: str, *, width: int, language: str, theme: str) -> BrowserContext:
