@@ -302,7 +302,8 @@ def _tell(page: Page, fault: Fault, typed: Typed) -> Told:
         number = parts[1]
         name = typed.get(f"devices.{number}.name") or typed.get(f"devices.{number}.id") or number
         label = " · ".join(filter(None, (name, label)))
-    return Told(fault.field, label, page.words.pick(fault))
+    text = page._("please fill this in") if fault.en == "missing" else page.words.pick(fault)
+    return Told(fault.field, label, text)
 
 
 def _commands(*, is_here: bool) -> dict[str, str]:

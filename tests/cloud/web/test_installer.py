@@ -135,7 +135,7 @@ async def test_nothing_is_half_registered(drawn: Site) -> None:
     assert told(answer.text) == {"devices-3-modbus-unit": "should be less than or equal to 247, found 999"}
     answer = await finish(drawn, {**WHOLE, "broker.host": "not a host", "name": ""})
     assert fields_of(answer.text)["step"] == "place"
-    assert told(answer.text) == {"name": "missing"}
+    assert told(answer.text) == {"name": "please fill this in"}
     found = drawn.database.read_now(lambda c: c.scalars(select(sites.c.code).where(sites.c.origin == "person")).all())
     assert found == []
 

@@ -17,23 +17,23 @@ def drawn(site: Site) -> Site:
 
 
 ERRORS = [
-    ("place", {"gateway": ""}, "gateway", "missing"),
+    ("place", {"gateway": ""}, "gateway", "please fill this in"),
     ("place", {"gateway": "Gateway 7"}, "gateway", "expected small letters"),
     ("place", {"gateway": "gw-1"}, "gateway", "gw-1 is registered already"),
     ("place", {"gateway": "new"}, "gateway", "new cannot be an id"),
-    ("place", {"new.name": ""}, "new-name", "missing"),
+    ("place", {"new.name": ""}, "new-name", "please fill this in"),
     ("place", {"new.latitude": "north"}, "new-latitude", "expected a number"),
     ("place", {"new.latitude": "95"}, "new-latitude", "should be less than or equal to 90"),
     ("place", {"new.latitude": "31"}, "new-grid", "choose a grid"),
     ("place", {"new.latitude": "", "new.longitude": ""}, "new-grid", "choose a grid"),
     ("place", {"new.grid": "nowhere"}, "new-grid", "unknown grid nowhere"),
-    ("place", {"place": "known"}, "site", "missing"),
+    ("place", {"place": "known"}, "site", "please fill this in"),
     ("place", {"place": "known", "site": "nowhere"}, "site", "unknown site nowhere"),
-    ("devices", {"devices.0.id": ""}, "devices-0-id", "missing"),
+    ("devices", {"devices.0.id": ""}, "devices-0-id", "please fill this in"),
     ("devices", {"devices.0.id": "level-1"}, "devices-3-id", "device level-1 is there twice"),
     ("devices", {"devices.0.id": "gateway"}, "devices-0-id", '"gateway" is already the id of'),
-    ("devices", {"devices.0.name": " "}, "devices-0-name", "missing"),
-    ("devices", {"devices.0.modbus.host": ""}, "devices-0-modbus-host", "missing"),
+    ("devices", {"devices.0.name": " "}, "devices-0-name", "please fill this in"),
+    ("devices", {"devices.0.modbus.host": ""}, "devices-0-modbus-host", "please fill this in"),
     ("devices", {"devices.0.modbus.port": "http"}, "devices-0-modbus-port", "expected a whole number"),
     ("devices", {"devices.0.heartbeat_s": "5"}, "devices-0-heartbeat_s", "5 s is shorter than poll_s 10 s"),
     ("devices", {"devices.0.site": "nowhere"}, "devices-0-site", "unknown site nowhere"),
@@ -41,11 +41,11 @@ ERRORS = [
     ("devices", {"devices.3.rules.0.threshold": "x"}, "devices-3-rules-0-threshold", "expected a number"),
     ("devices", {"devices.3.rules.0.clear": "2400"}, "devices-3-rules-0-clear", "2400 must not be above"),
     ("devices", {"devices.3.rules.0.class": "CAM.GARBAGE"}, "devices-3-rules-0-class", "is not sensed from"),
-    ("connection", {"broker.host": ""}, "broker-host", "missing"),
+    ("connection", {"broker.host": ""}, "broker-host", "please fill this in"),
     ("connection", {"broker.port": "99999"}, "broker-port", "should be less than or equal to 65535"),
     ("connection", {"broker.tls": ""}, "broker-tls", "the connection must be encrypted"),
     ("connection", {"broker.username": "", "broker.password_file": ""}, "broker-username", "it must know who we are"),
-    ("connection", {"data_dir": ""}, "data_dir", "missing"),
+    ("connection", {"data_dir": ""}, "data_dir", "please fill this in"),
 ]
 
 
@@ -76,6 +76,6 @@ async def test_a_rule_without_its_number_is_told_with_other_mistakes(drawn: Site
     """Not only once everything else about the device is right."""
     typed = {**WHOLE, "devices.3.rules.0.threshold": "", "devices.3.modbus.host": ""}
     assert told((await finish(drawn, typed)).text) == {
-        "devices-3-modbus-host": "missing",
+        "devices-3-modbus-host": "please fill this in",
         "devices-3-rules-0-threshold": "give the value of this place",
     }

@@ -11,7 +11,18 @@
     say("known");
     htmx.ajax("GET", `/gateways/new/sites?site=${encodeURIComponent(detail.code)}`, { target: "#sites", swap: "innerHTML" });
   });
-  document.addEventListener("map:picked", () => say("new"));
+  document.addEventListener("map:picked", () => {
+    say("new");
+    forgive(document.getElementById("f-new-grid"));
+  });
+
+  // What is being put right is no longer called wrong; the next check says whether it is.
+  const forgive = (field) => {
+    if (field?.getAttribute("aria-invalid") !== "true") return;
+    field.removeAttribute("aria-invalid");
+    for (const problem of field.closest(".field").querySelectorAll(".problem")) problem.hidden = true;
+  };
+  document.addEventListener("input", ({ target }) => forgive(target));
 
   const select = (element) => getSelection().selectAllChildren(element);
   const copy = async (button) => {
