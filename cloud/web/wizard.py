@@ -6,12 +6,13 @@ fields are the keys of gateway.yaml (`cloud.registry.gateway_yaml`), and besides
     name, devices.0.name           as people call it; only the registry has it
     place                          known: at `site`; new: at a place that is made from new.name, new.address,
                                    new.latitude, new.longitude, new.grid
+    devices.0.new.latitude, …      the same for a device that stands elsewhere; without a name it has the device's
     devices.0.rules.3.class        a box that is ticked; what belongs to one that is not is left out
     q, site_q                      words that models of devices and places are searched by
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 
 from msgspec import Struct
 from sqlalchemy import Connection
@@ -32,12 +33,12 @@ NEW, KNOWN = "new", "known"
 RESERVED = "new"  # /gateways/new is the page of this form
 
 _FIELD = re.compile(
-    r"gateway|name|place|site|q|site_q|new\.(name|address|latitude|longitude|grid)|data_dir"
+    r"gateway|name|place|site|q|site_q|(devices\.\d{1,3}\.)?new\.(name|address|latitude|longitude|grid)|data_dir"
     r"|broker\.(host|port|tls|username|password_file)"
     r"|devices\.\d{1,3}\.(profile|id|name|site|poll_s|heartbeat_s|modbus\.(host|port|unit)"
     r"|rules\.\d{1,3}\.(class|point|threshold|clear))"
 )
-_FOR_FILES = re.compile(r"gateway|name|site|data_dir|(broker|devices)\..*")
+_FOR_FILES = re.compile(r"gateway|name|site|data_dir|broker\..*|devices\.\d+\.(?!new\.).*")
 _ROW = re.compile(r"devices\.(\d+)\.(.*)")
 _RULE = re.compile(r"(devices\.\d+\.rules\.\d+)\.(class|point|threshold|clear)")
 _STEMS = {"electricity_meter": "meter", "level_transmitter": "level", "waterlogging_sensor": "depth"}
@@ -151,31 +152,29 @@ def step_of(field: str) -> str:
 def register(connection: Connection, typed: Typed, *, is_new: bool, login: str, now_ms: int) -> str:
     """Add the gateway, or change one that was added so; return its id. Raises FormError with every fault.
 
-    With its place, its devices and its gateway.yaml, in the caller's transaction.
+    With the new places, its devices and its gateway.yaml, in the caller's transaction.
     """
-    form, faults, text = for_files(typed), list[Fault](), ""
-    if form.get("gateway") == RESERVED:
-        faults.append(Fault("gateway", f"{RESERVED} 不能用作编号", f"{RESERVED} cannot be an id"))
+    form, text = for_files(typed), ""
+    faults = list(_faults_of_its_own(typed, form))
     try:
         text = gateway_yaml(form)
     except FormError as error:
         faults += error.faults
-    faults += _thresholds_missing(typed, {fault.field for fault in faults})
-    is_new_place = typed.get("place") == NEW
-    try:
-        if is_new_place:
-            form["site"] = add_site(connection, _new_place(typed))
-    except FormError as error:
-        faults += [fault._replace(field=f"new.{fault.field}") for fault in error.faults]
+    made, faults_of_places = _make_places(connection, typed)
+    faults += faults_of_places + _thresholds_missing(typed, {fault.field for fault in faults})
+    form |= made
     try:
         (add_gateway if is_new else change_gateway)(connection, form)
     except FormError as error:
-        faults += [fault for fault in error.faults if fault.field != "site" or not is_new_place]
+        faults += [fault for fault in error.faults if fault.field != "site" or typed.get("place") != NEW]
     if faults:
         raise FormError(faults)
-    kept = {**typed, "place": KNOWN, "site": form["site"]}
-    file = GatewayFile(gateway=form["gateway"], form=kept, text=text, made_at=now_ms, made_by=login)
-    keep_file(connection, file)
+    kept = {name: typed_text for name, typed_text in typed.items() if not _is_of_new_place(name)}
+    kept |= {**made, "place": KNOWN, "site": form["site"]}
+    keep_file(
+        connection,
+        GatewayFile(gateway=form["gateway"], form=kept, text=text, made_at=now_ms, made_by=login),
+    )
     return form["gateway"]
 
 
@@ -198,8 +197,38 @@ def _thresholds_missing(typed: Typed, told: Set[str]) -> list[Fault]:
     return [Fault(field, "请填写本站的数值", "give the value of this place") for field in fields]
 
 
-def _new_place(typed: Typed) -> dict[str, str]:
-    return {name.removeprefix("new."): text for name, text in typed.items() if name.startswith("new.")}
+def _faults_of_its_own(typed: Typed, form: Typed) -> Iterator[Fault]:
+    """What neither gateway nor registry would mind."""
+    if form.get("gateway") == RESERVED:
+        yield Fault("gateway", f"{RESERVED} 不能用作编号", f"{RESERVED} cannot be an id")
+    for row in rows_of(typed):
+        if typed.get(f"{row.field}.site") and _place_typed(typed, f"{row.field}."):
+            yield Fault(f"{row.field}.site", "已有位置与新位置只能选一个", "either this place or a new one, not both")
+
+
+def _make_places(connection: Connection, typed: Typed) -> tuple[dict[str, str], list[Fault]]:
+    """Add the places that are new; return their codes by the field of `site` that each is for, and what is wrong."""
+    wanted = {"": _place_typed(typed, "")} if typed.get("place") == NEW else {}
+    for row in rows_of(typed):
+        if place := _place_typed(typed, f"{row.field}."):
+            wanted[f"{row.field}."] = {**place, "name": place.get("name") or typed.get(f"{row.field}.name", "")}
+    made, faults = {}, []
+    for owner, place in wanted.items():
+        try:
+            made[f"{owner}site"] = add_site(connection, place)
+        except FormError as error:
+            faults += [fault._replace(field=f"{owner}new.{fault.field or 'latitude'}") for fault in error.faults]
+    return made, faults
+
+
+def _place_typed(typed: Typed, owner: str) -> dict[str, str]:
+    """Return what was typed of a new place, of the gateway or of a device; nothing where nothing was."""
+    begins = f"{owner}new."
+    return {name.removeprefix(begins): text for name, text in typed.items() if name.startswith(begins) and text}
+
+
+def _is_of_new_place(name: str) -> bool:
+    return name.startswith("new.") or ".new." in name
 
 
 def _row(typed: Typed, number: int, profile: ProfileChoice) -> DeviceRow:

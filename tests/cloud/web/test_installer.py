@@ -106,6 +106,22 @@ async def test_everything_is_registered_at_once(drawn: Site) -> None:
     assert letters(drawn) == []
 
 
+async def test_a_device_can_stand_at_a_new_place_of_its_own(drawn: Site) -> None:
+    """With its position alone: the place is called like the device, and lies in the grid of the position."""
+    own = {"devices.0.new.latitude": "30.06", "devices.0.new.longitude": "120.06", "devices.3.site": ""}
+    assert (await finish(drawn, {**WHOLE, **own})).status_code == 303
+    rows = select(devices.c.id, devices.c.site).where(devices.c.gateway == "gw-7").order_by(devices.c.id)
+    found = drawn.database.read_now(lambda c: [tuple(row) for row in c.execute(rows)])
+    assert found == [("gateway", None), ("level-1", None), ("meter-1", "heping-02-2")]
+    site = drawn.database.read_now(lambda c: c.execute(select(sites).where(sites.c.code == "heping-02-2")).one())
+    assert (site.name, site.latitude, site.longitude) == ("总表", 30.06, 120.06)
+    fields = fields_of(
+        (await press(drawn, "go:devices", fields_of(await drawn.see("sun", "/gateways/gw-7/change")))).text
+    )
+    assert fields["devices.0.site"] == "heping-02-2"
+    assert fields["devices.0.new.latitude"] == ""
+
+
 async def test_the_file_is_taken_by_the_gateway_s_own_check(drawn: Site, tmp_path: Path) -> None:
     """What the page sends is put on a gateway as it is, and its program finds nothing wrong."""
     assert (await finish(drawn, WHOLE)).status_code == 303

@@ -7,13 +7,19 @@
   };
 
   // A place that is here already, chosen on the map: show it in the list, ticked.
-  document.addEventListener("map:site", ({ detail }) => {
+  document.addEventListener("map:site", ({ detail, target }) => {
+    const ofDevice = target.closest(".device")?.querySelector("input[list]");
+    if (ofDevice) {
+      ofDevice.value = detail.code;
+      return;
+    }
     say("known");
     htmx.ajax("GET", `/gateways/new/sites?site=${encodeURIComponent(detail.code)}`, { target: "#sites", swap: "innerHTML" });
   });
-  document.addEventListener("map:picked", () => {
-    say("new");
-    forgive(document.getElementById("f-new-grid"));
+  document.addEventListener("map:picked", ({ target }) => {
+    const part = target.closest(".device, .where");
+    if (!part.matches(".device")) say("new");
+    forgive(part.querySelector("select[name$='new.grid']"));
   });
 
   // What is being put right is no longer called wrong; the next check says whether it is.
