@@ -12,8 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from tests import layout
 from tests.browser.chromium import Chromium, connected
+from tests.browser.network import Network
 from tests.browser.pages import Pages
+from tests.browser.phone import Phone, open_order
 from tests.browser.served import Served, serve
 from tests.conftest import starter
 
@@ -71,3 +74,20 @@ async def new_page(chromium: Chromium, request: pytest.FixtureRequest, tmp_path:
         report.sections.append(("troubles in the pages", "\n".join(troubles)))
     if report.passed:
         pytest.fail("there were troubles in the pages:\n" + "\n".join([*troubles, *map(str, pictures)]), pytrace=False)
+
+
+@pytest.fixture
+async def phone(served: Served, new_page: Pages) -> AsyncIterator[Phone]:
+    """The phone of li, who has one order."""
+    open_order(served)
+    async with Network(int(served.url.rpartition(":")[2])) as network:
+        page = await new_page(width=390, height=844, phone=True)
+        await served.sign_in(page.context, "li")
+        yield Phone(served, network, page)
+        await page.close()
+
+
+@pytest.fixture(scope="session")
+def photo() -> bytes:
+    """A JPEG such as a phone takes, but small."""
+    return (layout.ROOT / "simulators" / "scenarios" / "rubbish.jpg").read_bytes()

@@ -18,7 +18,9 @@ from cloud.registry.sign_in import open_session
 from cloud.series.sqlite import SqliteStore
 from cloud.web.site import add_pages
 from edge.contract.clock import SteppedClock
-from tests.cloud.workorders.samples import NOW
+from edge.contract.messages import EventState
+from tests.cloud.api.callers import record
+from tests.cloud.workorders.samples import NOW, flood
 
 LOGINS = ("wang", "li", "chen", "zhao", "sun")
 """Of neighbourhood.yaml: wang and li work, chen operates, zhao administers, sun installs."""
@@ -100,3 +102,11 @@ def _session(login: str) -> Any:
         return open_session(connection, login, agent="test", now_ms=NOW)
 
     return work
+
+
+@pytest.fixture
+def flooded(site: Site) -> Site:
+    """The pages with one order, dispatched to li."""
+    [event] = flood(EventState.CONFIRMED)
+    record(site.database, event)
+    return site

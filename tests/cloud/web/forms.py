@@ -1,4 +1,4 @@
-"""The forms of a page, filled in and sent as a browser without JavaScript would."""
+"""The forms of an order, sent as a browser without JavaScript would, and as the queue of a phone does."""
 
 from __future__ import annotations
 
@@ -7,8 +7,18 @@ from html.parser import HTMLParser
 from typing import Any
 
 import httpx
+from msgspec.structs import replace
+from sqlalchemy import select
 
+from cloud.workorders.tables import orders, transitions
+from edge.contract.messages import EventState, Severity
+from tests.cloud.api.callers import JPEG, record
 from tests.cloud.web.conftest import Site
+from tests.cloud.workorders.samples import flood, with_pictures
+
+CODE = "WO-000001"
+PATH = f"/orders/{CODE}"
+PHOTO = {"photo": ("photo.jpg", JPEG + b" of the result", "image/jpeg")}
 
 
 class Form:
@@ -60,3 +70,37 @@ async def send(site: Site, login: str, form: Form, *, files: Any = None, **typed
     """Send a form of a page that was opened before."""
     fields = {name: value for name, value in {**form.fields, **typed}.items() if name != "csrf"}
     return await site.post(login, form.action, fields, token=form.fields["csrf"], files=files)
+
+
+def open_camera_order(site: Site, *pictures: str) -> None:
+    """Let a camera report rubbish: a person has to accept that."""
+    [event] = flood(EventState.CONFIRMED, event_id="c" * 32)
+    seen = replace(event, class_code="CAM.GARBAGE", device="camera-1", point="", value=None, unit="", readings=[])
+    record(site.database, with_pictures(replace(seen, severity=Severity.BLUE, threshold=None), *pictures))
+
+
+async def walk(site: Site, *steps: tuple[str, str]) -> None:
+    """Take plain steps of the first order."""
+    for login, to in steps:
+        assert (await step(site, login, CODE, to)).status_code == 303
+
+
+def stored(site: Site) -> Any:
+    """Return the first order as it is."""
+    return site.database.read_now(lambda c: c.execute(select(orders).where(orders.c.id == 1)).one())
+
+
+def taken(site: Site) -> list[Any]:
+    """Return the steps of the first order."""
+    wanted = select(transitions).where(transitions.c.order == 1).order_by(transitions.c.version)
+    return list(site.database.read_now(lambda c: c.execute(wanted).all()))
+
+
+async def queued(site: Site, login: str, form: dict[str, str], *, files: Any = None) -> httpx.Response:
+    """Send a step as the queue of a phone does."""
+    headers = {
+        "Cookie": f"language=en; anlan={site.secrets[login]}",
+        "Accept": "application/json",
+        "X-CSRF-Token": await site.token(login),
+    }
+    return await site.client.post(f"{PATH}/move", data=form, files=files, headers=headers)
