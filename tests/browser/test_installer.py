@@ -129,7 +129,7 @@ async def test_the_keyboard_is_enough(served: Served, new_page: Pages) -> None:
     await page.keyboard.press("Tab")
     await page.keyboard.press("Tab")
     await page.keyboard.press("Enter")
-    await expect(page.get_by_label("名称")).to_be_focused()
+    await expect(page.get_by_label("名称", exact=True)).to_be_focused()
     await page.get_by_label("网络地址").focus()
     await page.keyboard.type("192.0.2.7")
     await page.keyboard.press("Enter")
