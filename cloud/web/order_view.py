@@ -12,7 +12,8 @@ from cloud.blobs import blobs
 from cloud.registry.person import RULES, Role
 from cloud.registry.registry import workers_of
 from cloud.registry.tables import grids, people
-from cloud.series import SeriesError
+from cloud.series import Bucket, SeriesError
+from cloud.web.formats import MINUTE_MS
 from cloud.web.order_lines import mark_of, names_of
 from cloud.web.order_words import (
     Left,
@@ -32,10 +33,12 @@ from cloud.workorders.order_rules import rule_of
 from cloud.workorders.orders import id_of
 from cloud.workorders.states import Standing, State
 from cloud.workorders.stopwatches import started_at
-from edge.contract.messages import Event, Reading
+from edge.contract.messages import Event, Flag, Reading
 
 SENSOR = "sensor"
-LATEST_WITHIN_S = 1.0  # an order is worth more than the newest reading
+STORE_WITHIN_S = 1.0  # an order is worth more than its curve
+BEFORE_MS, AFTER_MS = 30 * MINUTE_MS, 30 * MINUTE_MS  # that the curve shows around an event
+MOST_PARTS = 120  # of the curve
 
 
 class Colleague(Struct, frozen=True, kw_only=True):
@@ -112,7 +115,7 @@ async def view_order(page: Page, code: str) -> OrderView:
         handler=order.handler,
         times_returned=order.times_returned,
     )
-    latest = await _latest(page, order, event)
+    curve = await _curve(page, order, event)
     rule = rule_of(order.class_code)
     handler = _colleague(order.handler, around) if order.handler else None
     return OrderView(
@@ -122,9 +125,9 @@ async def view_order(page: Page, code: str) -> OrderView:
         event=event,
         size=say_size(page.words, page.formats, event),
         threshold=say_value(page.formats, event.threshold, event.unit) if event and event.threshold is not None else "",
-        latest=latest,
-        latest_size=say_value(page.formats, latest.value, event.unit) if latest and event else "",
-        chart=sparkline(event.readings, event.threshold) if event else None,
+        latest=curve.latest,
+        latest_size=say_value(page.formats, curve.latest.value, event.unit) if curve.latest and event else "",
+        chart=sparkline(max(curve.readings, event.readings, key=len), event.threshold) if event else None,
         left=say_left(page.words, page.formats, around.running),
         now=say_now(page.words, order.state, handler.name if handler else ""),
         handler=handler,
@@ -177,16 +180,38 @@ def _colleague(login: str, around: _Around) -> Colleague:
     return Colleague(login=login, name=around.names.get(login, login), phone=around.phones.get(login))
 
 
-async def _latest(page: Page, order: OrderDetail, event: Event | None) -> Reading | None:
-    """Return the newest reading of the point that raised the order; None too while the series store is away or slow."""
+class _Curve(Struct, frozen=True):
+    """What the series store has of the point that raised an order: its newest reading, and a curve around the event."""
+
+    latest: Reading | None = None
+    readings: list[Reading] = []
+
+
+async def _curve(page: Page, order: OrderDetail, event: Event | None) -> _Curve:
+    """Ask the series store; while it is away or slow, the event's own readings have to do."""
     if event is None or not event.point:
-        return None
+        return _Curve()
+    series, place = page.services.series, (order.gateway, order.device)
+    start_ms, end_ms = event.began_at - BEFORE_MS, min(page.now_ms, (event.ended_at or page.now_ms) + AFTER_MS) + 1
+    width_ms = max(1000, -(-(end_ms - start_ms) // MOST_PARTS))
     try:
-        async with asyncio.timeout(LATEST_WITHIN_S):
-            found = await page.services.series.latest(order.gateway, order.device)
-    except (SeriesError, TimeoutError):
-        return None
-    return next((reading for reading in found if reading.point == event.point), None)
+        async with asyncio.timeout(STORE_WITHIN_S):
+            newest = await series.latest(*place)
+            parts = await series.summarise(*place, event.point, start_ms=start_ms, end_ms=end_ms, width_ms=width_ms)
+    except (SeriesError, TimeoutError, ValueError):
+        return _Curve()
+    latest = next((reading for reading in newest if reading.point == event.point), None)
+    return _Curve(latest, [_reading_of(part, event) for part in parts])
+
+
+def _reading_of(part: Bucket, event: Event) -> Reading:
+    """Return the reading of a part that matters most: the one furthest beyond the threshold."""
+    is_low = event.threshold is not None and event.value is not None and event.value < event.threshold
+    value, failed = (part.low, part.failed_low) if is_low else (part.high, part.failed_high)
+    if value is not None:
+        return Reading(event.device, event.point, part.start, value, Flag.SUSPECT if part.suspect else Flag.PASS)
+    flag = Flag.MISSING if failed is None else Flag.FAIL
+    return Reading(event.device, event.point, part.start, failed, flag)
 
 
 def _happenings(page: Page, order: OrderDetail, names: Mapping[str, str], *, by_camera: bool) -> list[Happening]:

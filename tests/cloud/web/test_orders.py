@@ -15,7 +15,7 @@ from cloud.series.influx import InfluxStore
 from cloud.series.influx_settings import InfluxSettings
 from cloud.web.assets import assets
 from cloud.workorders.tables import orders, transitions
-from edge.contract.messages import EventState, Severity
+from edge.contract.messages import Batch, ClockState, EventState, Flag, Reading, Severity
 from tests.cloud.api.callers import JPEG, record
 from tests.cloud.web.conftest import Site
 from tests.cloud.web.forms import (
@@ -157,6 +157,24 @@ async def test_a_picture_on_its_way_is_said(site: Site) -> None:
     open_camera_order_again = with_pictures(make_event(EventState.UPDATED, 2, event_id="c" * 32), name)
     record(site.database, replace(open_camera_order_again, class_code="CAM.GARBAGE", device="camera-1", point=""))
     assert f'src="/api/v1/blobs/{name}"' in await site.see("chen", PATH)
+
+
+async def test_the_curve_shows_what_the_store_has_around_the_event(flooded: Site) -> None:
+    """From half an hour before: good, suspect, failed and missing readings, each as such, and the newest in words."""
+    flags = {3: Flag.SUSPECT, 7: Flag.FAIL}
+    rising = [
+        Reading("road-1", "depth", NOW - (20 - n) * MINUTE, 9.0 * n, flags.get(n, Flag.PASS))
+        for n in range(20)
+        if n != 5
+    ]
+    readings = [*rising, Reading("road-1", "depth", NOW - 15 * MINUTE, None, Flag.MISSING, 1)]
+    kinds = {"road-1": "waterlogging_sensor"}
+    batch = Batch.of(readings, gateway="gw-1", config_hash="ab", clock=ClockState.SYNCHRONISED, kinds=kinds)
+    await flooded.services.series.write([batch])
+    drawing = (await flooded.see("li", PATH)).split('<figure class="spark">')[1].split("</svg>")[0]
+    counts = {look: drawing.count(f'class="{look}"') for look in ("pass", "suspect", "failed", "missing")}
+    assert counts == {"pass": 17, "suspect": 1, "failed": 1, "missing": 1}
+    assert "now 17 cm" in await flooded.see("li", PATH)
 
 
 async def test_a_page_is_shown_while_the_series_store_is_away(flooded: Site) -> None:
