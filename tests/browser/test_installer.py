@@ -166,6 +166,21 @@ async def test_it_works_without_scripts(served: Served, new_page: Pages) -> None
     new_page.allow("status of 422")
 
 
+async def test_a_form_that_could_not_be_sent_says_so(served: Served, new_page: Pages) -> None:
+    """With no network nothing that was typed is lost; the next press sends it."""
+    new_page.allow("INTERNET_DISCONNECTED|console: htmx:")
+    page = await open_form(new_page, served)
+    await page.get_by_label("名称", exact=True).fill("北门网关")
+    await page.route("**/gateways/new", lambda route: route.abort("internetdisconnected"))
+    await page.get_by_role("button", name="下一步").last.click()
+    await expect(page.get_by_text("没有发送成功")).to_be_visible()
+    await page.unroute("**/gateways/new")
+    await page.get_by_role("button", name="下一步").last.click()
+    await expect(page.get_by_text("位置名称: 请填写")).to_be_visible()
+    await expect(page.get_by_label("名称", exact=True)).to_have_value("北门网关")
+    await expect(page.get_by_text("没有发送成功")).to_be_hidden()
+
+
 @pytest.mark.parametrize("dark", [False, True])
 async def test_the_pages_of_gateways_are_readable(served: Served, new_page: Pages, *, dark: bool) -> None:
     """On a phone and on a desk, in light and dark, axe finds nothing in them."""

@@ -30,6 +30,14 @@
   };
   document.addEventListener("input", ({ target }) => forgive(target));
 
+  // Without a network, or while the cloud is away, what was typed stays and is sent again by another press.
+  for (const [name, isHidden] of [["htmx:beforeRequest", true], ["htmx:sendError", false], ["htmx:responseError", false]]) {
+    document.addEventListener(name, ({ target }) => {
+      const told = target.closest("#wizard")?.querySelector("#not-sent");
+      if (told) told.hidden = isHidden;
+    });
+  }
+
   const select = (element) => getSelection().selectAllChildren(element);
   const copy = async (button) => {
     const text = document.getElementById(button.dataset.copy);
