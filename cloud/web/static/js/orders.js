@@ -173,7 +173,7 @@
   };
 
   const show = async () => {
-    const steps = await queue.all();
+    const steps = canQueue ? await queue.all() : [];
     showStrip(steps);
     showRefused(steps);
     showInList(steps);
