@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from shlex import quote
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query
@@ -145,6 +146,7 @@ async def show_setup(page: InstallerPage, gateway: str) -> Response:
         is_here=is_here,
         has_password=is_here and _is_there(page, form.get("broker.password_file", "")),
         commands=_commands(is_here=is_here),
+        put_password=_put_password(form.get("broker.password_file", "")),
     )
 
 
@@ -312,6 +314,11 @@ def _commands(*, is_here: bool) -> dict[str, str]:
     if is_here and os.environ.get(VARIABLE):
         return {"check": command("edge", check), "run": command("edge", run)}
     return {"check": f"anlan-edge {check}", "run": f"anlan-edge {run}"}
+
+
+def _put_password(path: str) -> str:
+    """Return what to type to make the password file, which nobody else may read."""
+    return f"mkdir -p {quote(str(PurePosixPath(path).parent))}\n(umask 077 && cat > {quote(path)})"
 
 
 def _is_there(page: Page, password_file: str) -> bool:

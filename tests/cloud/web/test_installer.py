@@ -1,6 +1,8 @@
 """The form for a new gateway: in steps, without losing anything, to a gateway.yaml that the gateway takes."""
 
+import html
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -308,6 +310,15 @@ async def test_the_file_holds_what_was_typed_and_no_more(drawn: Site, tmp_path: 
     path = tmp_path / "gateway.yaml"
     path.write_bytes((await drawn.visit("sun", "/gateways/gw-7/gateway.yaml")).content)
     assert read_document(path).value["data_dir"] == text.replace("\n", " ")
+
+
+async def test_what_is_to_be_typed_does_only_what_it_says(drawn: Site) -> None:
+    """A path with quotes and commands in it is a path, in a shell too."""
+    hostile = "secrets/'; touch hurt; '$(touch hurt)"
+    assert (await finish(drawn, {**WHOLE, "broker.password_file": hostile})).status_code == 303
+    page = html.unescape(await drawn.see("sun", "/gateways/gw-7/setup"))
+    [typed] = re.findall(r'<code id="secret">(.*?)</code>', page, re.DOTALL)
+    assert typed == f"mkdir -p secrets\n(umask 077 && cat > {shlex.quote(hostile)})"
 
 
 async def test_fields_that_the_form_does_not_have_are_left_out(drawn: Site) -> None:
