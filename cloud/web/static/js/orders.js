@@ -202,12 +202,20 @@
     }
   };
 
+  // What has just come from the server is no page of earlier any more.
+  const noteFresh = () => {
+    delete page.keptAt;
+    delete page.keptBecause;
+    fresh = false;
+  };
+
   const renew = async () => {
     const answer = await fetch(location.pathname, { headers: { "HX-Request": "true" } });
     if (!answer.ok) return;
     const parsed = new DOMParser().parseFromString(await answer.text(), "text/html");
     for (const id of ["top", "readings", "facts", "more"]) find(id).replaceWith(parsed.getElementById(id));
     renewSteps(parsed);
+    noteFresh();
     Object.assign(find("order").dataset, find("top").dataset);
     await tidy(await show());
   };
@@ -240,6 +248,7 @@
   document.addEventListener("htmx:afterSettle", async (event) => {
     if (!["mine", "facts"].includes(event.target.id)) return;
     tick();
+    noteFresh();
     await tidy(await show());
     await keepOrders();
     const act = find("act");
