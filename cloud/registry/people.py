@@ -12,6 +12,8 @@ from sqlalchemy import Connection, insert, select, update
 from cloud.database import insert_new
 from cloud.registry.load import PERSON
 from cloud.registry.person import RULES, Role
+from cloud.registry.registry import find_person
+from cloud.registry.sign_in import forget_access
 from cloud.registry.tables import grids, people, people_grids
 from edge.contract.config_file import nearest
 from edge.contract.messages import ID_PATTERN
@@ -26,6 +28,8 @@ def add_person(
 ) -> None:
     """Add a person, or change one who was added so before. Raises PersonError."""
     _check(connection, login, name=name, roles=roles, working_in=working_in)
+    if find_person(connection, login) is None:
+        forget_access(connection, login)
     row = {"login": login, "name": name, "roles": sorted(set(roles)), "phone": None, "active": True, "origin": PERSON}
     if insert_new(connection, people, [row]) == 0:
         connection.execute(update(people).where(people.c.login == login).values(row))

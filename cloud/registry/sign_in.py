@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, delete, insert, or_, select, u
 from cloud.database import insert_new
 from cloud.registry.person import Person, Role
 from cloud.registry.registry import find_person
-from cloud.registry.tables import credentials, people, sessions, sign_in_links
+from cloud.registry.tables import credentials, people, sessions, sign_in_links, tokens
 from cloud.registry.tokens import UnknownPersonError
 
 MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
@@ -219,6 +219,12 @@ def end_sessions(connection: Connection, login: str, *, now_ms: int, but: int | 
     if but is not None:
         open_ones &= sessions.c.id != but
     return connection.execute(update(sessions).where(open_ones).values(ended_at=now_ms)).rowcount
+
+
+def forget_access(connection: Connection, login: str) -> None:
+    """Take password, links, sessions and tokens from a login: who had it is gone, and who has it next is another."""
+    for table in (credentials, sign_in_links, sessions, tokens):
+        connection.execute(delete(table).where(table.c.login == login))
 
 
 def _digest(secret: str) -> str:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from cloud.database import Database
 from cloud.registry.load import load_registry
@@ -10,6 +11,9 @@ from cloud.registry.people import PersonError, add_person
 from cloud.registry.person import Role
 from cloud.registry.registry import find_person
 from cloud.registry.registry_file import RegistryFile
+from cloud.registry.sign_in import find_password, find_session, make_link, open_session, set_password, whose_link
+from cloud.registry.tables import people
+from cloud.registry.tokens import find_bearer, issue_token
 from edge.contract.config_file import load_yaml
 from tests.cloud.conftest import NEIGHBOURHOOD
 
@@ -40,6 +44,23 @@ def test_loading_the_registry_keeps_who_was_added(neighbourhood: Database) -> No
     person = neighbourhood.read_now(lambda c: find_person(c, "zhou"))
     assert person is not None
     assert person.grids == {"heping-01"}
+
+
+def test_who_gets_a_login_that_was_another_s_gets_nothing_else(neighbourhood: Database) -> None:
+    """Of somebody who was removed no session, token, link or password opens anything when the login is there again."""
+    add(neighbourhood)
+    token = neighbourhood.write_now(lambda c: issue_token(c, "zhou", now_ms=0, days=1))
+    secret = neighbourhood.write_now(lambda c: open_session(c, "zhou", agent="", now_ms=0))
+    code = neighbourhood.write_now(lambda c: make_link(c, "zhou", now_ms=0))
+    neighbourhood.write_now(lambda c: set_password(c, "zhou", "hash", now_ms=0))
+    add(neighbourhood)
+    assert neighbourhood.read_now(lambda c: find_session(c, secret, now_ms=1)) is not None
+    neighbourhood.write_now(lambda c: c.execute(update(people).where(people.c.login == "zhou").values(active=False)))
+    add(neighbourhood, name="周迅")
+    assert neighbourhood.read_now(lambda c: find_bearer(c, token, now_ms=1)) is None
+    assert neighbourhood.read_now(lambda c: find_session(c, secret, now_ms=1)) is None
+    assert neighbourhood.read_now(lambda c: whose_link(c, code, now_ms=1)) is None
+    assert neighbourhood.read_now(lambda c: find_password(c, "zhou")) is None
 
 
 @pytest.mark.parametrize(
