@@ -308,7 +308,7 @@ CHECKS = (
     "The gateway has been heard: not yet",
     "It is registered",
     "It is online",
-    "Its clock is synchronised: done",
+    "Its clock is synchronised: ticked off",
 )
 
 
@@ -324,12 +324,12 @@ async def test_what_to_check_comes_in_order(site: Site) -> None:
     assert "Register it" in page
     say(site, online=False)
     page = await live(site)
-    assert f"{CHECKS[1]}: done" in page
+    assert f"{CHECKS[1]}: ticked off" in page
     assert f"{CHECKS[2]}: not yet" in page
     assert "Is it powered" in page
     say(site)
     page = await live(site)
-    assert f"{CHECKS[2]}: done" in page
+    assert f"{CHECKS[2]}: ticked off" in page
     assert CHECKS[3] in page
 
 

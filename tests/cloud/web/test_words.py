@@ -64,5 +64,5 @@ def test_points_are_named_by_their_quantity(point: str, zh: str, en: str) -> Non
 def test_unknown_words_are_shown_as_they_are() -> None:
     """A state, class or kind of another version is shown, not hidden."""
     zh = words(Language.ZH)
-    assert (zh.state("new"), zh.event_class("X.NEW"), zh.kind("rain_gauge_2")) == ("new", "X.NEW", "rain gauge 2")
+    assert (zh.state("parked"), zh.event_class("X.NEW"), zh.kind("rain_gauge_2")) == ("parked", "X.NEW", "rain gauge 2")
     assert zh.tests(Test.SPAN | Test.NO_ANSWER) == ["设备没有应答", "超出传感器量程"]
