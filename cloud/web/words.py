@@ -106,8 +106,8 @@ class Words:
         self.translations = _translations(language)
 
     def text(self, source: str) -> str:
-        """Return a source text in this language."""
-        return self.translations.gettext(source)
+        """Return a source text in this language; nothing for nothing, which in a catalogue is its head."""
+        return self.translations.gettext(source) if source else ""
 
     def plural(self, one: str, many: str, number: int) -> str:
         """Return the right one of two source texts for a number."""
@@ -119,19 +119,19 @@ class Words:
 
     def state(self, state: str) -> str:
         """Name a work order's state."""
-        return self.text(STATES.get(state, state))
+        return self._name(STATES, state)
 
     def severity(self, severity: str) -> str:
         """Name a severity."""
-        return self.text(SEVERITIES.get(severity, severity))
+        return self._name(SEVERITIES, severity)
 
     def role(self, role: str) -> str:
         """Name a role."""
-        return self.text(ROLES.get(role, role))
+        return self._name(ROLES, role)
 
     def flag(self, flag: int) -> str:
         """Name a reading's flag."""
-        return self.text(FLAGS.get(flag, str(flag)))
+        return self.text(FLAGS[flag]) if flag in FLAGS else str(flag)
 
     def tests(self, mask: int) -> list[str]:
         """Say which tests set a flag."""
@@ -139,7 +139,7 @@ class Words:
 
     def kind(self, kind: str) -> str:
         """Name a kind of device; one that we have no word for as it calls itself."""
-        return self.text(KINDS.get(kind, kind.replace("_", " ")))
+        return self._name(KINDS, kind).replace("_", " ")
 
     def event_class(self, code: str) -> str:
         """Name an event class; an unknown one by its code."""
@@ -156,6 +156,10 @@ class Words:
         name = self.pick(quantities()[quantity])
         rest = self.text(REST[rest]) if rest in REST else rest.upper()
         return f"{name} {rest}".strip()
+
+    def _name(self, names: Mapping[str, str], key: str) -> str:
+        """Return the word for what is known; what is not is no text of ours, and shown as it is."""
+        return self.text(names[key]) if key in names else key
 
 
 REST: Mapping[str, str] = {"total": N_("total")}

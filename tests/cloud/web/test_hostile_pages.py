@@ -21,6 +21,7 @@ from cloud.web.attempts import network_of
 from cloud.web.live import MOST_OF_ONE, MOST_STREAMS, Changes, changes_of
 from cloud.web.page import local_path
 from cloud.web.site import safe_headers
+from cloud.web.words import Language, words
 from tests.cloud.web.conftest import Site
 from tests.cloud.web.test_sign_in import PASSWORD, follow, give_password, new_link, sign_in
 from tests.cloud.workorders.samples import NOW
@@ -447,3 +448,10 @@ async def test_a_stream_ends_and_leaves_its_place(site: Site, monkeypatch: pytes
         for _ in range(MOST_OF_ONE):
             stack.enter_context(changes_of(site.app).place("wang"))
     assert [name async for name in Changes(site.database).listen(NOW)] == []
+
+
+def test_what_a_device_calls_itself_is_no_text_of_ours() -> None:
+    """Not when it is a word that pages have, and nothing is not what a catalogue has under nothing: its head."""
+    zh = words(Language.ZH)
+    assert zh.text("New password") != "New password"
+    assert (zh.kind("New password"), zh.kind(""), zh.text("")) == ("New password", "", "")
