@@ -62,6 +62,7 @@ def make_link(connection: Connection, login: str, *, now_ms: int, hours: int = L
     """Return the code of a new one-time link for an active person; earlier links end. Raises UnknownPersonError."""
     if find_person(connection, login) is None:
         raise UnknownPersonError(f"person {login}: not in the registry")
+    connection.execute(select(people.c.login).where(people.c.login == login).with_for_update())  # one after another
     unused = (sign_in_links.c.login == login) & sign_in_links.c.used_at.is_(None)
     connection.execute(update(sign_in_links).where(unused).values(used_at=now_ms))
     code = secrets.token_urlsafe(18)
