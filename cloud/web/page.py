@@ -104,12 +104,12 @@ class Page:
         return await self.services.database.write(work)
 
     async def form(self) -> FormData:
-        """Return the fields and the file that were posted; answers 415 to texts that are not UTF-8, as all of ours are.
+        """Return the fields and the file that were posted; answers 400 to texts that are not UTF-8, as all of ours are.
 
         Python has codecs that fail in many ways, and that make texts which can be neither written nor kept.
         """
         if OTHER_CHARSET.search(self.request.headers.get("Content-Type", "")):
-            raise HTTPException(415, "send forms as UTF-8")
+            raise HTTPException(400, "send forms as UTF-8")
         return await self.request.form(max_files=MAX_FILES, max_fields=MAX_FIELDS)
 
     def render(self, template: str, *, status: int = 200, **context: Any) -> HTMLResponse:
