@@ -19,7 +19,7 @@ from cloud.config import CloudConfig, load_cloud_config
 from cloud.database import Database, DatabaseError
 from cloud.migrations import migrate
 from cloud.registry.load import load_registry
-from cloud.registry.people import PersonError, add_person
+from cloud.registry.people import PersonError, add_person, remove_person
 from cloud.registry.person import Role
 from cloud.registry.registry_file import RegistryFile
 from cloud.registry.sign_in import LINK_HOURS, end_sessions, make_link
@@ -173,6 +173,17 @@ def sign_out(login: str, *, config: Config = CLOUD_YAML) -> None:
         now_ms = SystemClock().now_ms()
         ended = database.write_now(lambda connection: end_sessions(connection, login, now_ms=now_ms))
         typer.echo(f"{login}: {_count(ended, 'session')} ended")
+
+
+@user_app.command(epilog=example("cloud", "user remove wang"))
+def remove(login: str, *, config: Config = CLOUD_YAML) -> None:
+    """Remove a person who was added here.
+
+    Password, links, sessions and tokens end at once; what they did keeps their login.
+    """
+    with _errors_said(), open_database(load_cloud_config(config)) as database:
+        database.write_now(lambda connection: remove_person(connection, login))
+        typer.echo(f"{login}: removed")
 
 
 def _print_link(settings: CloudConfig, database: Database, login: str, *, hours: int) -> None:

@@ -13,6 +13,7 @@ from cloud.database import metadata
 from cloud.dead_letters import forget_waiting
 from cloud.registry import tables
 from cloud.registry.registry_file import RegistryFile, Row
+from cloud.registry.sign_in import forget_access
 
 FILE, PERSON = "file", "person"
 """Who named a row: the registry file, or a person by a page or the command line."""
@@ -49,6 +50,9 @@ def load_registry(connection: Connection, registry: RegistryFile, *, keep: bool 
         for name, rows in registry.rows().items():
             changes += _load_table(connection, metadata.tables[name], rows)
         forget_waiting(connection, (gateway.id for gateway in registry.gateways))
+        for change in changes:
+            if change.what == WHAT[tables.people] and change.action != "changed":
+                forget_access(connection, change.key)  # a login that is somebody's anew is not who had it before
         if not keep:
             attempt.rollback()
     return changes

@@ -41,6 +41,18 @@ def add_person(
             connection.execute(insert(people_grids).values(login=login, grid=grid, **values))
 
 
+def remove_person(connection: Connection, login: str) -> None:
+    """Make a person inactive and end all ways in; what they did keeps their login. Raises PersonError."""
+    origin = connection.scalar(select(people.c.origin).where(people.c.login == login, people.c.active))
+    if origin is None:
+        raise PersonError(f"person {login[:64]}: not in the registry")
+    if origin != PERSON:
+        raise PersonError(f"person {login}: named by the registry file: take them out there and load it")
+    for table in (people, people_grids):
+        connection.execute(update(table).where(table.c.login == login).values(active=False))
+    forget_access(connection, login)
+
+
 def _check(
     connection: Connection, login: str, *, name: str, roles: Collection[Role], working_in: Collection[str]
 ) -> None:

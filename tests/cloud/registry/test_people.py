@@ -1,5 +1,7 @@
 """People who are added on the command line."""
 
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,7 +9,7 @@ from sqlalchemy import update
 
 from cloud.database import Database
 from cloud.registry.load import load_registry
-from cloud.registry.people import PersonError, add_person
+from cloud.registry.people import PersonError, add_person, remove_person
 from cloud.registry.person import Role
 from cloud.registry.registry import find_person
 from cloud.registry.registry_file import RegistryFile
@@ -17,6 +19,7 @@ from cloud.registry.tokens import find_bearer, issue_token
 from edge.contract.config_file import load_yaml
 from tests.cloud.conftest import NEIGHBOURHOOD
 
+NOW = 1_700_000_000_000
 NEW: dict[str, Any] = {"login": "zhou", "name": "周杰", "roles": [Role.WORKER], "working_in": ["heping-01"]}
 
 
@@ -61,6 +64,33 @@ def test_who_gets_a_login_that_was_another_s_gets_nothing_else(neighbourhood: Da
     assert neighbourhood.read_now(lambda c: find_session(c, secret, now_ms=1)) is None
     assert neighbourhood.read_now(lambda c: whose_link(c, code, now_ms=1)) is None
     assert neighbourhood.read_now(lambda c: find_password(c, "zhou")) is None
+
+
+def test_a_person_is_removed(neighbourhood: Database) -> None:
+    """They cannot come in any more by anything they had; people of the file are taken out there."""
+    add(neighbourhood)
+    token = neighbourhood.write_now(lambda c: issue_token(c, "zhou", now_ms=NOW, days=1))
+    neighbourhood.write_now(lambda c: remove_person(c, "zhou"))
+    assert neighbourhood.read_now(lambda c: find_person(c, "zhou")) is None
+    add(neighbourhood)
+    assert neighbourhood.read_now(lambda c: find_bearer(c, token, now_ms=NOW)) is None
+    for login, reason in {"nobody": "not in the registry", "wang": "named by the registry file"}.items():
+        with pytest.raises(PersonError, match=reason):
+            neighbourhood.write_now(partial(remove_person, login=login))
+
+
+def test_who_is_taken_out_of_the_file_comes_back_as_another(neighbourhood: Database, tmp_path: Path) -> None:
+    """A login that the file gives to somebody again opens nothing with what was made for who had it before."""
+    token = neighbourhood.write_now(lambda c: issue_token(c, "wang", now_ms=NOW, days=1))
+    text = NEIGHBOURHOOD.read_text(encoding="utf-8")
+    without = "".join(line for line in text.splitlines(keepends=True) if "login: wang" not in line)
+    for each in (without, text):
+        file = tmp_path / "registry.yaml"
+        file.write_text(each, encoding="utf-8")
+        registry = load_yaml(file, RegistryFile)
+        neighbourhood.write_now(partial(load_registry, registry=registry))
+    assert neighbourhood.read_now(lambda c: find_person(c, "wang")) is not None
+    assert neighbourhood.read_now(lambda c: find_bearer(c, token, now_ms=NOW)) is None
 
 
 @pytest.mark.parametrize(
