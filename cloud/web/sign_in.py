@@ -8,7 +8,7 @@ from typing import Annotated, NamedTuple
 import structlog
 from fastapi import APIRouter, Path
 from fastapi.responses import Response
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 from starlette.datastructures import FormData
 
 from cloud.api.bounds import MAX_ID
@@ -23,6 +23,8 @@ from cloud.api.sessions import (
 from cloud.registry import sign_in as domain
 from cloud.registry.passwords import WeakPasswordError
 from cloud.registry.person import Person
+from cloud.registry.tables import grids
+from cloud.web.agents import agent_name
 from cloud.web.attempts import SignInLimits
 from cloud.web.navigation import home_of
 from cloud.web.page import (
@@ -243,8 +245,14 @@ async def _account(page: Page, problem: str = "", *, status: int = 200) -> Respo
     person = page.person
     known = await page.read(lambda connection: domain.sessions_of(connection, person, now_ms=page.now_ms))
     has_password = await page.read(lambda connection: domain.has_password(connection, person.login))
+    named = select(grids.c.name).where(grids.c.code.in_(person.grids)).order_by(grids.c.code)
     return page.render(
-        "sign_in/account.html", status=status, sessions=known, has_password=has_password, problem=problem
+        "sign_in/account.html",
+        status=status,
+        sessions=[(each, agent_name(each.agent)) for each in known],
+        grids=await page.read(lambda connection: connection.scalars(named).all()),
+        has_password=has_password,
+        problem=problem,
     )
 
 

@@ -45,6 +45,19 @@ async def test_a_used_link_says_so(served: Served, new_page: Pages) -> None:
     new_page.allow("status of 410")
 
 
+async def test_a_link_that_is_loaded_again_still_works(served: Served, new_page: Pages) -> None:
+    """The code stays with the page, and a second link that is opened in it takes its place."""
+    page = await new_page()
+    await page.goto(served.link("sun"))
+    await page.reload()
+    await expect(page.locator("#code")).to_be_hidden()
+    await page.goto(served.link("wang"))
+    await page.locator("main form button.primary").click()
+    await page.wait_for_url("**/orders")
+    await page.goto(served.link("sun"))
+    await expect(page.locator(".notice")).to_contain_text("王芳")
+
+
 async def test_the_keyboard_is_enough(served: Served, new_page: Pages) -> None:
     """From nothing to signed in and out again without a mouse, and one always sees where one is."""
     await give_password(served, "sun")

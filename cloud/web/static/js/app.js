@@ -22,12 +22,19 @@
     for (const button of document.querySelectorAll("[aria-busy]")) button.removeAttribute("aria-busy");
   });
 
-  // The code of a one-time link stands after the #, so that no server and no log sees it on the way.
+  // The code of a one-time link stands after the #, so that no server and no log sees it on the way. It is taken out of
+  // the address at once, and kept with the page for when it is loaded again.
   const code = document.querySelector("input[data-from-fragment]");
-  if (code && location.hash.length > 1) {
-    code.value = decodeURIComponent(location.hash.slice(1));
-    history.replaceState(null, "", location.pathname);
+  const takeCode = () => {
+    const given = location.hash.slice(1) || history.state?.code;
+    if (!given) return;
+    code.value = given;
+    history.replaceState({ code: given }, "", location.pathname);
     code.closest(".field").hidden = true;
+  };
+  if (code && !document.querySelector('[role="alert"]')) {
+    takeCode();
+    window.addEventListener("hashchange", takeCode);
   }
 
   // A choice that needs no button, such as a filter.
