@@ -14,8 +14,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-KINDS = ("green", "water", "building", "rail", "road")
-"""What is drawn, lowest first."""
+KINDS = ("green", "water", "building", "road", "rail")
+"""What is drawn, lowest first; railways cross roads on bridges."""
 MAX_BYTES = 8 * 1024 * 1024
 MAX_CORNERS = 300_000
 MAX_NAME = 100

@@ -56,6 +56,13 @@ def test_what_can_be_drawn_is_kept_lowest_first(tmp_path: Path) -> None:
     assert drawn[1]["geometry"]["coordinates"] == [[120.123457, 30.765432], [120.2, 30.3]]
 
 
+def test_a_railway_lies_over_the_roads_that_it_crosses(tmp_path: Path) -> None:
+    """It crosses them on bridges; everything else lies below."""
+    features = [feature(kind, "LineString", LINE) for kind in ("rail", "road", "water")]
+    drawn = json.loads(load_ground(write(tmp_path, collection(*features))).content)["features"]
+    assert [each["properties"]["kind"] for each in drawn] == ["water", "road", "rail"]
+
+
 def test_another_ground_has_another_hash(tmp_path: Path) -> None:
     """The hash names the content, so that a browser knows whether it has it."""
     folders = [tmp_path / name for name in "abc"]
