@@ -133,6 +133,9 @@ def _wire(wire: Wire) -> dict[str, Any]:
 def _mark(page: Page, place: Place) -> Mark:
     symbol, tone = _look(place)
     words = [page.words.severity(place.severity)] if place.severity else []
+    count = len(place.orders)
+    if count > 1:
+        words.append(page.words.plural("%(n)s order", "%(n)s orders", count) % {"n": count})
     words += [page._(NAMES[place.condition])] if place.condition else []
     lines = list(_lines(page, place))
     return Mark(
@@ -144,7 +147,7 @@ def _mark(page: Page, place: Place) -> Mark:
         longitude=place.longitude,
         symbol=symbol,
         tone=tone,
-        count=len(place.orders),
+        count=count,
         gateway=bool(place.gateways),
         urgency=place.urgency,
         lines=lines[:MOST_LINES],

@@ -110,6 +110,19 @@ async def test_an_order_appears_by_itself(served: Served, new_page: Pages) -> No
     assert await page.locator(".leaflet-map-pane").get_attribute("style") == view
 
 
+async def test_a_stream_that_opens_again_is_listened_to_once(served: Served, new_page: Pages) -> None:
+    """It ends now and then and is connected again; one change stays one question."""
+    page = await open_page(new_page, served, "/map")
+    listened = await page.evaluate("""() => {
+      const topics = [];
+      const source = { addEventListener: (topic) => topics.push(topic) };
+      for (let time = 0; time < 3; time += 1)
+        document.dispatchEvent(new CustomEvent("htmx:sseOpen", { detail: { source } }));
+      return topics.filter((topic) => topic === "gateways").length;
+    }""")
+    assert listened == 1
+
+
 async def test_names_are_text(served: Served, new_page: Pages) -> None:
     """A name with HTML in it is shown, in the popup as on the grid, and does nothing."""
     await asyncio.to_thread(served.write, lambda c: c.execute(update(sites).values(name=HOSTILE, address=HOSTILE)))

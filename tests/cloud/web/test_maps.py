@@ -15,7 +15,17 @@ from cloud.config import MapConfig
 from cloud.registry.tables import devices, grids, sites
 from cloud.workorders.states import State
 from tests.cloud.web.conftest import Site
-from tests.cloud.web.scenes import ESCAPED, SCRIPT, hear, list_points, move, name_everything, raise_order, read_depth
+from tests.cloud.web.scenes import (
+    ESCAPED,
+    SCRIPT,
+    hear,
+    list_points,
+    move,
+    name_everything,
+    raise_order,
+    raise_rubbish,
+    read_depth,
+)
 from tests.cloud.workorders.samples import MINUTE, NOW
 
 SQUARE = [[120.1, 30.0], [120.3, 30.0], [120.3, 30.2], [120.1, 30.2]]
@@ -84,6 +94,15 @@ async def test_an_operator_sees_orders_gateways_and_the_lines_between(site: Site
     ]
     assert (river["symbol"], river["tone"]) == ("never", "none")
     assert document["wires"] == [{"from": [30.1, 120.2], "to": [30.2, 120.1], "tone": "none"}]
+
+
+async def test_a_mark_with_a_number_is_called_by_it(site: Site) -> None:
+    """What is drawn on it is in its name too, for those who are told it or say it."""
+    raise_order(site)
+    raise_rubbish(site, 2)
+    [tunnel] = (await overview(site, "chen"))["sites"]
+    assert tunnel["count"] == 2
+    assert tunnel["label"] == "和平路下穿通道: orange, 2 orders, never online"
 
 
 async def test_an_order_that_is_finished_is_not_on_it(site: Site) -> None:

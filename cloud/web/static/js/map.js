@@ -284,11 +284,14 @@
   }
 
   const overviews = new Set();
-  // The page's live stream may be open long before a map is seen.
+  const heard = new WeakSet();
+  const renewAll = () => {
+    for (const overview of overviews) overview.soon();
+  };
+  // The page's live stream may be open long before a map is seen; the same one opens again after each pause.
   document.addEventListener("htmx:sseOpen", ({ detail }) => {
-    const renewAll = () => {
-      for (const overview of overviews) overview.soon();
-    };
+    if (heard.has(detail.source)) return;
+    heard.add(detail.source);
     for (const topic of ["orders", "gateways"]) detail.source.addEventListener(topic, renewAll);
   });
 
