@@ -181,7 +181,7 @@ def _of_gateway(gateway: GatewayHealth) -> Finding:
         name=gateway.name,
         condition=gateway.condition,
         reason=gateway.reason,
-        count=len(gateway.devices),
+        count=len(gateway.sensors),
     )
 
 

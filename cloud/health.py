@@ -49,6 +49,7 @@ class Reason(StrEnum):
 
 
 OWN_KIND = "gateway"  # the kind of the gateway's own device
+OWN_ID = "gateway"  # what it is called before it has told its kind
 REASON_OF_TEST = ((Test.NO_ANSWER, Reason.NO_ANSWER), (Test.REFUSED, Reason.REFUSED), (Test.SENTINEL, Reason.SENTINEL))
 
 
@@ -120,6 +121,11 @@ class DeviceHealth(Struct, frozen=True, kw_only=True):
     valued_at: int | None
     points: list[PointHealth]
 
+    @property
+    def is_own(self) -> bool:
+        """Whether it is the gateway itself, which is no sensor: it is shown with its gateway, and counted nowhere."""
+        return self.kind == OWN_KIND or (not self.kind and self.device == OWN_ID)
+
 
 class GatewayHealth(Struct, frozen=True, kw_only=True):
     """How one gateway is, and what is behind it."""
@@ -132,6 +138,11 @@ class GatewayHealth(Struct, frozen=True, kw_only=True):
     since: int | None
     last_seen: int | None
     devices: list[DeviceHealth]
+
+    @property
+    def sensors(self) -> list[DeviceHealth]:
+        """What is behind it, without itself."""
+        return [device for device in self.devices if not device.is_own]
 
 
 class Counts(Struct, kw_only=True):
@@ -150,7 +161,7 @@ class Counts(Struct, kw_only=True):
 
 
 class Health(Struct, frozen=True, kw_only=True):
-    """How everything is that is registered, by gateway."""
+    """How everything is that is registered, by gateway; gateways are not among the devices that are counted."""
 
     gateways: list[GatewayHealth]
     of_gateways: Counts
@@ -338,7 +349,7 @@ def _counted(gateways: list[GatewayHealth], stopped_since: int | None) -> Health
     of_gateways, of_devices, of_points = Counts(), Counts(), Counts()
     for gateway in gateways:
         of_gateways.add(gateway)
-        for device in gateway.devices:
+        for device in gateway.sensors:
             of_devices.add(device)
             for point in device.points:
                 of_points.add(point)

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from msgspec import Struct
 
 from cloud.health import Condition, DeviceHealth, PointHealth, Reason
-from cloud.web.gateway_list import is_own
 from cloud.web.gateway_view import GatewayView
 from cloud.web.page import Page
 from cloud.web.wizard import for_files, rows_of
@@ -119,7 +118,7 @@ def live_devices(page: Page, view: GatewayView) -> list[LiveDevice]:
     """Return every expected device with its points, its own health last."""
     known = view.health.devices if view.health else []
     told = [one for one in known if one.points]
-    devices = [_live(page, view, device) for device in sorted(told, key=is_own)]
+    devices = [_live(page, view, device) for device in sorted(told, key=lambda one: one.is_own)]
     return [*devices, *_still_expected(page, view, {device.device for device in told})]
 
 

@@ -9,10 +9,9 @@ from sqlalchemy import Connection, func, select
 
 from cloud.dead_letters import dead_letters
 from cloud.gateway_states import gateway_states
-from cloud.health import OWN_KIND, Condition, DeviceHealth, GatewayHealth, Reason
+from cloud.health import Condition, DeviceHealth, GatewayHealth, Reason
 from cloud.health_reader import read_health
 from cloud.losses import LossWatch
-from cloud.registry.additions import OWN_HEALTH
 from cloud.registry.tables import sites
 from cloud.series import LastHeard
 from edge.contract.messages import EpochState, Status
@@ -83,11 +82,6 @@ def read_lines(
     return sorted([*known, *strangers], key=_place)
 
 
-def is_own(device: DeviceHealth) -> bool:
-    """Whether a device is the gateway itself; before it has told its kind, its id says so."""
-    return device.kind == OWN_KIND or (not device.kind and device.device == OWN_HEALTH["id"])
-
-
 def waiting_in(epochs: Iterable[EpochState]) -> int:
     """Return how many messages a gateway says that it keeps."""
     return sum(lane.next_seq - lane.oldest_kept for epoch in epochs for lane in epoch.lanes.values())
@@ -104,7 +98,6 @@ def _reports(connection: Connection) -> dict[str, Sequence[EpochState]]:
 
 
 def _known(gateway: GatewayHealth, epochs: Iterable[EpochState], *, site_name: str, lost: int) -> GatewayLine:
-    of_others = [device for device in gateway.devices if not is_own(device)]
     return GatewayLine(
         gateway=gateway.gateway,
         name=gateway.name,
@@ -113,8 +106,8 @@ def _known(gateway: GatewayHealth, epochs: Iterable[EpochState], *, site_name: s
         reason=gateway.reason,
         since=gateway.since,
         last_seen=gateway.last_seen,
-        devices=len(of_others),
-        troubled=0 if gateway.condition is Condition.NEVER else sum(map(_is_troubled, of_others)),
+        devices=len(gateway.sensors),
+        troubled=0 if gateway.condition is Condition.NEVER else sum(map(_is_troubled, gateway.sensors)),
         waiting=waiting_in(epochs),
         given_up=sum(epoch.counts.given_up for epoch in epochs),
         lost=lost,

@@ -15,7 +15,6 @@ from cloud.losses import LossWatch
 from cloud.registry.gateway_files import GatewayFile, find_file
 from cloud.registry.tables import gateways, grids, sites
 from cloud.series import LastHeard
-from cloud.web.gateway_list import is_own
 from cloud.web.words import N_
 from edge.contract.messages import EpochState, Flag, LaneState, Status
 
@@ -71,14 +70,14 @@ class GatewayView(Struct, frozen=True, kw_only=True):
     @property
     def devices(self) -> list[DeviceHealth]:
         """What it reads, without itself; what is wrong comes first."""
-        found = [one for one in (self.health.devices if self.health else []) if not is_own(one)]
+        found = self.health.sensors if self.health else []
         return sorted(found, key=lambda one: (one.condition is Condition.OK, one.reason is Reason.GATEWAY, one.device))
 
     @property
     def own_points(self) -> list[PointHealth]:
         """What it measures of itself."""
         devices = self.health.devices if self.health else []
-        return [point for device in devices if is_own(device) for point in device.points]
+        return [point for device in devices if device.is_own for point in device.points]
 
     @property
     def waiting(self) -> dict[str, int]:

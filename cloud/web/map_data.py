@@ -14,7 +14,6 @@ from cloud.health_reader import read_health
 from cloud.registry.person import Person, Role
 from cloud.registry.tables import grids, sites
 from cloud.series import LastHeard
-from cloud.web.gateway_list import is_own
 from cloud.workorders.orders import SEVERITIES, code_of, visible_to
 from cloud.workorders.states import FINISHED
 from cloud.workorders.tables import orders
@@ -133,7 +132,7 @@ class _Placed:
             if sees_gateways:
                 self._gateways.setdefault(gateway.site, []).append(gateway)
             for device in gateway.devices:
-                if device.name is not None and not is_own(device):
+                if device.name is not None and not device.is_own:
                     self._devices.setdefault(device.site or gateway.site, []).append(device)
 
     def places(self, rows: Sequence[Any], waiting: dict[str, list[OpenOrder]]) -> list[Place]:

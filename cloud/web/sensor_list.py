@@ -9,7 +9,6 @@ from enum import StrEnum
 from msgspec import Struct
 
 from cloud.health import (
-    OWN_KIND,
     REASON_OF_TEST,
     Condition,
     Counts,
@@ -117,7 +116,7 @@ def is_partial(device: DeviceHealth) -> bool:
 
 def silent_point(device: DeviceHealth) -> PointHealth | None:
     """Return a point whose newest reading is missing, whatever its gateway does now."""
-    if device.kind == OWN_KIND:  # its machine does not offer each of them
+    if device.is_own:  # its machine does not offer each of them
         return None
     silent = [one for one in device.points if one.heard and one.heard.flag is Flag.MISSING]
     return min(silent, key=_rank, default=None)
@@ -130,11 +129,11 @@ def own_reason(point: PointHealth) -> Reason:
 
 
 def lines_of(gateways: Iterable[GatewayHealth], places: Mapping[str, Place], wanted: Wanted) -> list[DeviceLine]:
-    """Return a line for each device that is wanted, whatever its state."""
+    """Return a line for each device that is wanted, whatever its state; gateways are not among them."""
     return [
         DeviceLine(device=device, gateway=gateway, place=place, point=telling_point(device))
         for gateway in gateways
-        for device in gateway.devices
+        for device in gateway.sensors
         if wanted.takes(device, gateway, place := places.get(device.site or ""))
     ]
 

@@ -164,7 +164,7 @@ def read_places(connection: Connection) -> dict[str, Place]:
 
 
 def _choices(health: Health, places: dict[str, Place]) -> Choices:
-    devices = [device for gateway in health.gateways for device in gateway.devices]
+    devices = [device for gateway in health.gateways for device in gateway.sensors]
     used = (places[device.site] for device in devices if device.site in places)
     return Choices(
         kinds=sorted({device.kind for device in devices} - {""}),

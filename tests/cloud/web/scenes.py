@@ -91,10 +91,11 @@ def hear(site: Site, *, gateway: str = "gw-1", at_ms: int = NOW, online: bool = 
     site.write(lambda connection: take_status(connection, status, retained=False, now_ms=at_ms))
 
 
-def list_points(site: Site) -> None:
-    """Take the inventory of gw-1: two devices, each read once a minute."""
+def list_points(site: Site, *, itself: bool = False) -> None:
+    """Take the inventory of gw-1: two devices, and where wanted itself, each read once a minute."""
     points = [PointInventory("depth", "mm", 60, 60)]
     devices = [DeviceInventory(name, "waterlogging_sensor", "p", points) for name in ("road-1", "river-1")]
+    devices += [DeviceInventory("gateway", "gateway", "anlan_gateway", points)] if itself else []
     inventory = Inventory(gateway="gw-1", config_hash="ab", devices=devices)
     site.write(lambda connection: take_inventory(connection, inventory, now_ms=NOW))
 

@@ -106,6 +106,22 @@ async def test_an_offline_gateway_is_one_line(site: Site) -> None:
     assert tiles(text)["/sensors?state=behind_gateway"] == 1
 
 
+async def test_a_gateway_is_not_one_of_its_devices(site: Site) -> None:
+    """What it tells of itself stands on its page; wherever devices are counted, it is not among them."""
+    hear(site)
+    list_points(site, itself=True)
+    await read_depth(site, "road-1", NOW)
+    await read_depth(site, "gateway", NOW)
+    assert tiles(await site.see("chen", "/overview"))["/sensors?state=ok"] == 1
+    hear(site, at_ms=NOW + 1000, online=False)
+    overview, sensors = await site.see("chen", "/overview"), await site.see("chen", "/sensors")
+    assert "2 devices behind it" in notices(overview)[0][2]
+    assert tiles(overview)["/sensors?state=behind_gateway"] == 1
+    assert re.search(r'id="count-all".*?<span class="number">2<', sensors, re.DOTALL)
+    assert "/devices/gateway" not in sensors
+    assert re.search(r'data-label="Devices"><span class="number">2<', await site.see("chen", "/gateways"))
+
+
 async def test_orders_come_first_by_severity(site: Site) -> None:
     """What waits for the duty officer and what is late, the gravest first, each with why and where to handle it."""
     raise_rubbish(site, 1)
