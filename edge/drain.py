@@ -43,17 +43,23 @@ class Drain:
     async def receive(self) -> None:
         """Honour receipts until the connection ends. Raises DisconnectedError."""
         async for message in self._connection.messages():
-            try:
-                receipt = Receipt.from_bytes(message.payload, self._gateway)
-                gone = await asyncio.to_thread(self._outbox.forget, receipt)
-            except ContractError as error:
-                _log.warning("receipt ignored", reason=str(error))
-            except OutboxFullError as error:
-                _log.error("receipt ignored, it will come again", reason=str(error))
-            else:
-                self._window.remove(gone, now=time.monotonic())
-                self._wake.set()
+            if message.topic == topic(self._gateway, "receipt"):
+                await self._honour(message.payload)
+            else:  # amqtt sends every newcomer what it retains of others
+                _log.debug("message that nobody asked for ignored", topic=message.topic)
             await message.ack()
+
+    async def _honour(self, payload: bytes) -> None:
+        try:
+            receipt = Receipt.from_bytes(payload, self._gateway)
+            gone = await asyncio.to_thread(self._outbox.forget, receipt)
+        except ContractError as error:
+            _log.warning("receipt ignored", reason=str(error))
+        except OutboxFullError as error:
+            _log.error("receipt ignored, it will come again", reason=str(error))
+        else:
+            self._window.remove(gone, now=time.monotonic())
+            self._wake.set()
 
     def next_due_at(self) -> float | None:
         """Return when something must be sent again, on the monotonic clock."""

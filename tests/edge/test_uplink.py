@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from edge import uplink as uplink_module
 from edge import window
@@ -28,6 +29,7 @@ from edge.contract.messages import (
     topic,
 )
 from edge.contract.mqtt import Connection, connect
+from edge.drain import Drain
 from edge.outbox import MessageName, Outbox, OutboxBrokenError
 from edge.uplink import NEARLY_DRAINED, Uplink
 from tests.servers import Mosquitto, free_ports
@@ -235,6 +237,22 @@ async def test_a_receipt_that_comes_twice_or_is_nonsense(outbox: Outbox, broker:
         outbox.append(Lane.LIVE, body())
         uplink.notify()
         await until(lambda: is_empty(outbox))
+    outbox.close()
+
+
+async def test_what_nobody_asked_for_is_no_receipt(outbox: Outbox, broker: BrokerConfig) -> None:
+    """Some brokers send a newcomer what they retain of other topics: no fault of ours; a bad receipt is one."""
+    name = outbox.append(Lane.LIVE, body())
+    with capture_logs() as logs:
+        async with running_cloud(broker, silent) as cloud, connect(broker, client_id="gateway") as connection:
+            await connection.subscribe(f"anlan/v1/{GATEWAY}/+")  # as if the broker sent more than receipts
+            task = asyncio.create_task(Drain(outbox, connection, GATEWAY, asyncio.Event()).receive())
+            await cloud.connection.publish(topic(GATEWAY, "inventory"), INVENTORY.to_bytes(), retain=True)
+            await cloud.connection.publish(topic(GATEWAY, "receipt"), b"{not json")
+            await cloud.send_receipt(name)
+            await until(lambda: is_empty(outbox))
+            task.cancel()
+    assert [log["event"] for log in logs if log["log_level"] == "warning"] == ["receipt ignored"]
     outbox.close()
 
 
