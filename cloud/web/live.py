@@ -17,7 +17,7 @@ from sqlalchemy import Connection, func, select
 from cloud.database import Database, DatabaseError
 from cloud.dead_letters import dead_letters
 from cloud.gateway_states import gateway_states
-from cloud.web.page import Page, SignedInPage
+from cloud.web.page import AnyPage, Page
 from cloud.workorders.tables import alerts, evidence, transitions
 
 LOOK_EVERY_S = 1.0
@@ -170,7 +170,9 @@ def changes_of(app: Any) -> Changes:
     return changes
 
 
-async def _placed(page: SignedInPage) -> AsyncIterator[Page]:
+async def _placed(page: AnyPage) -> AsyncIterator[Page]:
+    if page.session is None:  # no page to go to instead: nobody would see it
+        raise HTTPException(401)
     with changes_of(page.request.app).place(page.person.login):
         yield page
 

@@ -167,7 +167,6 @@ async def test_a_step_that_came_too_late_is_shown_until_it_is_seen(phone: Phone,
 async def test_a_session_that_is_over_keeps_what_waits(phone: Phone, new_page: Pages) -> None:
     """The person is asked to sign in; nobody else's session sends it; signed in again, it is sent."""
     allow_no_network(new_page)
-    new_page.allow("EventSource's response has a MIME type")  # of the live stream, which is sent to sign in too
     await phone.is_ready()
     await phone.open(PATH)
     await phone.lose_network()

@@ -83,3 +83,9 @@ async def test_an_old_change_is_not_told(site: Site) -> None:
     site.write(lambda connection: _keep_letter(connection, now_ms=NOW + 1))
     async with aclosing(Changes(site.database).listen(NOW + 1)) as told:
         assert await next_of(told) == "letters"
+
+
+async def test_nobody_who_is_not_signed_in_is_told_anything(site: Site) -> None:
+    """A browser that goes on asking is refused, and not sent to a page that it cannot read."""
+    answer = await site.visit(None, "/live")
+    assert (answer.status_code, answer.headers.get("location")) == (401, None)

@@ -146,7 +146,7 @@ async def test_a_password_chosen_at_the_link_works_next_time(site: Site) -> None
     assert (await sign_in(site, "sun", PASSWORD)).status_code == 303
 
 
-@pytest.mark.parametrize("path", ["/account", "/live", "/sign-out"])
+@pytest.mark.parametrize("path", ["/account", "/sign-out"])
 async def test_who_is_not_signed_in_does_that_first(site: Site, path: str) -> None:
     """They come back to where they wanted to go; a part of a page that htmx asks for says it to htmx."""
     answer = await (site.post(None, path) if path == "/sign-out" else site.visit(None, path))
