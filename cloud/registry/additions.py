@@ -185,7 +185,7 @@ def _registered_already(connection: Connection, gateway: str) -> list[Fault]:
     if active is None:
         return []
     if active:
-        return [Fault("gateway", f"网关 {gateway} 已经登记", f"gateway {gateway} is registered already")]
+        return [Fault("gateway", f"网关 {gateway} 已经登记", f"there is already a gateway {gateway}")]
     zh = f"网关 {gateway} 以前登记过，历史数据仍保留：请换一个编号，或写回登记文件"
     en = f"gateway {gateway} was registered before and its history is kept: choose another id, or name it in the file"
     return [Fault("gateway", zh, en)]

@@ -32,7 +32,7 @@ from cloud.web.wizard import (
     step_of,
     take_typed,
 )
-from cloud.web.words import KINDS, N_
+from cloud.web.words import KINDS, N_, Language, words
 from edge.contract.broker_config import is_loopback
 from edge.contract.program import VARIABLE, command
 
@@ -41,15 +41,15 @@ router = APIRouter()
 MOST_SITES = 8
 Words = Annotated[str, Query(max_length=100)]
 STEP_NAMES: Mapping[str, str] = {
-    "place": N_("Gateway and place"),
+    "place": N_("Gateway and site"),
     "devices": N_("Devices"),
     "connection": N_("Connection"),
 }
 LABELS: Mapping[str, str] = {
     "gateway": N_("Id of the gateway"),
     "name": N_("Name"),
-    "site": N_("Place"),
-    "new.name": N_("Name of the place"),
+    "site": N_("Site"),
+    "new.name": N_("Name of the site"),
     "grid": N_("Grid"),
     "address": N_("Address"),
     "latitude": N_("Latitude"),
@@ -115,7 +115,7 @@ async def search_sites(page: InstallerPage, site_q: Words = "", site: Words = ""
 @router.get("/gateways/new/models")
 async def search_models(page: InstallerPage, q: Words = "") -> Response:
     """Show the models that have these words, while somebody types."""
-    return page.render("installer/models.html", models=_models(page, q))
+    return page.render("installer/models.html", models=_models(q))
 
 
 @router.get("/gateways/{gateway}/change")
@@ -230,7 +230,7 @@ async def _show(
         told=[_tell(page, fault, typed) for fault in sorted(faults, key=_in_order) if step_of(fault.field) == step],
         rows=rows,
         added=rows[-1].number if rows and last_added else None,
-        models=_models(page, typed.get("q", "")),
+        models=_models(typed.get("q", "")),
         is_here=is_loopback(page.services.new_gateways.host or ""),
         simulate=command("simulate", "device eastron_sdm630 --port 5020"),
         changed=changed,
@@ -273,8 +273,9 @@ def _find_sites(connection: Connection, text: str, chosen: str) -> list[SiteChoi
     return first + found[: MOST_SITES - len(first)]
 
 
-def _models(page: Page, text: str) -> list[ProfileChoice]:
-    return search_profiles(text, kinds={kind: page.words.kind(kind) for kind in KINDS})
+def _models(text: str) -> list[ProfileChoice]:
+    names = {kind: " ".join(words(language).kind(kind) for language in Language) for kind in KINDS}
+    return search_profiles(text, kinds=names)
 
 
 def _kind_name(page: Page, profile: str) -> str:

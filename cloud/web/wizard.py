@@ -194,7 +194,7 @@ def _thresholds_missing(typed: Typed, told: Set[str]) -> list[Fault]:
     """Tell at once what gateway.yaml's check tells only of devices that are right otherwise."""
     ticked = [rule for row in rows_of(typed) for rule in row.rules if rule.is_ticked and rule.choice.needs_threshold]
     fields = [field for rule in ticked if not typed.get(field := f"{rule.field}.threshold") and field not in told]
-    return [Fault(field, "请填写本站的数值", "give the value of this place") for field in fields]
+    return [Fault(field, "请填写本站的数值", "give the value of this site") for field in fields]
 
 
 def _faults_of_its_own(typed: Typed, form: Typed) -> Iterator[Fault]:
@@ -203,7 +203,7 @@ def _faults_of_its_own(typed: Typed, form: Typed) -> Iterator[Fault]:
         yield Fault("gateway", f"{RESERVED} 不能用作编号", f"{RESERVED} cannot be an id")
     for row in rows_of(typed):
         if typed.get(f"{row.field}.site") and _place_typed(typed, f"{row.field}."):
-            yield Fault(f"{row.field}.site", "已有位置与新位置只能选一个", "either this place or a new one, not both")
+            yield Fault(f"{row.field}.site", "已有位置与新位置只能选一个", "either this site or a new one, not both")
 
 
 def _make_places(connection: Connection, typed: Typed) -> tuple[dict[str, str], list[Fault]]:

@@ -196,7 +196,7 @@ async def test_what_must_be_typed_elsewhere_can_be_copied(served: Served, new_pa
     page = await open_form(new_page, served, language="en")
     await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     await page.get_by_label("Name", exact=True).fill("North")
-    await page.get_by_label("Name of the place").fill("North gate")
+    await page.get_by_label("Name of the site").fill("North gate")
     await page.get_by_label("Grid", exact=True).select_option("heping-01")
     for heading in ("Devices", "Connection"):
         await page.get_by_role("button", name="Next step").last.click()

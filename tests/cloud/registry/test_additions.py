@@ -18,7 +18,7 @@ from edge.contract.forms import ID
 
 NEIGHBOURHOOD = Path(__file__).parent / "neighbourhood.yaml"
 SQUARE = [[120.0, 30.0], [120.1, 30.0], [120.1, 30.1], [120.0, 30.1]]
-TAKEN = "gateway: gateway gw-1 is registered already"
+TAKEN = "gateway: there is already a gateway gw-1"
 YARD = {"name": "院子", "address": "和平路 20 号", "grid": "heping-02"}
 GATEWAY = {
     "gateway": "gw-2",

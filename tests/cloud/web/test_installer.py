@@ -173,7 +173,7 @@ async def test_a_step_is_not_left_before_it_is_right(drawn: Site) -> None:
 async def test_a_place_that_is_there_can_be_chosen(site: Site) -> None:
     """Found by words of its name, address or grid; the one that is chosen stays in the list."""
     assert "和平路下穿通道" in await site.see("sun", f"{NEW}/sites?site_q=18+号")
-    assert "No place has these words." in await site.see("sun", f"{NEW}/sites?site_q=mars")
+    assert "No site has these words." in await site.see("sun", f"{NEW}/sites?site_q=mars")
     page = await site.see("sun", f"{NEW}/sites?site_q=清水&site=tunnel")
     assert page.index('value="tunnel" checked') < page.index('value="river"')
     answer = await press(site, "find", {"place": "known", "site_q": "清水", "shown_site_q": ""}, step="place")
@@ -202,9 +202,15 @@ async def test_enter_in_a_search_searches(site: Site) -> None:
     answer = await press(site, "next", fields)
     assert fields_of(answer.text)["step"] == "devices"
     assert answer.text.count('value="add:') == 1
-    for words, models in {"水位": ["generic_qdy30a"], "电表 chint": ["chint_dtsu666"], "mars": []}.items():
-        page = (await site.visit("sun", f"{NEW}/models", language="zh", params={"q": words})).text
-        assert re.findall(r'value="add:([^"]+)"', page) == models
+    for words, models in {
+        "水位": ["generic_qdy30a"],
+        "电表 chint": ["chint_dtsu666"],
+        "electricity meter chint": ["chint_dtsu666"],
+        "mars": [],
+    }.items():
+        for language in ("zh", "en"):
+            page = (await site.visit("sun", f"{NEW}/models", language=language, params={"q": words})).text
+            assert re.findall(r'value="add:([^"]+)"', page) == models
 
 
 async def test_devices_are_added_with_what_is_likely_and_removed(site: Site) -> None:
@@ -346,7 +352,7 @@ async def test_a_second_click_registers_nothing_twice(drawn: Site) -> None:
     """It says that the gateway is there already, and the first one stands."""
     assert (await finish(drawn, WHOLE)).status_code == 303
     answer = await finish(drawn, WHOLE)
-    assert "gw-7 is registered already" in told(answer.text)["gateway"]
+    assert "there is already a gateway gw-7" in told(answer.text)["gateway"]
     found = drawn.database.read_now(lambda c: c.scalars(select(sites.c.code).where(sites.c.origin == "person")).all())
     assert found == ["heping-02-1"]
 

@@ -19,7 +19,7 @@ def drawn(site: Site) -> Site:
 ERRORS = [
     ("place", {"gateway": ""}, "gateway", "please fill this in"),
     ("place", {"gateway": "Gateway 7"}, "gateway", "expected small letters"),
-    ("place", {"gateway": "gw-1"}, "gateway", "gw-1 is registered already"),
+    ("place", {"gateway": "gw-1"}, "gateway", "there is already a gateway gw-1"),
     ("place", {"gateway": "new"}, "gateway", "new cannot be an id"),
     ("place", {"new.name": ""}, "new-name", "please fill this in"),
     ("place", {"new.latitude": "north"}, "new-latitude", "expected a number"),
@@ -49,7 +49,7 @@ ERRORS = [
         "belong together",
     ),
     ("devices", {"devices.0.new.name": "门"}, "devices-0-new-grid", "choose a grid"),
-    ("devices", {"devices.3.new.name": "门"}, "devices-3-site", "either this place or a new one"),
+    ("devices", {"devices.3.new.name": "门"}, "devices-3-site", "either this site or a new one"),
     ("connection", {"broker.host": ""}, "broker-host", "please fill this in"),
     ("connection", {"broker.port": "99999"}, "broker-port", "should be less than or equal to 65535"),
     ("connection", {"broker.tls": ""}, "broker-tls", "the connection must be encrypted"),
@@ -86,5 +86,5 @@ async def test_a_rule_without_its_number_is_told_with_other_mistakes(drawn: Site
     typed = {**WHOLE, "devices.3.rules.0.threshold": "", "devices.3.modbus.host": ""}
     assert told((await finish(drawn, typed)).text) == {
         "devices-3-modbus-host": "please fill this in",
-        "devices-3-rules-0-threshold": "give the value of this place",
+        "devices-3-rules-0-threshold": "give the value of this site",
     }
