@@ -3,14 +3,16 @@
 The badge beside it is `conditions.badge(condition)` of templates/parts/conditions.html.
 """
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Iterable, Mapping
 
 from msgspec import structs
 
-from cloud.health import Health, Reason
+from cloud.health import DeviceHealth, GatewayHealth, Health, Key, PointHealth, Reason
 from cloud.health_reader import read_health
 from cloud.web.formats import Formats
 from cloud.web.page import Page
+from cloud.web.sensor_list import telling_point
 from cloud.web.words import N_, Words
 
 SINCE: Mapping[Reason, str] = {
@@ -34,10 +36,16 @@ ALONE: Mapping[Reason, str] = {
     Reason.NEVER_HEARD: N_("nothing has ever come"),
     Reason.UNLISTED: N_("its gateway does not read it"),
     Reason.ONLY_EVENTS: N_("says something only when something happens"),
-    Reason.NOT_OFFERED: N_("its machine does not tell this"),
     Reason.NOT_OFFERED: N_("this machine cannot tell"),
 }
 """Where it is not known since when, or never was otherwise."""
+MISSING: Mapping[Reason, str] = {
+    Reason.NO_ANSWER: N_("the device does not answer"),
+    Reason.REFUSED: N_("the device answers with an error"),
+    Reason.SENTINEL: N_("the device has no value"),
+    Reason.MISSING: N_("there is no value"),
+}
+"""Why readings are missing; since when that is so, only the store knows: since the first of them."""
 
 
 def sentence(words: Words, formats: Formats, reason: Reason | None, since: int | None) -> str:
@@ -47,6 +55,37 @@ def sentence(words: Words, formats: Formats, reason: Reason | None, since: int |
     if since is None or reason not in SINCE:
         return words.text(ALONE[reason])
     return words.text(SINCE[reason]) % {"time": formats.time(since)}
+
+
+def brief(words: Words, formats: Formats, one: GatewayHealth | DeviceHealth) -> str:
+    """Return why without asking the store since when: of missing readings, how long ago the last value was taken."""
+    if one.reason is None or one.reason not in MISSING or one.since is None:
+        return sentence(words, formats, one.reason, one.since)
+    last = words.text(N_("last value %(time)s")) % {"time": formats.time(one.since)}
+    return f"{words.text(MISSING[one.reason])} · {last}"
+
+
+async def silent_since(page: Page, device: DeviceHealth, point: PointHealth | None) -> int | None:
+    """Return since when a point, or a device without points, is as it is: where readings miss, since the first one.
+
+    Raises SeriesError.
+    """
+    if point is None:
+        return device.since
+    if point.reason not in MISSING:
+        return point.since
+    began = await page.services.series.silent_since(device.gateway, device.device, point.point)
+    return point.since if began is None else began
+
+
+async def silences(page: Page, devices: Iterable[DeviceHealth]) -> dict[Key, int | None]:
+    """Return since when each device is as it is; the store is asked for those whose readings miss.
+
+    Raises SeriesError.
+    """
+    found = {(one.gateway, one.device): one for one in devices}
+    since = await asyncio.gather(*(silent_since(page, one, telling_point(one)) for one in found.values()))
+    return dict(zip(found, since, strict=True))
 
 
 async def health_of(page: Page, gateway: str | None = None) -> Health:

@@ -15,11 +15,11 @@ from cloud.health_reader import read_health
 from cloud.registry.person import Role
 from cloud.series import Bucket, LastHeard
 from cloud.web.completeness import Span, bounds_of, channels_of, sheet_of
-from cloud.web.conditions import sentence
+from cloud.web.conditions import sentence, silent_since
 from cloud.web.day_lines import DayLine, day_line
 from cloud.web.page import EquippingPage, Page
 from cloud.web.sensor_list import Place, is_partial, own_reason, silent_point, telling_point
-from cloud.web.sensors import MISSING, read_places
+from cloud.web.sensors import read_places
 from cloud.workorders.orders import code_of
 from cloud.workorders.states import FINISHED
 from cloud.workorders.tables import orders
@@ -89,16 +89,6 @@ def _open_orders(connection: Connection, key: tuple[str, str]) -> list[Row[Any]]
     return list(connection.execute(wanted).all())
 
 
-async def silent_since(page: Page, subject: Subject, point: PointHealth | None) -> int | None:
-    """Return when a point went silent: to the reading where the store knows it, else when it was last as it should."""
-    if point is None or point.reason is None:
-        return subject.device.since
-    if point.reason not in MISSING:
-        return point.since
-    began = await page.services.series.silent_since(subject.device.gateway, subject.device.device, point.point)
-    return point.since if began is None else began
-
-
 def reason_of(page: Page, reason: Reason | None, since: int | None) -> str:
     """Return in words why something is not as it should be."""
     return sentence(page.words, page.formats, reason, since)
@@ -109,8 +99,9 @@ async def show_device(page: EquippingPage, gateway: IdInPath, device: IdInPath) 
     """Show how a device is, since when and why; its points, its open orders, and how complete its last day is."""
     subject = await find_subject(page, gateway, device)
     telling = telling_point(subject.device)
-    since, lines, sheet = await asyncio.gather(
-        silent_since(page, subject, telling),
+    since, others, lines, sheet = await asyncio.gather(
+        silent_since(page, subject.device, telling),
+        _other_troubles(page, subject.device),
         _day_lines(page, subject),
         sheet_of(page, list(channels_of(subject.device, subject.first_seen)), Span.DAY),
     )
@@ -122,13 +113,20 @@ async def show_device(page: EquippingPage, gateway: IdInPath, device: IdInPath) 
         partial=is_partial(subject.device),
         since=since,
         reason=reason_of(page, subject.device.reason, since),
-        why=lambda point: reason_of(page, point.reason, point.since),
+        others=others,
         lines=lines,
         sheet=sheet,
         strips={strip.channel.point: strip for strip in sheet.strips},
         earlier=await before_gateway(page, subject, silent_point(subject.device)),
         code_of=code_of,
     )
+
+
+async def _other_troubles(page: Page, device: DeviceHealth) -> dict[str, str]:
+    """Return by name why a point is not as it should be, where that is not why the device is not."""
+    points = [point for point in device.points if point.reason and point.reason is not device.reason]
+    since = await asyncio.gather(*(silent_since(page, device, point) for point in points))
+    return {one.point: reason_of(page, one.reason, at) for one, at in zip(points, since, strict=True)}
 
 
 async def before_gateway(page: Page, subject: Subject, point: PointHealth | None) -> str:

@@ -9,7 +9,7 @@ from fastapi.responses import Response
 from cloud.losses import LossWatch
 from cloud.registry.person import Role
 from cloud.web.completeness import Span, channels_of, sheet_of
-from cloud.web.conditions import sentence
+from cloud.web.conditions import sentence, silences
 from cloud.web.first_readings import checks_of, live_devices, total_of
 from cloud.web.gateway_advice import CLOCKS, advice_for
 from cloud.web.gateway_list import GatewayLine, Shown, read_lines
@@ -63,9 +63,10 @@ async def show_gateways(
 async def show_gateway(page: EquippingPage, gateway: str) -> Response:
     """Show one gateway: how it is and what to do, what waits, where its readings are, what is behind it."""
     view = await view_of(page, gateway)
-    since = view.state.first_seen if view.state else None
-    first = [channel for device in view.devices for channel in list(channels_of(device, since))[:1]]
+    first_seen = view.state.first_seen if view.state else None
+    first = [channel for device in view.devices for channel in list(channels_of(device, first_seen))[:1]]
     sheet = await sheet_of(page, first[:MOST_STRIPS], Span.DAY) if first else None
+    since = await silences(page, view.devices)
     return page.render(
         "gateways/gateway.html",
         view=view,
@@ -77,6 +78,7 @@ async def show_gateway(page: EquippingPage, gateway: str) -> Response:
         **_account_words(page),
         clocks=CLOCKS,
         why=lambda one: sentence(page.words, page.formats, one.reason, one.since),
+        why_silent=lambda one: sentence(page.words, page.formats, one.reason, since[one.gateway, one.device]),
         may_install=page.may(Role.INSTALLER),
         may_operate=page.may(Role.OPERATOR),
     )

@@ -13,7 +13,7 @@ from cloud.health import Condition, DeviceHealth, GatewayHealth, Reason
 from cloud.map_file import NOTHING, load_ground
 from cloud.registry.person import Person
 from cloud.registry.tables import grids, sites
-from cloud.web.conditions import sentence
+from cloud.web.conditions import brief
 from cloud.web.map_data import Neighbourhood, Place, Wire, read_neighbourhood, sees_gateways
 from cloud.web.page import InstallerPage, Page, SignedInPage
 from cloud.web.words import N_
@@ -186,7 +186,7 @@ def _lines(page: Page, place: Place) -> Iterator[Line]:
 def _line(
     page: Page, one: GatewayHealth | DeviceHealth, name: str, href: str | None, *, symbol: str | None = None
 ) -> Line:
-    why = sentence(page.words, page.formats, one.reason, one.since) or page._(NAMES[one.condition])
+    why = brief(page.words, page.formats, one) or page._(NAMES[one.condition])
     tone = "none" if one.reason is Reason.GATEWAY else TONES[one.condition]
     return Line(text=f"{name}: {why}", symbol=symbol or one.condition, tone=tone, href=href)
 

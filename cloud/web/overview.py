@@ -21,6 +21,7 @@ from cloud.registry.registry import join_place, known_gateways
 from cloud.registry.tables import devices, people, sites
 from cloud.series import LastHeard, SeriesError
 from cloud.web.banner import CHECK
+from cloud.web.conditions import silences
 from cloud.web.gateways import losses_of
 from cloud.web.notices import Notices
 from cloud.web.order_words import say_left, say_now, say_size
@@ -101,11 +102,12 @@ async def overview(page: OperatorPage) -> Response:
     limits, losses, now_ms = time_limits(page.services.timezone), losses_of(page), page.now_ms
     found = await page.read(lambda c: _situation(c, heard, losses=losses, limits=limits, now_ms=now_ms))
     names = {gateway.gateway: gateway.name for gateway in found.health.gateways}
+    findings = await _with_moments(page, found)
     notices = Notices(page, gateways=names, people=found.people)
     return page.render(
         "overview/overview.html",
         found=found,
-        notices=notices.lines(found.findings),
+        notices=notices.lines(findings),
         more=list(notices.more(found.findings)),
         stages=OPEN_STAGES,
         stage_names=STAGE_NAMES,
@@ -115,6 +117,24 @@ async def overview(page: OperatorPage) -> Response:
         may_install=page.may(Role.INSTALLER),
         stopped_since=found.health.stopped_since,
         check=CHECK,
+    )
+
+
+async def _with_moments(page: Page, found: Situation) -> Findings:
+    """Return the findings, those of devices with the moment since when, as the pages of these devices say it."""
+    keys = {(each.gateway, each.device) for each in found.findings.first if each.kind is Kind.DEVICE}
+    silent = [one for gateway in found.health.gateways for one in gateway.devices if (one.gateway, one.device) in keys]
+    try:
+        since = await silences(page, silent)
+    except SeriesError as error:
+        _log.warning("overview without moments", reason=str(error))
+        return found.findings
+    return replace(
+        found.findings,
+        first=[
+            replace(each, since=since[each.gateway, each.device]) if each.gateway and each.device else each
+            for each in found.findings.first
+        ],
     )
 
 

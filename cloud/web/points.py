@@ -12,7 +12,8 @@ from cloud.api.bounds import EARLIEST_MS, FAR_FUTURE_MS
 from cloud.health import PointHealth
 from cloud.series import LastHeard
 from cloud.web.charts import SPANS, chart_of, unit_of
-from cloud.web.devices import IdInPath, Subject, before_gateway, find_subject, reason_of, silent_since
+from cloud.web.conditions import silent_since
+from cloud.web.devices import IdInPath, Subject, before_gateway, find_subject, reason_of
 from cloud.web.history import SeriesName, as_csv, count_flags, last_good, newest_first
 from cloud.web.page import EquippingPage, Page
 from edge.contract.messages import Flag
@@ -121,7 +122,7 @@ async def show_point(
     (readings, has_more), counts, since, good = await asyncio.gather(
         newest_first(store, known.name, start=asked.start, end=until, most=TABLE),
         count_flags(store, known.name, start=asked.start, end=asked.end),
-        silent_since(page, known.subject, known.point),
+        silent_since(page, known.subject.device, known.point),
         last_good(store, known.name, heard=known.heard),
     )
     return page.render(

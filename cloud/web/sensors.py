@@ -14,7 +14,7 @@ from cloud.health import Counts, Health, PointHealth, Reason, judge
 from cloud.health_reader import read_devices, read_gateways
 from cloud.registry.tables import grids, sites
 from cloud.web.completeness import Channel, Span, channels_of, read_first_seen, sheet_of
-from cloud.web.conditions import health_of, sentence
+from cloud.web.conditions import MISSING, health_of, sentence
 from cloud.web.page import EquippingPage, Page
 from cloud.web.sensor_list import (
     SHOWN_AT_ONCE,
@@ -35,8 +35,6 @@ from cloud.web.sensor_list import (
 
 STRIPS_AT_ONCE = 25
 LAST_PAGE = 10_000
-MISSING = {Reason.NO_ANSWER, Reason.REFUSED, Reason.SENTINEL, Reason.MISSING}
-"""Reasons for which the store knows the moment at which the missing readings began."""
 
 router = APIRouter()
 

@@ -43,8 +43,9 @@ async def test_who_sees_sensors(eventful: Site, path: str) -> None:
 
 async def test_before_anything_arrived(site: Site) -> None:
     """What is registered is listed as never online, and its pages say that nothing has come."""
-    [line] = rows_of(await site.see("chen", "/sensors"))
-    assert line.startswith("never online 和平路网关 gw-1 · gateway nothing has ever come 2 devices with it")
+    line, *devices = rows_of(await site.see("chen", "/sensors"))
+    assert line.startswith("never online 和平路网关 gw-1 · gateway 2 devices with it — nothing has ever come")
+    assert len(devices) == 2
     assert "never" in await site.see("chen", f"{DEVICE}/road-1")
     assert "No channel is known here" in await site.see("chen", "/completeness")
     assert (await site.visit("chen", f"{DEVICE}/road-1/depth")).status_code == 404
@@ -68,6 +69,25 @@ async def test_what_is_silent_comes_first_with_its_moment(eventful: Site) -> Non
     page = await eventful.see("chen", f"{DEVICE}/river-1")
     assert "2023-11-15 05:48:20 +0800" in page
     assert "25 minutes ago" in page
+
+
+async def test_it_went_silent_at_one_moment_everywhere(eventful: Site) -> None:
+    """That of the first reading that misses; the last value, a minute before it, is told as that, if at all."""
+    for path in ("/overview", "/sensors", "/gateways/gw-1", f"{DEVICE}/river-1", f"{DEVICE}/river-1/water_level"):
+        page = await eventful.see("chen", path)
+        assert "the device has not answered since 05:48:20" in page, path
+        assert "since 05:47:20" not in page, path
+    assert "the device does not answer · last value 05:47:20" in await eventful.see("chen", "/map")
+
+
+async def test_a_report_of_failure_is_no_value(eventful: Site) -> None:
+    """The age in the list is that of the newest value: 26 minutes, though the gateway said seconds ago that it misses."""
+    first, *others = rows_of(await eventful.see("chen", "/sensors"))
+    assert "26 minutes ago" in first
+    assert all("just now" in row for row in others)
+    page = await eventful.see("chen", f"{DEVICE}/river-1")
+    assert "Last report" in page
+    assert "Last heard" not in page
 
 
 async def test_counts_and_filters(eventful: Site) -> None:
@@ -94,11 +114,12 @@ async def test_devices_of_an_offline_gateway_are_folded(site: Site) -> None:
     """They are one line with their gateway; what was silent before it went offline stands first and says so."""
     await live_through(site.database, site.services.series, NOW, online=False)
     text = await site.see("chen", "/sensors")
-    [row] = rows_of(text)
-    assert row.startswith("offline 和平路网关 gw-1 · gateway its connection ended at")
-    assert "3 devices with it" in row
-    assert "before the gateway went offline: the device has not answered since 05:48:20" in row
-    assert row.index("river-1") < row.index("meter-1") < row.index("road-1")
+    row, *folded = rows_of(text)
+    assert row.startswith("offline 和平路网关 gw-1 · gateway 3 devices with it")
+    assert "its connection ended at" in row
+    assert [re.search(r"[a-z]+-1", each).group() for each in folded] == ["river-1", "meter-1", "road-1"]  # type: ignore[union-attr]
+    assert "before the gateway went offline: the device has not answered since 05:48:20" in folded[0]
+    assert "8,000 kWh" in folded[1]
     counts = dict(re.findall(r'id="count-(\w+)".*?<span class="number">(\d+)</span>', text, re.DOTALL))
     assert (counts["offline"], counts["behind_gateway"]) == ("0", "3")
     device = await site.see("chen", f"{DEVICE}/river-1")
