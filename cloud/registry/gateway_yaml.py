@@ -52,7 +52,7 @@ _COMMENTS: Mapping[str, str] = {
 _HEAD = """\
 # gateway.yaml of {gateway}, made by Anlan's page for installers. 由安澜的安装页面生成。
 # Paths count from this file's folder; secrets are files of their own. 相对路径从本文件所在文件夹算起，密码另存为文件。
-# First, on the gateway, nothing is connected 先在网关上检查，不连接任何设备: anlan-edge check --config gateway.yaml
+# First, on the gateway, nothing is connected 先在网关上检查，不连接任何设备: anlan-edge check --config {gateway}.yaml
 """
 _SIGNS = {"at_least": "≥", "below": "<", "equals": "="}
 _MODELS = (

@@ -137,15 +137,17 @@ async def show_setup(page: InstallerPage, gateway: str) -> Response:
     """Show the gateway.yaml, and what to type on the gateway."""
     file = await _file(page, gateway)
     form = for_files(file.form)
-    is_here = is_loopback(form.get("broker.host", ""))
+    is_here, script = is_loopback(form.get("broker.host", "")), _script()
     return page.render(
         "installer/setup.html",
         file=file,
         form=form,
         is_new="new" in page.request.query_params,
-        is_here=is_here,
+        is_saved="saved" in page.request.query_params,
         has_password=is_here and _is_there(page, form.get("broker.password_file", "")),
-        commands=_commands(is_here=is_here),
+        name=_name_of(gateway),
+        checkout=quote(str(script.parent)) if is_here and script else None,
+        commands=_commands(_name_of(gateway), script=script if is_here else None),
         put_password=_put_password(form.get("broker.password_file", "")),
     )
 
@@ -154,7 +156,10 @@ async def show_setup(page: InstallerPage, gateway: str) -> Response:
 async def send_file(page: InstallerPage, gateway: str) -> Response:
     """Send the file to be saved."""
     file = await _file(page, gateway)
-    headers = {"Content-Disposition": 'attachment; filename="gateway.yaml"', "Cache-Control": "private, no-store"}
+    headers = {
+        "Content-Disposition": f'attachment; filename="{_name_of(file.gateway)}"',
+        "Cache-Control": "private, no-store",
+    }
     return Response(file.text, media_type="application/yaml; charset=utf-8", headers=headers)
 
 
@@ -199,7 +204,7 @@ async def _finish(page: Page, typed: Typed, *, is_new: bool, changed: str | None
     except FormError as error:
         first = min((step_of(fault.field) for fault in error.faults), key=STEPS.index)
         return await _show(page, typed, first, faults=error.faults, changed=changed)
-    path = f"/gateways/{gateway}/setup" + ("?new" if is_new else "")
+    path = f"/gateways/{gateway}/setup?{'new' if is_new else 'saved'}"
     if "HX-Request" in page.request.headers:
         return Response(status_code=204, headers={"HX-Redirect": path})
     return page.go_to(path)
@@ -309,12 +314,21 @@ def _tell(page: Page, fault: Fault, typed: Typed) -> Told:
     return Told(fault.field, label, text)
 
 
-def _commands(*, is_here: bool) -> dict[str, str]:
-    """Return what to type on the gateway; in a checkout on this machine, the way that works there."""
-    check, run = "check --config gateway.yaml", "run --config gateway.yaml"
-    if is_here and os.environ.get(VARIABLE):
-        return {"check": command("edge", check), "run": command("edge", run)}
-    return {"check": f"anlan-edge {check}", "run": f"anlan-edge {run}"}
+def _name_of(gateway: str) -> str:
+    """Return what the file is called when it is saved: the files of two gateways can lie in one folder."""
+    return f"{gateway}.yaml"
+
+
+def _script() -> Path | None:
+    """Return the script ./anlan of the checkout that this cloud runs from; None where the package is installed."""
+    script = os.environ.get(VARIABLE)
+    return Path(script).resolve() if script else None
+
+
+def _commands(name: str, *, script: Path | None) -> dict[str, str]:
+    """Return what to type in the folder of the file; with a script of a checkout, that is the folder of both."""
+    program = f"./{quote(script.name)} edge" if script else "anlan-edge"
+    return {each: f"{program} {each} --config {name}" for each in ("check", "run")}
 
 
 def _put_password(path: str) -> str:

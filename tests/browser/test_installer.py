@@ -57,7 +57,7 @@ async def test_a_newcomer_adds_a_gateway_and_sees_its_first_readings(
         assert await axe(page) == []
         await expect(page.get_by_text("密码已在本机")).to_be_visible()
         async with page.expect_download() as downloading:
-            await page.get_by_role("link", name="下载 gateway.yaml").click()
+            await page.get_by_role("link", name="下载 gw-1.yaml").click()
         file = tmp_path / "gateway.yaml"
         await (await downloading.value).save_as(file)
         checked = await run("edge", "check", "--config", str(file))
@@ -206,4 +206,4 @@ async def test_what_must_be_typed_elsewhere_can_be_copied(served: Served, new_pa
     await page.wait_for_url("**/setup?new")
     await page.get_by_role("button", name="Copy").last.click()
     await expect(page.get_by_role("button", name="Copied")).to_be_visible()
-    assert await page.evaluate("navigator.clipboard.readText()") == "anlan-edge run --config gateway.yaml"
+    assert await page.evaluate("navigator.clipboard.readText()") == "anlan-edge run --config gw-2.yaml"

@@ -19,6 +19,7 @@ from cloud.registry.gateway_files import find_file
 from cloud.registry.tables import devices, gateways, sites
 from cloud.web.wizard import MOST_DEVICES
 from edge.contract.config_file import read_document
+from edge.contract.program import VARIABLE
 from tests.cloud.web.conftest import Site
 from tests.cloud.web.scenes import ESCAPED, SCRIPT, keep_letter, letters
 from tests.cloud.web.wizard_form import BROKER, METER, NEW, PLACE, RIVER, WHOLE, draw, fields_of, finish, press, told
@@ -78,7 +79,7 @@ async def test_the_steps_lead_to_a_gateway(drawn: Site) -> None:
     assert (answer.status_code, answer.headers["location"]) == (303, "/gateways/gw-7/setup?new")
     page = await drawn.see("sun", "/gateways/gw-7/setup?new")
     assert "Registered." in page
-    assert "anlan-edge run --config gateway.yaml" in page
+    assert "anlan-edge run --config gw-7.yaml" in page
 
 
 async def test_everything_is_registered_at_once(drawn: Site) -> None:
@@ -128,9 +129,10 @@ async def test_the_file_is_taken_by_the_gateway_s_own_check(drawn: Site, tmp_pat
     """What the page sends is put on a gateway as it is, and its program finds nothing wrong."""
     assert (await finish(drawn, WHOLE)).status_code == 303
     answer = await drawn.visit("sun", "/gateways/gw-7/gateway.yaml")
-    assert answer.headers["content-disposition"] == 'attachment; filename="gateway.yaml"'
-    path = tmp_path / "gateway.yaml"
+    assert answer.headers["content-disposition"] == 'attachment; filename="gw-7.yaml"'
+    path = tmp_path / "gw-7.yaml"
     path.write_bytes(answer.content)
+    assert "edge check --config gw-7.yaml" in answer.text
     (tmp_path / "secrets").mkdir()
     password = tmp_path / "secrets" / "broker.password"
     password.touch(mode=0o600)
@@ -261,7 +263,8 @@ async def test_it_can_be_changed_later(drawn: Site) -> None:
     fields = fields_of((await press(drawn, "next", {**fields, "gateway": "gw-1", "name": "北门"}, path=path)).text)
     fields = fields_of((await press(drawn, "remove:3", fields, path=path)).text)
     answer = await finish(drawn, {**fields, "gateway": "gw-1"}, path=path)
-    assert answer.headers["location"] == "/gateways/gw-7/setup"
+    assert answer.headers["location"] == "/gateways/gw-7/setup?saved"
+    assert "put the new one in its place" in await drawn.see("sun", answer.headers["location"])
     file = drawn.database.read_now(lambda c: find_file(c, "gw-7"))
     assert file is not None
     assert "level-1" not in file.text
@@ -374,8 +377,12 @@ def configure(site: Site, defaults: NewGatewaysConfig) -> None:
     state.services = replace(state.services, new_gateways=defaults)
 
 
-async def test_the_connection_begins_with_what_the_cloud_knows(drawn: Site, tmp_path: Path) -> None:
+async def test_the_connection_begins_with_what_the_cloud_knows(
+    drawn: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As in the demo: broker, user and password of this machine; then nothing is left to be typed there."""
+    script = tmp_path / "my checkout" / "anlan"
+    monkeypatch.setenv(VARIABLE, str(script))
     password = tmp_path / "password"
     password.write_text("secret")
     defaults = NewGatewaysConfig(host="127.0.0.1", port=1883, tls=False, username="new", password_file=str(password))
@@ -387,7 +394,8 @@ async def test_the_connection_begins_with_what_the_cloud_knows(drawn: Site, tmp_
     assert (await finish(drawn, fields)).status_code == 303
     page = await drawn.see("sun", "/gateways/gw-7/setup")
     assert "It lies on this machine already" in page
-    assert "./anlan edge run --config gateway.yaml" in page
+    assert f"cd {shlex.quote(str(script.parent))}" in html.unescape(page)
+    assert "./anlan edge run --config gw-7.yaml" in page
     password.unlink()
     assert "umask 077" in await drawn.see("sun", "/gateways/gw-7/setup")
 
