@@ -23,13 +23,11 @@ from simulators.demo.tasks import beside
 from simulators.demo.walk import wait_until
 from simulators.demo.watch import Watch
 from simulators.scenarios.rainy_day import FLOODED_ROAD, SPARE, Act
-from simulators.scenarios.rainy_day_files import API, INSTALLER, LIMITS, OPERATOR, WORKER, Workspace
+from simulators.scenarios.rainy_day_files import API, LIMITS, OPERATOR, VISITORS, WORKER, Workspace
 from simulators.scenarios.rainy_day_stage import Told
 from simulators.web import Web, WebError
 
 DEPTHS_WORTH_TELLING_MM: Final = (30, 100, 150, 200)
-VISITORS: Final = (WORKER, OPERATOR, INSTALLER)
-"""Who can be played by a person who looks at the demo."""
 _WHAT: Final = {"worker": "grid worker 网格员", "operator": "operator 运维人员", "installer": "installer 安装人员"}
 UNANSWERED: Final = {"raised", "accepted", "dispatched", "returned"}
 

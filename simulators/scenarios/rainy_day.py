@@ -101,7 +101,7 @@ class Scene(NamedTuple):
     of_road: bool = False  # by the flooded road's second, which waits while the flood is held
 
 
-METER_ANSWERS: Final = f"meter {SILENT_METER} answers again"
+METER_ANSWERS: Final = f"meter {SILENT_METER} can be reached again: its readings come at the next try, within a minute"
 SCENES: Final = (
     Scene(5, Act.TOLD, "it begins to rain"),
     Scene(20, Act.SILENT, f"meter {SILENT_METER} stops answering"),
@@ -109,7 +109,7 @@ SCENES: Final = (
     Scene(40, Act.CUT, f"the uplink of {WEST} is cut: it goes on alone"),
     Scene(47, Act.RUBBISH, f"{CAMERA} sees rubbish beside the bins"),
     Scene(50, Act.ANSWERING, METER_ANSWERS),
-    Scene(65, Act.MENDED, f"the uplink of {WEST} works again"),
+    Scene(65, Act.MENDED, f"the uplink of {WEST} is mended: the gateway is back at its next try, within a minute"),
     Scene(
         DRY_S,
         Act.TOLD,

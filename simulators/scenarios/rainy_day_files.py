@@ -192,6 +192,8 @@ OPERATOR: Final = Person("zhao", "赵敏", "operator")
 INSTALLER: Final = Person("sun", "孙伟", "installer")
 ADMIN: Final = Person("chen", "陈静", "admin")
 PEOPLE: Final = (WORKER, WEST_WORKER, OPERATOR, INSTALLER, ADMIN)
+VISITORS: Final = (WORKER, OPERATOR, INSTALLER)
+"""Who can be played by a person who looks at the demo: the others have no link."""
 
 
 def _registry() -> dict[str, Any]:

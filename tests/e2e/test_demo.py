@@ -116,7 +116,7 @@ async def test_the_demo_proves_itself(temporary: Path, nothing_left: None) -> No
         f"{report['unchanged']} unchanged"
     )
     assert "verified by zhao (wang's order)" in text
-    mended, back = text.index("the uplink of gw-west works again"), text.index("gw-west is back online: ")
+    mended, back = text.index("the uplink of gw-west is mended"), text.index("gw-west is back online: ")
     assert text.index("the uplink of gw-west is cut") < mended < back
     assert "demo-sized limits" in text
 

@@ -74,6 +74,12 @@ def test_the_next_step_says_who_and_where(state: str, name: str) -> None:
     assert step.endswith(f": {ADDRESS}/orders/WO-000003")
 
 
+def test_nobody_is_asked_to_be_someone_without_a_link() -> None:
+    """Each person that has a next step can be signed in as; the orders of others just stay with them."""
+    step = next_step(order("dispatched", device="underpass-u1", handler="liu"), address=ADDRESS)
+    assert step == f"order WO-000003 stays with 刘洋 (liu), whom nobody plays here: {ADDRESS}/orders/WO-000003"
+
+
 def test_the_held_flood_says_so() -> None:
     """Only the flooded road waits for its acknowledgement; a finished order has no next step."""
     held, river = (next_step(order("dispatched", device=name), address=ADDRESS) for name in ("road-r3", "river-1"))
