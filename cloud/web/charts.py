@@ -79,7 +79,7 @@ def _words(page: Page) -> dict[str, Any]:
         "flags": {flag: page.words.flag(flag) for flag in FLAGS},
         "tests": {int(test): page.words.text(text) for test, text in TESTS.items()},
         "none": page._("no data"),
-        "missing": page._("said to be missing"),
+        "missing": page._("reported missing"),
         "empty": page._("No readings in this span"),
         "failed": page._("The chart could not be loaded: try again"),
         "sign_in": page._("You are not signed in any more: load the page again"),

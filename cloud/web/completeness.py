@@ -22,7 +22,7 @@ from msgspec import Struct, structs
 from sqlalchemy import Connection, select
 
 from cloud.gateway_states import gateway_states
-from cloud.health import DeviceHealth, Health
+from cloud.health import DeviceHealth, Health, Reason
 from cloud.series import MAX_BEATS, Coverage, Expected
 from cloud.web.conditions import health_of
 from cloud.web.formats import DAY_MS, HOUR_MS, MINUTE_MS, Formats
@@ -143,8 +143,10 @@ class Sheet(Struct, frozen=True, kw_only=True):
 
 
 def channels_of(device: DeviceHealth, expected_from: int | None) -> Iterator[Channel]:
-    """Give the channels of a device."""
+    """Give the channels of a device, without what its machine cannot tell: of that nothing is expected."""
     for point in device.points:
+        if point.reason is Reason.NOT_OFFERED:
+            continue
         yield Channel(
             gateway=device.gateway,
             device=device.device,

@@ -9,14 +9,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from msgspec import Struct
 
 from cloud.health import Condition, DeviceHealth, PointHealth, Reason
+from cloud.web.gateway_advice import CLOCK_IS_SET_MS, clock_of
 from cloud.web.gateway_view import GatewayView
 from cloud.web.page import Page
 from cloud.web.wizard import for_files, rows_of
 from cloud.web.words import N_
-from edge.contract.messages import ClockState, Flag
+from edge.contract.messages import Flag
 from edge.contract.profile import DeviceProfile, load_profile, profile_names
-
-CLOCK_IS_SET_MS = 1_577_836_800_000  # 2020: only a clock that nobody has set shows an earlier time
 
 
 class Check(Struct, frozen=True, kw_only=True):
@@ -101,8 +100,7 @@ def checks_of(page: Page, view: GatewayView, devices: Sequence[LiveDevice]) -> l
     is_online = view.condition is Condition.OK
     found.append(Check(is_done=is_online, text=page._("It is online"), steps=tuple(map(page._, SILENT))))
     is_set = status.sent_at >= CLOCK_IS_SET_MS
-    synchronised = status.clock is ClockState.SYNCHRONISED
-    clock = page._("Its clock is synchronised") if synchronised else page._("Its clock is set")
+    clock = page._("Its clock is %(state)s") % {"state": page._(clock_of(status) if is_set else "set")}
     found.append(Check(is_done=is_set, text=clock, steps=tuple(map(page._, CLOCK))))
     if view.file is not None:
         same = _reads_what_it_should(view)
@@ -146,7 +144,7 @@ def _live(page: Page, view: GatewayView, device: DeviceHealth) -> LiveDevice:
     return LiveDevice(
         device=device.device,
         name=device.name or device.device,
-        model=_model(profile) if profile else page.words.kind(device.kind),
+        model=page.words.kind(device.kind) if device.is_own or profile is None else _model(profile),
         points=[_point(page, point, profile) for point in expected],
         steps=_steps(page, expected),
     )

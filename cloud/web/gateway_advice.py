@@ -11,7 +11,7 @@ from cloud.web.conditions import sentence
 from cloud.web.gateway_view import GatewayView
 from cloud.web.page import Page
 from cloud.web.words import N_
-from edge.contract.messages import ClockState
+from edge.contract.messages import ClockState, Status
 
 FULL_PERCENT = 90.0
 OFF_MS = 60_000
@@ -32,6 +32,8 @@ class Advice(Struct, frozen=True, kw_only=True):
 POWER = N_("Is it powered, and is its network cable in or its card online? Look at its lamps.")
 PROGRAM = N_("Does its program run? On the gateway: systemctl status anlan-edge, or start it by hand.")
 BROKER = N_("Does it reach the broker? Its log says why not: a wrong address, name, password or certificate.")
+STOPPED = N_("%(why)s. Its program was stopped: until it runs again, nothing is read.")
+CUT_OFF = N_("%(why)s. If its program still runs, it goes on reading and keeps what it reads: that comes later.")
 NEVER_STEPS = (
     N_("On the gateway, check its configuration: anlan-edge check --config gateway.yaml"),
     N_("Start it: anlan-edge run --config gateway.yaml"),
@@ -39,9 +41,14 @@ NEVER_STEPS = (
 )
 CLOCKS: Mapping[ClockState, str] = {
     ClockState.SYNCHRONISED: N_("synchronised"),
-    ClockState.FREE_RUNNING: N_("free-running"),
-    ClockState.UNKNOWN: N_("never synchronised"),
+    ClockState.FREE_RUNNING: N_("set, and free-running"),
+    ClockState.UNKNOWN: N_("set, but never synchronised"),
 }
+
+
+def clock_of(status: Status) -> str:
+    """Return how its clock is, to be translated: whether it is set, and whether something keeps it right."""
+    return CLOCKS[status.clock] if status.sent_at >= CLOCK_IS_SET_MS else N_("not set")
 
 
 def advice_for(page: Page, view: GatewayView) -> list[Advice]:
@@ -66,12 +73,13 @@ def _of_presence(page: Page, view: GatewayView) -> Iterator[Advice]:
     elif health.condition is not Condition.OK:
         why = sentence(page.words, page.formats, health.reason, health.since)
         is_silent = health.reason is Reason.SILENT
+        was_stopped = view.was_stopped and not is_silent
+        what = STOPPED if was_stopped else CUT_OFF
         yield Advice(
             tone="warn" if health.condition is Condition.STALE else "bad",
             title=page._("It is silent") if is_silent else page._("It is offline"),
-            meaning=page._("%(why)s. It goes on reading and keeps what it reads; that comes when it is back.")
-            % {"why": why[:1].upper() + why[1:]},
-            steps=(page._(POWER), page._(PROGRAM), page._(BROKER)),
+            meaning=page._(what) % {"why": why[:1].upper() + why[1:]},
+            steps=(page._(PROGRAM),) if was_stopped else (page._(POWER), page._(PROGRAM), page._(BROKER)),
         )
 
 

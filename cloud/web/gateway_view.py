@@ -22,7 +22,7 @@ LANES: Mapping[str, str] = {
     "events": N_("Events"),
     "live": N_("Readings"),
     "blobs": N_("Pictures"),
-    "backlog": N_("Readings from before"),
+    "backlog": N_("Backlog readings"),
 }
 """The lanes of the outbox, in the order in which they are sent."""
 NOT_USED = LaneState(1, 1)
@@ -74,10 +74,20 @@ class GatewayView(Struct, frozen=True, kw_only=True):
         return sorted(found, key=lambda one: (one.condition is Condition.OK, one.reason is Reason.GATEWAY, one.device))
 
     @property
+    def itself(self) -> DeviceHealth | None:
+        """What it tells of its own machine, as a device."""
+        return next((one for one in (self.health.devices if self.health else []) if one.is_own), None)
+
+    @property
     def own_points(self) -> list[PointHealth]:
         """What it measures of itself."""
-        devices = self.health.devices if self.health else []
-        return [point for device in devices if device.is_own for point in device.points]
+        return self.itself.points if self.itself else []
+
+    @property
+    def was_stopped(self) -> bool:
+        """Whether it went offline by its own word; else the broker has told its last will, which replaces no word."""
+        status = self.state.status if self.state else None
+        return status is not None and not status.online
 
     @property
     def waiting(self) -> dict[str, int]:

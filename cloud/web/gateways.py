@@ -11,7 +11,7 @@ from cloud.registry.person import Role
 from cloud.web.completeness import Span, channels_of, sheet_of
 from cloud.web.conditions import sentence, silences
 from cloud.web.first_readings import checks_of, live_devices, total_of
-from cloud.web.gateway_advice import CLOCKS, advice_for
+from cloud.web.gateway_advice import advice_for, clock_of
 from cloud.web.gateway_list import GatewayLine, Shown, read_lines
 from cloud.web.gateway_view import LANES, GatewayView, read_accounts, read_view
 from cloud.web.page import EquippingPage, Page
@@ -76,7 +76,7 @@ async def show_gateway(page: EquippingPage, gateway: str) -> Response:
         gateway=gateway,
         accounts=view.accounts,
         **_account_words(page),
-        clocks=CLOCKS,
+        clock_of=clock_of,
         why=lambda one: sentence(page.words, page.formats, one.reason, one.since),
         why_silent=lambda one: sentence(page.words, page.formats, one.reason, since[one.gateway, one.device]),
         may_install=page.may(Role.INSTALLER),

@@ -132,7 +132,7 @@ async def test_a_day_in_which_everything_happened(site: Site) -> None:
         "full",
     ]
     assert sum(float(width) for _, _, width in seen) == pytest.approx(100, abs=0.01)
-    assert re.search(r'aria-label="[^"]*said to be missing 11-15|aria-label="[^"]*no data', strip)
+    assert re.search(r'aria-label="[^"]*reported missing 11-15|aria-label="[^"]*no data', strip)
     day, month = re.findall(r'<span class="badge warn">([\d.]+) %', text)
     assert float(day) == pytest.approx(100 * 1111 / 1201, abs=0.2)
     assert float(month) == pytest.approx(float(day), abs=0.3)

@@ -186,7 +186,7 @@ async def test_what_waits_is_shown_by_lane(site: Site) -> None:
     }
     say(site, EpochState(EPOCH, lanes, Counts()))
     page = text_of(await site.see("chen", "/gateways/gw-1"))
-    assert "Events 2 Readings 1 Pictures 9 Readings from before 399" in page
+    assert "Events 2 Readings 1 Pictures 9 Backlog readings 399" in page
 
 
 ADVICE: dict[str, dict[str, Any]] = {
@@ -260,6 +260,56 @@ async def test_a_full_disk_is_told(site: Site) -> None:
     assert "another configuration (cd)" in page
 
 
+async def test_its_machine_says_since_when_it_runs(site: Site) -> None:
+    """Computed from a reading that is sent only when it has changed much; what it cannot tell is no gap of it."""
+    points = [PointInventory("uptime", "s", 60, 600), PointInventory("temperature", "°C", 60, 600)]
+    listed = [DeviceInventory("gateway", "gateway", "anlan_gateway", points)]
+    inventory = Inventory(gateway="gw-1", config_hash="ab", devices=listed)
+    site.write(lambda connection: take_inventory(connection, inventory, now_ms=NOW))
+    say(site)
+    uptime = Reading("gateway", "uptime", NOW - 6 * MINUTE, 60.0)
+    await store(site, uptime, Reading("gateway", "temperature", NOW, None, Flag.MISSING, Test.REFUSED), kind="gateway")
+    page = text_of(await site.see("chen", "/gateways/gw-1"))
+    assert "Runs since 06:06:20" in page
+    assert "temperature this machine cannot tell" in page
+    device = await site.see("chen", "/gateways/gw-1/devices/gateway")
+    row = re.search(r'<tr id="p-temperature".*?</tr>', device, re.DOTALL)
+    assert row is not None
+    assert "data-strip" not in row.group()
+    assert "badge bad" not in row.group()
+
+
+STOPPED, CUT_OFF = "Its program was stopped", "If its program still runs"
+
+
+@pytest.mark.parametrize(("sent_at", "told"), [(NOW + 1, STOPPED), (NOW - 1, CUT_OFF)])
+async def test_a_gateway_that_was_stopped_reads_nothing(site: Site, sent_at: int, told: str) -> None:
+    """It said so itself, after its last status; a last will was written before and says nothing of the program."""
+    say(site)
+    say(site, online=False, sent_at=sent_at)
+    page = text_of(await site.see("chen", "/gateways/gw-1"))
+    assert [each for each in (STOPPED, CUT_OFF) if each in page] == [told]
+    assert "What has gathered since is not known." in page
+    [line] = lines(await site.see("chen", "/gateways"))
+    assert "unknown" in line
+
+
+CLOCKS = {
+    ClockState.SYNCHRONISED: "synchronised",
+    ClockState.FREE_RUNNING: "set, and free-running",
+    ClockState.UNKNOWN: "set, but never synchronised",
+}
+
+
+@pytest.mark.parametrize("clock", CLOCKS)
+async def test_its_clock_is_told_in_the_same_words(site: Site, clock: ClockState) -> None:
+    """On its page and while its first readings are waited for."""
+    say(site, clock=clock)
+    words = CLOCKS[clock]
+    assert f"Clock {words}" in text_of(await site.see("chen", "/gateways/gw-1"))
+    assert f"Its clock is {words}: done already" in await live(site)
+
+
 async def test_since_when_it_is_online_is_kept(site: Site) -> None:
     """From the status that said so first, over those that repeat it."""
     for ago, online in ((9, False), (5, True), (1, True)):
@@ -308,7 +358,7 @@ CHECKS = (
     "The gateway has been heard: not yet",
     "It is registered",
     "It is online",
-    "Its clock is synchronised: ticked off",
+    "Its clock is synchronised: done already",
 )
 
 
@@ -324,12 +374,12 @@ async def test_what_to_check_comes_in_order(site: Site) -> None:
     assert "Register it" in page
     say(site, online=False)
     page = await live(site)
-    assert f"{CHECKS[1]}: ticked off" in page
+    assert f"{CHECKS[1]}: done already" in page
     assert f"{CHECKS[2]}: not yet" in page
     assert "Is it powered" in page
     say(site)
     page = await live(site)
-    assert f"{CHECKS[2]}: ticked off" in page
+    assert f"{CHECKS[2]}: done already" in page
     assert CHECKS[3] in page
 
 
