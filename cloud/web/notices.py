@@ -74,7 +74,7 @@ class Notices:
         self._page, self._gateways, self._people = page, gateways, people
 
     def lines(self, findings: Findings) -> list[Notice]:
-        """Return a line for each finding, orders by severity; that everything has stopped is said above the page."""
+        """Return a line for each finding, the gravest first; that everything has stopped is said above the page."""
         lines = [each for each in findings.first if each.kind is not Kind.STOPPED]
         return [WORDS[each.kind](self, each) for each in sorted(lines, key=_place)]
 
@@ -180,9 +180,12 @@ class Notices:
         return self._gateways.get(finding.gateway or "", finding.gateway or "")
 
 
-def _place(finding: Finding) -> int:
-    """Return a number by which orders come first, the gravest at the head; the rest stays as it is."""
-    return MOST_URGENT_FIRST.index(finding.severity) if finding.severity else len(MOST_URGENT_FIRST)
+def _place(finding: Finding) -> float:
+    """Return a number by which the gravest orders come first; what is silent comes before the least grave."""
+    least = len(MOST_URGENT_FIRST) - 1
+    if finding.severity:
+        return MOST_URGENT_FIRST.index(finding.severity)
+    return least - 0.5 if finding.kind in {Kind.GATEWAY, Kind.DEVICE} else least + 1
 
 
 def _key(finding: Finding) -> str:

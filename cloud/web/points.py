@@ -19,7 +19,8 @@ from cloud.web.page import EquippingPage, Page
 from edge.contract.messages import Flag
 
 TABLE = 50
-FIRST_SPAN = "24h"
+FIRST_SPANS = ("1h", "6h", "24h")
+"""Of which the page begins with the shortest that holds everything, or else the last."""
 
 router = APIRouter()
 
@@ -45,12 +46,11 @@ class AskedError(ValueError):
 
 
 def asked_for(page: Page, span: str, start: str, end: str) -> Asked:
-    """Return the span that was asked for, the last day where none was. Raises AskedError."""
+    """Return the span that was asked for. Raises AskedError."""
     if not start and not end:
-        if span not in SPANS and span:
+        if span not in SPANS:
             raise AskedError
-        name = span or FIRST_SPAN
-        return Asked(start=page.now_ms - SPANS[name][1], end=page.now_ms, span=name)
+        return Asked(start=page.now_ms - SPANS[span][1], end=page.now_ms, span=span)
     first, last = _moment(page, start), _moment(page, end) if end else page.now_ms
     if first >= last:
         raise AskedError
@@ -96,6 +96,14 @@ async def find_point(page: Page, gateway: str, device: str, point: str) -> Known
     return Known(subject=subject, name=SeriesName(gateway, device, point), point=health, heard=heard)
 
 
+async def _first_span(page: Page, name: SeriesName) -> str:
+    """Return the span that the page of a point begins with: of one that began lately no more than there is of it."""
+    of_series = (name.gateway, name.device, name.point)
+    oldest = await page.services.series.read(*of_series, start_ms=EARLIEST_MS, end_ms=page.now_ms, limit=1)
+    began = oldest[0].taken_at if oldest else EARLIEST_MS
+    return next((span for span in FIRST_SPANS if SPANS[span][1] >= page.now_ms - began), FIRST_SPANS[-1])
+
+
 @router.get("/gateways/{gateway}/devices/{device}/{point}")
 async def show_point(
     *,
@@ -111,12 +119,13 @@ async def show_point(
     """Show a span of a point; `before` is where the next page of the table begins, going back."""
     known = await find_point(page, gateway, device, point)
     problem = ""
+    first_span = "" if span or start or end else await _first_span(page, known.name)
     try:
-        asked = asked_for(page, span, start, end)
+        asked = asked_for(page, span or first_span, start, end)
         until = min(_moment(page, before), asked.end) if before else asked.end
     except AskedError:
         problem = page._("The span must begin before it ends, in the years 2000 to 2100.")
-        asked = asked_for(page, "", "", "")
+        asked = asked_for(page, FIRST_SPANS[-1], "", "")
         until = asked.end
     store = page.services.series
     (readings, has_more), counts, since, good = await asyncio.gather(

@@ -84,6 +84,20 @@ async def test_a_chart_shows_what_is_wrong_as_such(served: Served, new_page: Pag
     assert await page.evaluate(HAS_COLOUR, ["--yellow", 0.4, 0.9]) > 5
 
 
+@pytest.mark.parametrize(
+    ("ticks", "texts"),
+    [
+        ("[6887.43, 6887.432, 6887.434]", ["6,887.430", "6,887.432", "6,887.434"]),
+        ("[0, 0.25, 0.5]", ["0.00", "0.25", "0.50"]),
+        ("[0, 50, 100]", ["0", "50", "100"]),
+    ],
+)
+async def test_no_two_ticks_read_the_same(served: Served, new_page: Pages, ticks: str, texts: list[str]) -> None:
+    """A meter that hardly moves has ticks with the digits in which they differ."""
+    page = await open_page(served, new_page, DEPTH)
+    assert await page.evaluate(f"document.querySelector('[data-chart]').chart.ticks({ticks})") == texts
+
+
 async def test_the_look_changes_while_it_is_open(served: Served, new_page: Pages) -> None:
     """When the machine turns dark, so does the chart."""
     page = await open_page(served, new_page, DEPTH)

@@ -141,6 +141,18 @@ async def test_orders_come_first_by_severity(site: Site) -> None:
     assert re.search(r'href="/board\?stage=raised">.*?<td class="number">1</td>', text, re.DOTALL)
 
 
+async def test_what_is_silent_comes_before_the_least_grave(site: Site) -> None:
+    """An offline device stands below what is orange, and above rubbish that waits for the duty officer."""
+    raise_rubbish(site, 1)
+    raise_order(site, 2)
+    list_points(site)
+    await read_depth(site, "road-1", NOW - HOUR)
+    await site.clock.advance_to(NOW + 12 * MINUTE)
+    hear(site, at_ms=NOW + 12 * MINUTE)
+    found = [path for path, _, _ in notices(await site.see("chen", "/overview"))]
+    assert found == ["/orders/WO-000002", "/gateways/gw-1/devices/road-1", "/orders/WO-000001"]
+
+
 async def test_orders_that_go_their_way_are_seen_too(site: Site) -> None:
     """A flood stands there as soon as it has begun, with whose turn it is; once it is late it moves up."""
     raise_order(site, 1)

@@ -15,6 +15,7 @@ from cloud.web.history import SeriesName, count_flags, last_good, newest_first
 from edge.contract.messages import Batch, ClockState, Flag, Reading, Test
 from tests.cloud.web.conftest import Site
 from tests.cloud.web.eventful import FAILED_MM, HOUR_MS, MINUTE_MS, live_through, road
+from tests.cloud.web.scenes import list_points, read_depth
 from tests.cloud.workorders.samples import NOW
 
 DEPTH = "/gateways/gw-1/devices/road-1/depth"
@@ -49,6 +50,19 @@ async def test_a_day_as_table(eventful: Site) -> None:
     assert rows[61] == "2023-11-15 05:11:20.000 60.5 mm suspect"
     assert len(set(rows)) == 100
     assert "The newest" in page
+
+
+@pytest.mark.parametrize(
+    ("ages_min", "span"), [([30], "1h"), ([30, 90], "6h"), ([30, 400], "24h"), ([30, 3000], "24h"), ([], "24h")]
+)
+async def test_it_begins_with_the_span_of_what_there_is(site: Site, ages_min: list[int], span: str) -> None:
+    """The shortest one that holds every reading, at most a day; another one is a click away."""
+    list_points(site)
+    for minutes in ages_min:
+        await read_depth(site, "road-1", NOW - minutes * MINUTE_MS)
+    text = await site.see("chen", DEPTH)
+    assert re.findall(r'href="\?range=(\w+)"[^>]* aria-current="true"', text) == [span]
+    assert re.search(r'href="\?range=7d"[^>]* aria-current', await site.see("chen", f"{DEPTH}?range=7d"))
 
 
 async def test_counts_by_flag_and_test(eventful: Site) -> None:

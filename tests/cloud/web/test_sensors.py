@@ -81,7 +81,7 @@ async def test_it_went_silent_at_one_moment_everywhere(eventful: Site) -> None:
 
 
 async def test_a_report_of_failure_is_no_value(eventful: Site) -> None:
-    """The age in the list is that of the newest value: 26 minutes, though the gateway said seconds ago that it misses."""
+    """The age in the list is that of the newest value, not that of the word that there is none."""
     first, *others = rows_of(await eventful.see("chen", "/sensors"))
     assert "26 minutes ago" in first
     assert all("just now" in row for row in others)

@@ -20,6 +20,7 @@
   const USUAL_GAP_MS = 600_000; // where nobody says how often a reading is expected
   const KEPT_AT_MOST = 1900; // readings, while new ones are added to them
   const FAILED = 4;
+  const MOST_DIGITS = 9; // of a tick, after the point
 
   // ---- what is drawn: items (readings, or parts with their extremes) and spans without a value ----
 
@@ -205,18 +206,18 @@
         ...this.size(),
         ms: 1,
         tzDate: (at) => uPlot.tzDate(new Date(at), this.zone),
-        padding: [12, 12, 0, 0],
+        padding: [this.unit ? 26 : 12, 12, 0, 0],
         scales: { x: { time: true, range: () => [this.from, this.to] }, y: { range: () => this.view.scale } },
         axes: [
           { ...axis, space: 70, values: (plot, splits) => this.times(splits) },
-          { ...axis, size: (plot, values) => 20 + 8 * Math.max(...(values ?? [""]).map((text) => text.length)), label: this.unit, labelSize: this.unit ? 20 : 0, values: (plot, splits) => splits.map((value) => this.number.format(round(value))) },
+          { ...axis, size: (plot, values) => 20 + 8 * Math.max(...(values ?? [""]).map((text) => text.length)), values: (plot, splits) => this.ticks(splits) },
         ],
         series: [{}, { stroke: () => colour("--series"), paths: () => null, points: { show: false } }],
         legend: { show: false },
         cursor: { y: false, points: { size: 10, width: 2, fill: () => colour("--surface") }, drag: { x: true, y: false, setScale: false }, bind: { dblclick: () => () => this.do("reset") } },
         hooks: {
           drawClear: [paint((painter) => painter.ground())],
-          draw: [paint((painter) => painter.values())],
+          draw: [paint((painter) => painter.values()), paint((painter) => painter.unit(this.unit))],
           setCursor: [(plot) => this.point(plot)],
           setSelect: [(plot) => this.select(plot)],
         },
@@ -247,6 +248,15 @@
         month: { year: "numeric", month: "2-digit" },
       };
       return new Intl.DateTimeFormat("zh-CN", { ...kinds[kind], timeZone: this.zone, hourCycle: "h23" }).format(at).replaceAll("/", "-");
+    }
+
+    // With as many digits as tell one tick from the next.
+    ticks(splits) {
+      const step = splits.length > 1 ? splits[1] - splits[0] : 1;
+      let digits = 0;
+      while (digits < MOST_DIGITS && Math.abs(step * 10 ** digits - Math.round(step * 10 ** digits)) > 1e-6 * step * 10 ** digits) digits += 1;
+      const number = new Intl.NumberFormat(document.documentElement.lang, { minimumFractionDigits: digits, maximumFractionDigits: digits });
+      return splits.map((value) => number.format(value));
     }
 
     // Days where a tick is a day or more apart from the next, otherwise times with the day where it begins.

@@ -122,6 +122,15 @@
       this.pen.fill();
     }
 
+    unit(text) {
+      const { left, top } = this.plot.bbox;
+      this.pen.font = `${12 * this.ratio}px ${getComputedStyle(this.plot.root).fontFamily}`;
+      this.pen.fillStyle = this.colour("--ink-soft");
+      this.pen.textAlign = "right";
+      this.pen.textBaseline = "bottom";
+      this.pen.fillText(text, Math.max(left - 6 * this.ratio, this.pen.measureText(text).width), top - 10 * this.ratio);
+    }
+
     thresholds() {
       const { left, top, width, height } = this.plot.bbox;
       this.pen.font = `${12 * this.ratio}px ${getComputedStyle(this.plot.root).fontFamily}`;
