@@ -74,7 +74,8 @@ class Formats:
 
     def depth(self, mm: float) -> str:
         """Return a depth of water in the unit that people have in their heads: 18 cm, from one metre on 1.24 m."""
-        return f"{mm / 1000:.2f} m" if mm >= 1000 else f"{mm / 10:.0f} cm"
+        text = f"{mm / 1000:.2f} m" if mm >= 1000 else f"{round(mm / 10)} cm"  # an int has no minus zero
+        return text.replace("-", MINUS)
 
     def size(self, size: int) -> str:
         """Return a number of bytes: 812 B, 14 KiB, 3.2 MiB."""

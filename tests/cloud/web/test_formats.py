@@ -91,3 +91,19 @@ def test_a_share_that_is_not_whole_never_looks_whole(share: float, shown: str) -
 def test_sizes(size: int, shown: str) -> None:
     """Bytes in the unit that is short."""
     assert ZH.size(size) == shown
+
+
+@pytest.mark.parametrize(
+    ("mm", "shown"),
+    [
+        (-0.4, "0 cm"),
+        (-4.9, "0 cm"),
+        (4.9, "0 cm"),
+        (-12.0, "\N{MINUS SIGN}1 cm"),
+        (182.5, "18 cm"),
+        (1240.0, "1.24 m"),
+    ],
+)
+def test_a_depth_of_nothing_has_no_sign(mm: float, shown: str) -> None:
+    """What is under half a centimetre is nothing."""
+    assert EN.depth(mm) == shown
