@@ -13,6 +13,7 @@ from cloud.web.page import AnyPage, Page
 from cloud.web.words import N_, Words
 from cloud.workorders.case_codes import read_case_code, show_case_code
 from cloud.workorders.limits import time_limits
+from cloud.workorders.order_rules import rule_of
 from cloud.workorders.states import State
 from cloud.workorders.stopwatches import started_at
 from cloud.workorders.tables import orders, transitions
@@ -82,6 +83,7 @@ class Case(Struct, frozen=True, kw_only=True):
     exercise: bool
     is_over: bool
     now: str
+    result: str
     expected: str
     is_late: bool
     lines: list[Line]
@@ -150,10 +152,17 @@ def _find(connection: Connection, page: Page, code: str) -> Case | None:
         exercise=order.exercise,
         is_over=order.finished_at is not None,
         now=page._(RECOVERED if order.recovered else NOW[state]),
+        result=_result(page, order),
         expected=expected,
         is_late=is_late,
         lines=_lines(page, order, state, times),
     )
+
+
+def _result(page: Page, order: Row[Any]) -> str:
+    """Return the closing standard that was met, if it is one of the class's: what somebody typed may name people."""
+    known = rule_of(order.class_code).closing
+    return next((page.words.pick(one) for one in known if one.zh == order.closing_standard), "")
 
 
 def _lines(page: Page, order: Row[Any], state: State, times: Mapping[str, int]) -> list[Line]:

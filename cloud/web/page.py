@@ -32,7 +32,7 @@ from cloud.registry.sign_in import NOTE_EVERY_MS, Session, find_session, note_us
 from cloud.web.assets import asset_url
 from cloud.web.formats import Formats
 from cloud.web.navigation import Item, items_for
-from cloud.web.words import Language, Words, words
+from cloud.web.words import Language, Words, heading, words
 
 T = TypeVar("T")
 TEMPLATES = Path(__file__).parent / "templates"
@@ -198,6 +198,7 @@ def _environment(language: Language) -> jinja2.Environment:
     )
     environment.install_gettext_translations(words(language).translations, newstyle=True)  # type: ignore[attr-defined]  # the i18n extension adds it
     environment.globals.update(_constants(language))
+    environment.filters["heading"] = heading
     return environment
 
 

@@ -39,6 +39,11 @@ class Language(StrEnum):
         return Language.EN if self is Language.ZH else Language.ZH
 
 
+def heading(text: str) -> str:
+    """Return a text that begins a heading: English ones with a capital letter."""
+    return text[:1].upper() + text[1:]
+
+
 def N_(text: str) -> str:  # noqa: N802 -- gettext's name for it, which the extraction looks for
     """Mark a text to be translated where it is shown."""
     return text

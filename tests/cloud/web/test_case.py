@@ -36,7 +36,7 @@ async def test_anybody_follows_a_case_by_its_code(site: Site) -> None:
     """What, where, how far, what happens now and by when; each step moves it on."""
     code = open_case(site)
     text = await site.see(None, f"/case/{code}")
-    for said in ("road waterlogging", "和平路下穿通道", "和平路 18 号", "Somebody was sent", "handled by 11-15 08:13"):
+    for said in ("Road waterlogging", "和平路下穿通道", "和平路 18 号", "Somebody was sent", "handled by 11-15 08:13"):
         assert said in text, said
     names = ["Reported", "Accepted", "Dispatched", "Handled", "Verified", "Closed"]
     assert stages(text) == list(zip(names, [True, True, True, False, False, False], strict=True))
@@ -56,6 +56,17 @@ async def test_anybody_follows_a_case_by_its_code(site: Site) -> None:
         text = await site.see(None, f"/case/{code}")
         assert said in text
         assert [is_reached for _, is_reached in stages(text)] == [number < reached for number in range(6)]
+
+
+async def test_a_closed_case_says_with_what_result(site: Site) -> None:
+    """In words of the closing standard; what somebody typed instead may name people, and is not shown."""
+    code = open_case(site)
+    site.write(lambda c: c.execute(update(orders).values(state="closed", closing_standard="消除积水，恢复通行")))
+    assert "Result: water removed and passage restored" in await site.see(None, f"/case/{code}")
+    assert "处置结果：消除积水，恢复通行" in await site.see(None, f"/case/{code}", language="zh")
+    site.write(lambda c: c.execute(update(orders).values(closing_standard="SECRET")))
+    text = await site.see(None, f"/case/{code}")
+    assert ("SECRET" in text, "Result" in text) == (False, False)
 
 
 async def test_a_page_tells_no_name_and_no_number_of_a_device(site: Site) -> None:
