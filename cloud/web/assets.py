@@ -31,7 +31,7 @@ BUNDLES: Mapping[str, tuple[str, ...]] = {
     "chart.css": (VENDOR[3], "css/chart.css"),
     "chart.js": (VENDOR[2], "js/chart_painter.js", "js/chart.js"),
     "orders.css": ("css/orders.css",),
-    "orders.js": ("js/queue.js", "js/countdown.js", "js/photos.js", "js/share.js", "js/orders.js"),
+    "orders.js": ("js/queue.js", "js/countdown.js", "js/photos.js", "js/places.js", "js/share.js", "js/orders.js"),
     "share.js": ("js/share.js",),
     "map.css": (VENDOR[5], "css/map.css"),
     "map.js": (VENDOR[4], "js/map.js"),

@@ -39,6 +39,7 @@ class OrderLine(Struct, frozen=True, kw_only=True):
     handler: str
     observed_at: int
     finished_at: int | None
+    recovered: bool
     running: Running | None
     event: Event | None
     mark: str
@@ -135,6 +136,7 @@ AS_STORED = (
     "device_name",
     "observed_at",
     "finished_at",
+    "recovered",
 )
 
 

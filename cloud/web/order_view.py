@@ -1,24 +1,23 @@
 """One order as its page shows it: what raised it, where it stands, who is on it, and all that was done, in order."""
 
-import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, and_, func, select
 
 from cloud.api.orders import EvidenceLine, OrderDetail, TransitionLine, show_order
 from cloud.blobs import blobs
 from cloud.registry.person import RULES, Role
 from cloud.registry.registry import workers_of
 from cloud.registry.tables import grids, people
-from cloud.series import Bucket, SeriesError
-from cloud.web.formats import MINUTE_MS
-from cloud.web.order_lines import mark_of, names_of
+from cloud.web.order_curve import Curve, curve_of, worst_of
+from cloud.web.order_lines import UNFINISHED, mark_of, names_of
 from cloud.web.order_words import (
     Left,
     Step,
     later_steps,
+    say_extreme,
     say_left,
     say_now,
     say_size,
@@ -27,18 +26,17 @@ from cloud.web.order_words import (
     steps_for,
 )
 from cloud.web.page import Page
-from cloud.web.sparkline import Sparkline, sparkline
 from cloud.workorders.limits import Running, time_limits
 from cloud.workorders.order_rules import rule_of
-from cloud.workorders.orders import id_of
+from cloud.workorders.orders import code_of, id_of, visible_to
 from cloud.workorders.states import Standing, State
 from cloud.workorders.stopwatches import started_at
-from edge.contract.messages import Event, Flag, Reading
+from cloud.workorders.tables import orders
+from edge.contract.messages import Event
 
 SENSOR = "sensor"
-STORE_WITHIN_S = 1.0  # an order is worth more than its curve
-BEFORE_MS, AFTER_MS = 30 * MINUTE_MS, 30 * MINUTE_MS  # that the curve shows around an event
-MOST_PARTS = 120  # of the curve
+CONFIRMING = frozenset({State.VERIFIED, State.CLOSED})
+"""Steps by which somebody says that it is over."""
 
 
 class Colleague(Struct, frozen=True, kw_only=True):
@@ -63,7 +61,11 @@ class Happening(Struct, frozen=True, kw_only=True):
 
 
 class OrderView(Struct, frozen=True, kw_only=True):
-    """What the template of an order shows; `awaited` pictures of the camera are still on their way."""
+    """What the template of an order shows; `awaited` pictures of the camera are still on their way.
+
+    `still_over` is whether the sensor is beyond its threshold, and `newer` the code of a later order of the same
+    device, where somebody is about to say that it is over.
+    """
 
     order: OrderDetail
     grid_name: str
@@ -71,9 +73,11 @@ class OrderView(Struct, frozen=True, kw_only=True):
     event: Event | None
     size: str
     threshold: str
-    latest: Reading | None
+    extreme: str
+    curve: Curve
     latest_size: str
-    chart: Sparkline | None
+    still_over: bool
+    newer: str
     left: Left | None
     now: str
     handler: Colleague | None
@@ -100,6 +104,7 @@ class _Around(Struct, frozen=True):
     others: list[str]
     kept: frozenset[str]
     running: Running | None
+    newer: str
 
 
 async def view_order(page: Page, code: str) -> OrderView:
@@ -115,7 +120,8 @@ async def view_order(page: Page, code: str) -> OrderView:
         handler=order.handler,
         times_returned=order.times_returned,
     )
-    curve = await _curve(page, order, event)
+    curve, steps = await curve_of(page, order, event), steps_for(standing, page.person)
+    is_confirming = any(step.target in CONFIRMING for step in steps)
     rule = rule_of(order.class_code)
     handler = _colleague(order.handler, around) if order.handler else None
     return OrderView(
@@ -123,11 +129,17 @@ async def view_order(page: Page, code: str) -> OrderView:
         grid_name=around.grid_name,
         standing=standing,
         event=event,
-        size=say_size(page.words, page.formats, event),
+        size=say_size(
+            page.words,
+            page.formats,
+            msgspec.structs.replace(event, value=worst_of(event, curve.latest)) if event else None,
+        ),
         threshold=say_value(page.formats, event.threshold, event.unit) if event and event.threshold is not None else "",
-        latest=curve.latest,
+        extreme=say_extreme(page.words, event),
+        curve=curve,
         latest_size=say_value(page.formats, curve.latest.value, event.unit) if curve.latest and event else "",
-        chart=sparkline(max(curve.readings, event.readings, key=len), event.threshold) if event else None,
+        still_over=is_confirming and curve.is_over,
+        newer=around.newer if is_confirming else "",
         left=say_left(page.words, page.formats, around.running),
         now=say_now(page.words, order.state, handler.name if handler else ""),
         handler=handler,
@@ -139,7 +151,7 @@ async def view_order(page: Page, code: str) -> OrderView:
         awaited=len(set(order.pictures) - around.kept),
         opening=[page.words.pick(standard) for standard in rule.opening],
         closing=[(standard.zh, page.words.pick(standard)) for standard in rule.closing],
-        steps=steps_for(standing, page.person),
+        steps=steps,
         later=later_steps(standing, page.person),
         mark=mark_of(order, event),
     )
@@ -161,7 +173,16 @@ def _around(connection: Connection, page: Page, order: OrderDetail) -> _Around:
         others=others,
         kept=frozenset(connection.scalars(select(blobs.c.sha256).where(blobs.c.sha256.in_(order.pictures)))),
         running=limits.due_of(order.state, order.class_code, since_ms=since, now_ms=page.now_ms),
+        newer=_newer(connection, page, order),
     )
+
+
+def _newer(connection: Connection, page: Page, order: OrderDetail) -> str:
+    """Return the code of the newest unfinished order of the same device that came later; nothing where none did."""
+    of_device = and_(orders.c.gateway == order.gateway, orders.c.device == order.device)
+    later = and_(orders.c.id > id_of(order.code), orders.c.state.in_(UNFINISHED), visible_to(page.person))
+    newest = connection.scalar(select(func.max(orders.c.id)).where(of_device, later))
+    return code_of(newest) if newest is not None else ""
 
 
 def _other_workers(connection: Connection, but: Sequence[str]) -> list[str]:
@@ -178,40 +199,6 @@ def _logins(order: OrderDetail) -> Iterable[str]:
 
 def _colleague(login: str, around: _Around) -> Colleague:
     return Colleague(login=login, name=around.names.get(login, login), phone=around.phones.get(login))
-
-
-class _Curve(Struct, frozen=True):
-    """What the series store has of the point that raised an order: its newest reading, and a curve around the event."""
-
-    latest: Reading | None = None
-    readings: list[Reading] = []
-
-
-async def _curve(page: Page, order: OrderDetail, event: Event | None) -> _Curve:
-    """Ask the series store; while it is away or slow, the event's own readings have to do."""
-    if event is None or not event.point:
-        return _Curve()
-    series, place = page.services.series, (order.gateway, order.device)
-    start_ms, end_ms = event.began_at - BEFORE_MS, min(page.now_ms, (event.ended_at or page.now_ms) + AFTER_MS) + 1
-    width_ms = max(1000, -(-(end_ms - start_ms) // MOST_PARTS))
-    try:
-        async with asyncio.timeout(STORE_WITHIN_S):
-            newest = await series.latest(*place)
-            parts = await series.summarise(*place, event.point, start_ms=start_ms, end_ms=end_ms, width_ms=width_ms)
-    except (SeriesError, TimeoutError, ValueError):
-        return _Curve()
-    latest = next((reading for reading in newest if reading.point == event.point), None)
-    return _Curve(latest, [_reading_of(part, event) for part in parts])
-
-
-def _reading_of(part: Bucket, event: Event) -> Reading:
-    """Return the reading of a part that matters most: the one furthest beyond the threshold."""
-    is_low = event.threshold is not None and event.value is not None and event.value < event.threshold
-    value, failed = (part.low, part.failed_low) if is_low else (part.high, part.failed_high)
-    if value is not None:
-        return Reading(event.device, event.point, part.start, value, Flag.SUSPECT if part.suspect else Flag.PASS)
-    flag = Flag.MISSING if failed is None else Flag.FAIL
-    return Reading(event.device, event.point, part.start, failed, flag)
 
 
 def _happenings(page: Page, order: OrderDetail, names: Mapping[str, str], *, by_camera: bool) -> list[Happening]:

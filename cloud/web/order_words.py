@@ -47,12 +47,12 @@ LABELS: Mapping[State, tuple[str, str]] = {
     State.ACCEPTED: (N_("Accept the case"), "check"),
     State.VOID: (N_("Void"), "cross"),
     State.DISPATCHED: (N_("Dispatch"), "person"),
-    State.RETURNED: (N_("Hand back"), "back"),
+    State.RETURNED: (N_("Hand back"), "hand-back"),
     State.ACKNOWLEDGED: (N_("Acknowledge"), "check"),
     State.ON_SITE: (N_("I am on site"), "map"),
     State.DONE: (N_("Photo, and done"), "camera"),
     State.VERIFIED: (N_("Verified: it is done"), "check"),
-    State.REWORK: (N_("Send back for rework"), "back"),
+    State.REWORK: (N_("Send back for rework"), "again"),
     State.CLOSED: (N_("Close the case"), "ok"),
 }
 DISPATCH_ANEW = N_("Dispatch to somebody else")
@@ -217,7 +217,7 @@ def say_left(words: Words, formats: Formats, running: Running | None) -> Left | 
         return None
     in_time, overdue = map(words.text, LEFT[running.stopwatch])
     rest_ms = running.due_at - formats.now_ms
-    due = words.text("by %(time)s") % {"time": _clock(formats, running.due_at)}
+    due = words.text("by %(time)s") % {"time": say_clock(formats, running.due_at)}
     return Left(
         text=(in_time if rest_ms > 0 else overdue) % {"duration": formats.duration(rest_ms)},
         due=due,
@@ -228,7 +228,8 @@ def say_left(words: Words, formats: Formats, running: Running | None) -> Left | 
     )
 
 
-def _clock(formats: Formats, at_ms: int) -> str:
+def say_clock(formats: Formats, at_ms: int) -> str:
+    """Say a time to the minute, with the day where it is another one."""
     at = formats.local(at_ms)
     same_day = at.date() == formats.local(formats.now_ms).date()
     return f"{at:%H:%M}" if same_day else f"{at:%m-%d %H:%M}"
@@ -241,6 +242,13 @@ def say_size(words: Words, formats: Formats, event: Event | None) -> str:
     if event.value is None:
         return words.text("seen by a camera") if not event.point else ""
     return say_value(formats, event.value, event.unit)
+
+
+def say_extreme(words: Words, event: Event | None) -> str:
+    """Say what the value of an event is: the furthest beyond its threshold; nothing where there is no such value."""
+    if event is None or event.value is None or event.threshold is None:
+        return ""
+    return words.text("lowest") if event.value < event.threshold else words.text("highest")
 
 
 def say_value(formats: Formats, value: float | None, unit: str) -> str:

@@ -33,8 +33,8 @@ class Sparkline(Struct, frozen=True, kw_only=True):
     last_at: int
 
 
-def sparkline(readings: Sequence[Reading], threshold: float | None) -> Sparkline | None:
-    """Draw readings, oldest first; None where there is no value to draw."""
+def sparkline(readings: Sequence[Reading], threshold: float | None, *, gap_ms: int = 0) -> Sparkline | None:
+    """Draw readings, oldest first; None where there is no value to draw. A pause of `gap_ms` breaks no line yet."""
     values = [float(reading.value) for reading in readings if reading.value is not None]
     if not values:
         return None
@@ -52,7 +52,7 @@ def sparkline(readings: Sequence[Reading], threshold: float | None) -> Sparkline
         Mark(x(one.taken_at), HEIGHT - BOTTOM if one.value is None else y(one.value), _look(one)) for one in readings
     ]
     return Sparkline(
-        lines=_lines(readings, marks),
+        lines=_lines(readings, marks, gap_ms),
         marks=marks,
         threshold_y=None if threshold is None else y(threshold),
         highest=max(values),
@@ -77,10 +77,10 @@ def _look(reading: Reading) -> str:
     return {Flag.SUSPECT: "suspect", Flag.FAIL: "failed"}.get(reading.flag, "pass")
 
 
-def _lines(readings: Sequence[Reading], marks: Sequence[Mark]) -> str:
+def _lines(readings: Sequence[Reading], marks: Sequence[Mark], gap_ms: int) -> str:
     """Join what can be trusted; a failed or missing reading, and a long pause, break the line."""
     steps = [later.taken_at - earlier.taken_at for earlier, later in pairwise(readings)]
-    longest = GAP_FACTOR * median(steps) if steps else 0
+    longest = max(gap_ms, GAP_FACTOR * median(steps)) if steps else 0
     path, is_drawing, before = [], False, 0
     for reading, mark in zip(readings, marks, strict=True):
         is_drawn = mark.look in ("pass", "suspect")

@@ -11,6 +11,7 @@ from sqlalchemy import select, update
 
 from cloud.workorders.states import State
 from cloud.workorders.tables import evidence, orders, transitions
+from edge.contract.messages import Batch, ClockState, Flag, Reading
 from tests.browser.axe import axe
 from tests.browser.pages import Pages
 from tests.browser.phone import CODE, PATH, Phone, move, open_order, steps, targets
@@ -34,7 +35,7 @@ async def test_an_order_is_worked_with_one_thumb(phone: Phone) -> None:
     await phone.open("/orders")
     assert await axe(phone.page) == []
     await phone.page.locator(f"#job-{CODE}").click()
-    await expect(phone.page.locator("h1")).to_have_text("road waterlogging")
+    await expect(phone.page.locator("h1")).to_have_text("Road waterlogging")
     assert await axe(phone.page) == []
     await phone.press("Acknowledge")
     await phone.has_state("acknowledged")
@@ -65,7 +66,7 @@ async def test_the_keyboard_is_enough(phone: Phone) -> None:
     await phone.open("/orders")
     await phone.page.locator(f"#job-{CODE}").focus()
     await phone.page.keyboard.press("Enter")
-    await expect(phone.page.locator("h1")).to_have_text("road waterlogging")
+    await expect(phone.page.locator("h1")).to_have_text("Road waterlogging")
     await phone.page.get_by_role("button", name="Acknowledge", exact=True).focus()
     await phone.page.keyboard.press("Enter")
     await phone.has_state("acknowledged")
@@ -129,6 +130,83 @@ async def test_news_come_by_themselves(phone: Phone) -> None:
     move(phone.served, "li", State.ON_SITE)
     await expect(phone.page.get_by_text("Somebody has moved this order on.")).to_be_visible()
     await expect(phone.page.locator("textarea[name=more]")).to_have_value("half a sent")
+
+
+async def test_what_it_reads_now_goes_on(phone: Phone) -> None:
+    """Its age counts, a new reading comes by itself, and without a network it is said to be of its time."""
+
+    async def read(depth: float) -> None:
+        reading = Reading("road-1", "depth", phone.served.now_ms, depth, Flag.PASS)
+        kinds = {"road-1": "waterlogging_sensor"}
+        batch = Batch.of([reading], gateway="gw-1", config_hash="ab", clock=ClockState.SYNCHRONISED, kinds=kinds)
+        await phone.served.series.write([batch])
+
+    await read(200.0)
+    await phone.open(PATH)
+    latest = phone.page.locator(".latest")
+    await expect(latest).to_contain_text("now 20 cm")
+    await expect(latest).to_contain_text("2 seconds ago")
+    await read(230.0)
+    await expect(latest).to_contain_text("now 23 cm", timeout=15_000)
+    await expect(phone.page.locator("#top .size")).to_contain_text("highest 23 cm")
+    await phone.page.context.set_offline(True)
+    await expect(latest.locator(".current")).to_be_hidden()
+    await expect(latest.locator(".past")).to_contain_text("as of ")
+    await phone.page.context.set_offline(False)
+    await expect(latest.locator(".current")).to_be_visible()
+
+
+async def test_what_is_no_picture_is_refused_when_it_is_chosen(phone: Phone, photo: bytes) -> None:
+    """With a sentence; one control chooses; a good one is shown, and later opens over the page."""
+    move(phone.served, "li", State.ACKNOWLEDGED)
+    move(phone.served, "li", State.ON_SITE)
+    await phone.open(PATH)
+    await phone.page.locator("summary", has_text="Photo, and done").click()
+    field, chosen = phone.page.locator(".photo"), phone.page.locator("input[name=photo]")
+    assert (await chosen.bounding_box() or {})["width"] <= 1
+    no_picture: Any = [{"name": "photo.jpg", "mimeType": "image/jpeg", "buffer": b"no picture"}]
+    await chosen.set_input_files(no_picture)
+    await expect(field.locator(".problem")).to_be_visible()
+    assert await chosen.evaluate("(input) => input.files.length") == 0
+    files: Any = [{"name": "photo.jpg", "mimeType": "image/jpeg", "buffer": photo}]
+    await chosen.set_input_files(files)
+    await expect(field.locator(".preview")).to_be_visible()
+    await expect(field.locator(".problem")).to_be_hidden()
+    await phone.press("Work done")
+    await expect(phone.page.locator("#strip .words")).to_have_text("Sent: done")
+    await phone.page.locator("#done a.picture").click()
+    await expect(phone.page.locator("dialog img")).to_be_visible()
+    assert await axe(phone.page) == []
+    await phone.press("Close")
+    await expect(phone.page.locator("dialog")).to_be_hidden()
+
+
+async def test_a_position_goes_along_only_as_it_is_said(phone: Phone) -> None:
+    """That it is refused is said; that it goes along is said, and it can be left out."""
+    move(phone.served, "li", State.ACKNOWLEDGED)
+    await phone.open(PATH)
+    await phone.press("Add where I am")
+    await expect(phone.page.locator(".place .said")).to_contain_text("does not give the position away")
+    await phone.page.context.grant_permissions(["geolocation"])
+    await phone.page.context.set_geolocation({"latitude": 30.1, "longitude": 120.2, "accuracy": 12})
+    await phone.press("Add where I am")
+    await expect(phone.page.locator(".place .said")).to_contain_text("about 12 m")
+    await phone.press("Leave it out")
+    await expect(phone.page.locator(".place .said")).to_have_text("")
+    await phone.press("I am on site")
+    await phone.has_state("on site")
+    assert [step.latitude for step in steps(phone.served)] == [None, None]
+
+
+async def test_what_was_done_is_said_once(served: Served, new_page: Pages) -> None:
+    """Not again by a reload."""
+    open_order(served)
+    page = await new_page()
+    await served.sign_in(page.context, "li")
+    await page.goto(f"{served.url}{PATH}?done=acknowledged")
+    await expect(page.get_by_role("status").first).to_have_text("Done: acknowledged.")
+    await page.reload()
+    await expect(page.locator(".notice.good")).to_have_count(0)
 
 
 @pytest.mark.parametrize(("language", "text"), [("zh", "12 分钟前起"), ("en", "began 12 minutes ago")])

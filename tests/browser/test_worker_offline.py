@@ -58,6 +58,7 @@ async def test_a_whole_order_is_worked_without_a_network(phone: Phone, new_page:
     await phone.open(PATH)
     await phone.find_network()
     await phone.has_state("done")
+    await expect(phone.page.locator("#strip")).to_be_hidden()
     assert targets(phone.served) == ["acknowledged", "on_site", "done"]
     assert steps(phone.served)[-1].note == "gully cleared"
     assert len(steps(phone.served)[-1].evidence) == 1
@@ -240,7 +241,7 @@ async def test_signing_out_says_what_waits(phone: Phone, new_page: Pages) -> Non
     phone.network.lose_answers_to = f"POST {PATH}/move".encode()
     await phone.open("/account")
     await phone.press("Sign out")
-    await phone.has_said("1 not sent yet: they wait until you sign in here again.")
+    await phone.has_said("1 not sent yet: they stay on this phone until you sign in here again.")
     await phone.press("Sign out")
     await phone.page.wait_for_url("**/sign-in")
     phone.network.mend()

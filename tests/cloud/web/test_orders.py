@@ -2,6 +2,7 @@
 
 import gzip
 import re
+from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
@@ -68,7 +69,7 @@ async def test_a_list_says_what_where_how_deep_and_how_long(flooded: Site) -> No
     await flooded.clock.advance_to(NOW + 4 * MINUTE)
     mine = await flooded.see("li", "/orders")
     parts = re.split(r'<section id="check"|<div id="others"|<div id="past"', mine)
-    for text in ("road waterlogging", "18 cm", "began 4 minutes ago", "和平路下穿通道", "路面积水传感器", "orange"):
+    for text in ("Road waterlogging", "18 cm", "began 4 minutes ago", "和平路下穿通道", "路面积水传感器", "orange"):
         assert text in parts[0]
     assert "6 minutes left to acknowledge" in parts[0]
     assert [CODE in part for part in parts] == [True, False, False, False]
@@ -110,7 +111,7 @@ async def test_a_page_says_all_that_a_worker_needs(flooded: Site) -> None:
     """What, where, how deep, since when, who else, the standards, what was done, and the code for residents."""
     text = await flooded.see("li", PATH)
     for said in (
-        "road waterlogging",
+        "Road waterlogging",
         "18 cm",
         "15 cm",
         "和平路 18 号",
@@ -160,7 +161,7 @@ async def test_a_picture_on_its_way_is_said(site: Site) -> None:
 
 
 async def test_the_curve_shows_what_the_store_has_around_the_event(flooded: Site) -> None:
-    """From half an hour before: good, suspect, failed and missing readings, each as such, and the newest in words."""
+    """From half an hour before: readings of every flag, each as such, then the event's own; and the newest in words."""
     flags = {3: Flag.SUSPECT, 7: Flag.FAIL}
     rising = [
         Reading("road-1", "depth", NOW - (20 - n) * MINUTE, 9.0 * n, flags.get(n, Flag.PASS))
@@ -173,8 +174,75 @@ async def test_the_curve_shows_what_the_store_has_around_the_event(flooded: Site
     await flooded.services.series.write([batch])
     drawing = (await flooded.see("li", PATH)).split('<figure class="spark">')[1].split("</svg>")[0]
     counts = {look: drawing.count(f'class="{look}"') for look in ("pass", "suspect", "failed", "missing")}
-    assert counts == {"pass": 17, "suspect": 1, "failed": 1, "missing": 1}
+    assert counts == {"pass": 18, "suspect": 1, "failed": 1, "missing": 1}
     assert "now 17 cm" in await flooded.see("li", PATH)
+
+
+async def read_depths(site: Site, *depths: tuple[int, float]) -> None:
+    """Store readings of road-1: when and how deep."""
+    readings = [Reading("road-1", "depth", at_ms, depth, Flag.PASS) for at_ms, depth in depths]
+    kinds = {"road-1": "waterlogging_sensor"}
+    batch = Batch.of(readings, gateway="gw-1", config_hash="ab", clock=ClockState.SYNCHRONISED, kinds=kinds)
+    await site.services.series.write([batch])
+
+
+async def test_the_curve_of_an_open_order_goes_on_until_now(flooded: Site) -> None:
+    """Though more readings came with the event than the store has parts, and long after the event is over."""
+    many = [Reading("road-1", "depth", NOW + n * 100, 182.5, Flag.PASS) for n in range(60)]
+    await walk(flooded, ("li", "acknowledged"))
+    record(flooded.database, replace(make_event(EventState.ENDED, 2), readings=many))
+    later = NOW + 50 * MINUTE
+    await read_depths(flooded, *((NOW + n * 5 * MINUTE, 200.0 - n) for n in range(11)))
+    await flooded.clock.advance_to(later)
+    text = await flooded.see("li", PATH)
+    assert f"{flooded_time(flooded, later)}</text>" in text
+    assert "From 30 minutes before it began until now" in text
+    flooded.write(lambda c: c.execute(update(orders).values(state="closed", finished_at=later)))
+    text = await flooded.see("li", PATH)
+    assert f"{flooded_time(flooded, NOW + 30 * MINUTE)}</text>" in text
+    assert "until 30 minutes after it was over" in text
+
+
+def flooded_time(site: Site, at_ms: int) -> str:
+    """Return a time as the curve's axis has it."""
+    return f"{datetime.fromtimestamp(at_ms / 1000, site.services.timezone):%H:%M}"
+
+
+async def test_how_it_is_now_is_said_only_while_that_is_known(flooded: Site) -> None:
+    """An old reading is one of its time; a finished order has no now; an open one is at least what is read now."""
+    await read_depths(flooded, (NOW, 240.0))
+    text = await flooded.see("li", PATH)
+    for said in ("now 24 cm", f'data-since="{NOW}"', "as of 06:13: 24 cm", "<small>highest</small>", ">24 cm</b>"):
+        assert said in text, said
+    assert "latest soft old" not in text
+    assert "every 10s" in text
+    await flooded.clock.advance_to(NOW + 11 * MINUTE)
+    assert "latest soft old" in await flooded.see("li", PATH)
+    flooded.write(lambda c: c.execute(update(orders).values(state="closed", finished_at=NOW)))
+    text = await flooded.see("li", PATH)
+    assert ("now 24 cm" in text, "every 10s" in text) == (False, False)
+
+
+async def test_whoever_says_that_it_is_over_is_warned_that_it_is_not(flooded: Site) -> None:
+    """By what the sensor reads, and by a newer order of the same device; both buttons stay."""
+    await walk(flooded, ("li", "acknowledged"), ("li", "on_site"), ("li", "done"))
+    await read_depths(flooded, (NOW, 20.0))
+    assert '<div id="still" class="stack tight" hidden>' in await flooded.see("wang", PATH)
+    record(flooded.database, make_event(EventState.ENDED, 2))
+    record(flooded.database, make_event(EventState.CONFIRMED, 1, event_id="b" * 32, began_at=NOW + 60 * MINUTE))
+    await read_depths(flooded, (NOW + MINUTE, 190.0))
+    text = await flooded.see("wang", PATH)
+    assert "The sensor reads 19 cm: its threshold of 15 cm is reached." in text
+    assert '<a href="/orders/WO-000002">WO-000002</a>' in text
+    assert {"verified", "rework"} <= set(steps_of(text))
+    assert "threshold of" not in await flooded.see("li", PATH), "li says nothing of it"
+
+
+async def test_what_went_by_itself_stands_apart(flooded: Site) -> None:
+    """Among what was finished in the last days."""
+    record(flooded.database, make_event(EventState.ENDED, 2))
+    past = (await flooded.see("li", "/orders")).split('<div id="past"')[1]
+    assert CODE in past.split("<h3>Recovered by itself</h3>")[1]
 
 
 async def test_a_page_is_shown_while_the_series_store_is_away(flooded: Site) -> None:

@@ -63,6 +63,15 @@ def test_a_long_pause_is_not_bridged() -> None:
     assert pieces(drawn.lines) == [3, 3]
 
 
+def test_a_pause_that_is_usual_breaks_no_line() -> None:
+    """A sensor whose value does not change says little, whatever it said in the hour before."""
+    drawn = sparkline(
+        [*readings(10, 20, 30), Reading("road-1", "depth", 9 * MINUTE, 40, Flag.PASS)], None, gap_ms=10 * MINUTE
+    )
+    assert drawn is not None
+    assert pieces(drawn.lines) == [4]
+
+
 def test_a_river_far_above_zero_is_not_flattened() -> None:
     """What changes by little at a high level still fills the drawing; a road begins at zero."""
     river, road = sparkline(readings(4400, 4410, 4420), None), sparkline(readings(10, 30), None)

@@ -2,7 +2,7 @@
 // Times that go on while a page is open, or was kept: [data-due] counts down to a time (data-in-time and data-overdue
 // have {} where a duration belongs), [data-since] counts up (data-words). The page says in #strip what time it is.
 self.anlanCountdown = (() => {
-  const TICK_MS = 10_000;
+  const TICK_MS = 1000;
   const OFFSET = "anlan-clock";
   const fill = (text, value) => text.replace("{}", value);
 
@@ -37,15 +37,23 @@ self.anlanCountdown = (() => {
 
   const offset = learnOffset();
 
+  // Only what changes: somebody may have it selected, or read to them.
+  const say = (element, words, ms) => {
+    const text = fill(words, duration(ms));
+    if (element.textContent !== text) element.textContent = text;
+  };
+
   const tick = () => {
     const now = Date.now() - offset;
     for (const element of document.querySelectorAll("[data-due]")) {
       const rest = Number(element.dataset.due) - now;
-      element.textContent = fill(rest > 0 ? element.dataset.inTime : element.dataset.overdue, duration(rest));
+      say(element, rest > 0 ? element.dataset.inTime : element.dataset.overdue, rest);
       if (rest <= 0) element.closest(".left").classList.add("red");
     }
-    for (const element of document.querySelectorAll("[data-since]"))
-      element.textContent = fill(element.dataset.words, duration(now - Number(element.dataset.since)));
+    for (const element of document.querySelectorAll("[data-since]")) {
+      const passed = now - Number(element.dataset.since);
+      if (passed >= 1000) say(element, element.dataset.words, passed); // until then the server's words: just now
+    }
   };
 
   tick();

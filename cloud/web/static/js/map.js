@@ -13,7 +13,8 @@
 //   data-latitude  data-longitude    one position that stands still, called data-label, drawn as data-symbol
 //   data-map-pick                    to choose a position: data-latitude-input and data-longitude-input are the ids of
 //                                    the form's fields, data-grid-output that of the element that says which grid it is
-//                                    in; data-sites names what is there already: choosing one sends "map:site"
+//                                    in; data-sites names what is there already: choosing one sends "map:site"; the one
+//                                    that is ticked in the field data-site-field is marked
 (() => {
   const SVG = "http://www.w3.org/2000/svg";
   const STILL = matchMedia("(prefers-reduced-motion: reduce)").matches;
@@ -332,7 +333,7 @@
 
   class Picker {
     constructor(parts, element) {
-      Object.assign(this, parts, { element, marker: null });
+      Object.assign(this, parts, { element, marker: null, sites: [], form: element.closest("form") });
       const { latitudeInput, longitudeInput, gridOutput } = element.dataset;
       this.fields = [latitudeInput, longitudeInput].map((id) => document.getElementById(id));
       this.output = gridOutput ? document.getElementById(gridOutput) : null;
@@ -409,11 +410,32 @@
       return grid ? this.words.inside.replace("{grid}", grid.name) : this.words.outside;
     }
 
+    iconOf(site, isChosen = false) {
+      return siteIcon(this.icons, { ...site, symbol: "map", tone: isChosen ? "brand" : "known", count: 0 });
+    }
+
+    // The site that is ticked in the form, unless its list is hidden because it is to be a new one.
+    chosenSite() {
+      const ticked = this.form?.querySelector(`input[name="${this.element.dataset.siteField}"]:checked`);
+      return ticked?.checkVisibility() ? ticked.value : "";
+    }
+
+    markChosen() {
+      const code = this.chosenSite();
+      for (const { site, marker } of this.sites) {
+        const isChosen = site.code === code;
+        if (marker.isChosen === isChosen) continue;
+        marker.isChosen = isChosen;
+        marker.setIcon(this.iconOf(site, isChosen)).setZIndexOffset(isChosen ? 4000 : 0);
+        marker.getElement().setAttribute("aria-label", isChosen ? `${site.name}: ${this.words.chosen}` : site.name);
+      }
+    }
+
     async addSites(address) {
       const { sites } = await ask(address);
       for (const site of sites) {
-        const icon = siteIcon(this.icons, { ...site, symbol: "map", tone: "known", count: 0 });
-        const marker = addMarker(this.map, [site.latitude, site.longitude], { icon, label: site.name });
+        const marker = addMarker(this.map, [site.latitude, site.longitude], { icon: this.iconOf(site), label: site.name });
+        this.sites.push({ site, marker });
         const card = make("div", "map-card");
         const choose = make("button", "button primary", this.words.choose);
         choose.type = "button";
@@ -424,6 +446,8 @@
         card.append(make("strong", "", site.name), make("span", "soft small", site.place), choose);
         marker.bindPopup(card, { minWidth: 200 });
       }
+      for (const change of ["change", "htmx:afterSwap"]) this.form?.addEventListener(change, () => this.markChosen());
+      this.markChosen();
       return L.latLngBounds(sites.map(({ latitude, longitude }) => [latitude, longitude]));
     }
   }

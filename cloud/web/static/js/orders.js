@@ -5,9 +5,11 @@
   const queue = self.anlanQueue;
   const { tick, clock } = self.anlanCountdown;
   const { shrink } = self.anlanPhotos;
+  const places = self.anlanPlaces;
   const RETRY_S = [5, 10, 20, 40, 60, 120];
   const SHOW_SENT_MS = 5000;
   const LATE_MS = 5500;
+  const RENEW_KEPT_MS = 10_000;
   const FORGET_MS = 86_400_000;
   const MOST_KEPT = 60;
   const find = (id) => document.getElementById(id);
@@ -25,6 +27,7 @@
   let sending = false;
   let fresh = false;
   let sentAt = 0;
+  let sentText = "";
   let unsent = 0;
   let leaving = false;
 
@@ -36,7 +39,7 @@
   const queueText = (mine, others) => {
     if (mine.length > 0) return fill(sending ? words().sending : words().waiting, mine.length);
     if (others.length > 0) return fill(words().others, others.length);
-    return Date.now() - sentAt < SHOW_SENT_MS ? words().sent : null;
+    return Date.now() - sentAt < SHOW_SENT_MS ? sentText : null;
   };
 
   const showStrip = (steps) => {
@@ -49,8 +52,9 @@
     const text = texts.filter(Boolean).join(" · ");
     const [link, button] = [strip().querySelector("a"), strip().querySelector("button")];
     if (strip().querySelector(".words").textContent !== text) strip().querySelector(".words").textContent = text;
-    strip().classList.toggle("calm", text === words().sent);
+    strip().classList.toggle("calm", text === sentText);
     strip().hidden = text === "";
+    document.documentElement.toggleAttribute("data-stale", Boolean(keptText())); // what it is now is not known
     link.hidden = !asksSignIn;
     button.hidden = !fresh && !page.keptAt;
     button.textContent = words().reload;
@@ -159,7 +163,7 @@
     act.querySelector(".bar-of-steps")?.remove();
     if (later) act.prepend(later.content.cloneNode(true));
     act.toggleAttribute("data-empty", !later);
-    prepare(act);
+    prepare();
     if (wasInside) focusNext();
   };
 
@@ -197,7 +201,7 @@
     else {
       const wasInside = act.contains(document.activeElement);
       for (const id of ["act", "later"]) find(id).replaceWith(parsed.getElementById(id));
-      prepare(find("act"));
+      prepare();
       if (wasInside) focusNext();
     }
   };
@@ -213,7 +217,9 @@
     const answer = await fetch(location.pathname, { headers: { "HX-Request": "true" } });
     if (!answer.ok) return;
     const parsed = new DOMParser().parseFromString(await answer.text(), "text/html");
-    for (const id of ["top", "readings", "facts", "more"]) find(id).replaceWith(parsed.getElementById(id));
+    // Copies: one of them is a part of the steps too.
+    for (const id of ["top", "still", "readings", "facts", "more"])
+      find(id).replaceWith(parsed.getElementById(id).cloneNode(true));
     renewSteps(parsed);
     noteFresh();
     Object.assign(find("order").dataset, find("top").dataset);
@@ -233,7 +239,15 @@
   let late = null;
 
   document.addEventListener("htmx:beforeRequest", (event) => {
-    if (["mine", "order"].includes(event.target.id)) asked = performance.now();
+    if (document.hidden && event.target.id === "order") event.preventDefault(); // nobody sees it
+    else if (["mine", "order"].includes(event.target.id)) asked = performance.now();
+  });
+
+  // A part that has not changed stays, and so does one that somebody has unfolded or is in.
+  document.addEventListener("htmx:oobBeforeSwap", (event) => {
+    const { target, fragment } = event.detail;
+    const isUsed = target.contains(document.activeElement) || target.querySelector("details[open]");
+    if (isUsed || fragment.firstElementChild?.outerHTML === target.outerHTML) event.detail.shouldSwap = false;
   });
 
   const askLate = (event) => {
@@ -246,7 +260,7 @@
 
   // The live stream renews all but the buttons, lest somebody is filling something in.
   document.addEventListener("htmx:afterSettle", async (event) => {
-    if (!["mine", "facts"].includes(event.target.id)) return;
+    if (!["mine", "top"].includes(event.target.id)) return;
     tick();
     noteFresh();
     await tidy(await show());
@@ -273,6 +287,7 @@
     if (outcome === queue.outcomes.SENT) {
       tries = 0;
       sentAt = before.some(isRefused) ? 0 : Date.now();
+      sentText = fill(words().sent, before.map((step) => stateWord(step.to)).join(" · "));
       setTimeout(show, SHOW_SENT_MS + 100);
     } else if (outcome === queue.outcomes.CUT) {
       timer = setTimeout(sendNow, RETRY_S[Math.min(tries, RETRY_S.length - 1)] * 1000);
@@ -285,39 +300,20 @@
     if (wasSent) await renewQuietly();
   };
 
-  // With a network again, a page that was kept makes room for what is true now.
-  const sendThenReload = async () => {
+  const renewInPlace = () => {
+    if (find("mine")) htmx.trigger(find("mine"), "late");
+    return renewQuietly();
+  };
+
+  // With a network again, or seen again, a page makes room for what is true now.
+  const sendThenRenew = async () => {
     await sendNow();
-    if (page.keptAt && !document.querySelector("details[open]")) location.reload();
+    if (navigator.onLine) await renewInPlace();
   };
 
   const askForSync = async () => {
     const registration = await navigator.serviceWorker?.getRegistration();
     await registration?.sync?.register("anlan-orders");
-  };
-
-  // ---- where the person is -------------------------------------------------------------------------------------------
-
-  let place = null;
-
-  const locate = () =>
-    navigator.geolocation.getCurrentPosition(
-      ({ coords }) => {
-        place = coords;
-        for (const button of document.querySelectorAll("[data-locate]")) button.hidden = true;
-      },
-      () => null,
-      { maximumAge: 60_000, timeout: 20_000, enableHighAccuracy: true },
-    );
-
-  // Without asking where the person has allowed it before; otherwise a button asks.
-  const offerPlace = async (act) => {
-    const button = act.querySelector("[data-locate]");
-    if (!button || !navigator.permissions || place) return;
-    const { state } = await navigator.permissions.query({ name: "geolocation" });
-    if (state === "granted") locate();
-    button.hidden = state !== "prompt";
-    button.addEventListener("click", locate);
   };
 
   // ---- forms -------------------------------------------------------------------------------------------------------
@@ -336,6 +332,7 @@
     const given = new FormData(form);
     const photo = given.get("photo");
     for (const name of ["csrf", "action", "photo"]) given.delete(name);
+    const place = places.place();
     if (form.elements.latitude && place) {
       given.set("latitude", String(place.latitude));
       given.set("longitude", String(place.longitude));
@@ -373,7 +370,7 @@
     await sendNow();
   };
 
-  // What waits is sent only while its person is signed in: that is said once.
+  // What waits stays on the phone, and is sent only while its person is signed in: that is said once.
   const isWarned = (form) => {
     if (form.getAttribute("action") !== "/sign-out" || unsent === 0 || leaving) return false;
     leaving = true;
@@ -404,8 +401,8 @@
     if (button.getAttribute("aria-busy") !== "true") queueStep(form, button);
   });
 
-  const prepare = (act) => {
-    offerPlace(act).catch(() => null);
+  const prepare = () => {
+    places.offer().catch(() => null);
   };
 
   // ---- the service worker --------------------------------------------------------------------------------------------
@@ -422,13 +419,16 @@
 
   const start = async () => {
     if (!strip()) return;
+    // What was done is said once, not again by the back button.
+    if (location.search.startsWith("?done=")) history.replaceState(history.state, "", location.pathname);
     strip().querySelector("button").addEventListener("click", () => location.reload());
-    if (find("act")) prepare(find("act"));
+    if (find("act")) prepare();
     if (!canQueue) return;
     queue.listen(show);
-    addEventListener("online", sendThenReload);
+    addEventListener("online", sendThenRenew);
     addEventListener("offline", show);
-    document.addEventListener("visibilitychange", () => (document.hidden ? null : sendNow()));
+    setInterval(() => (page.keptAt && !document.hidden ? sendThenRenew() : null), RENEW_KEPT_MS); // not all networks tell
+    document.addEventListener("visibilitychange", () => (document.hidden ? null : sendThenRenew()));
     await tidy(await show());
     await sendNow();
     if (!("keeps" in words()) || !("serviceWorker" in navigator)) return;
