@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 import msgspec
-from sqlalchemy import Connection, func, select, tuple_
+from sqlalchemy import Connection, func, select, true, tuple_
 
 from cloud.gateway_states import gateway_states
 from cloud.health import RULES, DeviceFacts, GatewayFacts, Health, HealthRules, Key, judge
@@ -16,25 +16,33 @@ DEVICES_PER_QUERY = 500
 
 
 def read_health(
-    connection: Connection, heard: Sequence[LastHeard], *, now_ms: int, rules: HealthRules = RULES
+    connection: Connection,
+    heard: Sequence[LastHeard],
+    *,
+    now_ms: int,
+    gateway: str | None = None,
+    rules: HealthRules = RULES,
 ) -> Health:
-    """Judge every registered gateway and what is behind it; `heard` is what the series store last heard of each."""
-    facts = read_gateways(connection)
-    registered = read_devices(connection)
+    """Judge every registered gateway, or one alone, and what is behind it.
+
+    `heard` is what the series store last heard of them.
+    """
+    facts = read_gateways(connection, gateway)
+    registered = read_devices(connection, gateway)
     giving_readings = {(one.gateway, one.device) for one in heard}
     silent = sorted(_all_devices(facts, registered) - giving_readings)
     last_events = read_last_events(connection, silent)
     return judge(facts, registered, heard, last_events=last_events, now_ms=now_ms, rules=rules)
 
 
-def read_gateways(connection: Connection) -> list[GatewayFacts]:
-    """Return what is known of every active gateway, by id."""
+def read_gateways(connection: Connection, gateway: str | None = None) -> list[GatewayFacts]:
+    """Return what is known of every active gateway, by id, or of one."""
     states = gateway_states.c
     wanted = (
         select(gateways.c.id, gateways.c.name, gateways.c.site)
         .add_columns(states.online, states.last_seen, states.fresh_until, states.inventory)
         .select_from(gateways.outerjoin(gateway_states, states.gateway == gateways.c.id))
-        .where(gateways.c.active)
+        .where(gateways.c.active, true() if gateway is None else gateways.c.id == gateway)
         .order_by(gateways.c.id)
     )
     decoder = msgspec.json.Decoder(Inventory)
@@ -52,17 +60,14 @@ def read_gateways(connection: Connection) -> list[GatewayFacts]:
     ]
 
 
-def read_devices(connection: Connection) -> dict[Key, DeviceFacts]:
-    """Return every active device of an active gateway."""
+def read_devices(connection: Connection, gateway: str | None = None) -> dict[Key, DeviceFacts]:
+    """Return every active device of every active gateway, or of one."""
     wanted = (
         select(devices.c.gateway, devices.c.id, devices.c.name, func.coalesce(devices.c.site, gateways.c.site))
         .join(gateways, gateways.c.id == devices.c.gateway)
-        .where(devices.c.active, gateways.c.active)
+        .where(devices.c.active, gateways.c.active, true() if gateway is None else gateways.c.id == gateway)
     )
-    return {
-        (gateway, device): DeviceFacts(name=name, site=site)
-        for gateway, device, name, site in connection.execute(wanted)
-    }
+    return {(of, device): DeviceFacts(name=name, site=site) for of, device, name, site in connection.execute(wanted)}
 
 
 def read_last_events(connection: Connection, keys: Sequence[Key]) -> dict[Key, int]:

@@ -6,8 +6,6 @@ The badge beside it is `conditions.badge(condition)` of templates/parts/conditio
 import asyncio
 from collections.abc import Iterable, Mapping
 
-from msgspec import structs
-
 from cloud.health import DeviceHealth, GatewayHealth, Health, Key, PointHealth, Reason
 from cloud.health_reader import read_health
 from cloud.web.formats import Formats
@@ -91,7 +89,4 @@ async def silences(page: Page, devices: Iterable[DeviceHealth]) -> dict[Key, int
 async def health_of(page: Page, gateway: str | None = None) -> Health:
     """Judge how everything is, or one gateway alone. Raises DatabaseError, SeriesError."""
     heard = await page.services.series.last_heard(gateway)
-    health = await page.read(lambda connection: read_health(connection, heard, now_ms=page.now_ms))
-    if gateway is None:
-        return health
-    return structs.replace(health, gateways=[one for one in health.gateways if one.gateway == gateway])
+    return await page.read(lambda connection: read_health(connection, heard, now_ms=page.now_ms, gateway=gateway))

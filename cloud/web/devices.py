@@ -62,8 +62,8 @@ async def find_subject(page: Page, gateway: str, device: str) -> Subject:
 
 
 def _subject(connection: Connection, page: Page, heard: Sequence[LastHeard], key: tuple[str, str]) -> Subject | None:
-    health = read_health(connection, heard, now_ms=page.now_ms)
-    of_gateway = next((one for one in health.gateways if one.gateway == key[0]), None)
+    health = read_health(connection, heard, now_ms=page.now_ms, gateway=key[0])
+    of_gateway = next(iter(health.gateways), None)
     device = next((one for one in of_gateway.devices if one.device == key[1]), None) if of_gateway else None
     if of_gateway is None or device is None:
         return None

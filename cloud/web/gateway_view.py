@@ -119,8 +119,7 @@ def read_view(
     connection: Connection, gateway: str, heard: Sequence[LastHeard], losses: LossWatch, *, now_ms: int
 ) -> GatewayView | None:
     """Return the view of a gateway that is registered or was heard; None for any other."""
-    everything = read_health(connection, heard, now_ms=now_ms).gateways
-    health = next((one for one in everything if one.gateway == gateway), None)
+    health = next(iter(read_health(connection, heard, now_ms=now_ms, gateway=gateway).gateways), None)
     state = find_state(connection, gateway)
     letters = _letters(connection, gateway)
     if health is None and state is None and letters.total == 0:
