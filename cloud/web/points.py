@@ -14,11 +14,14 @@ from cloud.series import LastHeard
 from cloud.web.charts import SPANS, chart_of, unit_of
 from cloud.web.conditions import silent_since
 from cloud.web.devices import IdInPath, Subject, before_gateway, find_subject, reason_of
-from cloud.web.history import SeriesName, as_csv, count_flags, last_good, newest_first
+from cloud.web.formats import DAY_MS
+from cloud.web.history import FlagCounts, SeriesName, as_csv, count_flags, last_good, newest_first
 from cloud.web.page import EquippingPage, Page
 from edge.contract.messages import Flag
 
 TABLE = 50
+COUNTED_AT_ONCE_MS = 31 * DAY_MS
+"""Of a longer span the readings are counted by a request of their own: to do so takes as long as its chart."""
 FIRST_SPANS = ("1h", "6h", "24h")
 """Of which the page begins with the shortest that holds everything, or else the last."""
 
@@ -115,8 +118,12 @@ async def show_point(
     start: Annotated[Moment, Query(alias="from")] = "",
     end: Annotated[Moment, Query(alias="to")] = "",
     before: Moment = "",
+    counts: bool = False,
 ) -> Response:
-    """Show a span of a point; `before` is where the next page of the table begins, going back."""
+    """Show a span of a point; `before` is where the next page of the table begins, going back.
+
+    The readings of a long span are counted only where `counts` asks for it.
+    """
     known = await find_point(page, gateway, device, point)
     problem = ""
     first_span = "" if span or start or end else await _first_span(page, known.name)
@@ -128,9 +135,9 @@ async def show_point(
         asked = asked_for(page, FIRST_SPANS[-1], "", "")
         until = asked.end
     store = page.services.series
-    (readings, has_more), counts, since, good = await asyncio.gather(
+    (readings, has_more), counted, since, good = await asyncio.gather(
         newest_first(store, known.name, start=asked.start, end=until, most=TABLE),
-        count_flags(store, known.name, start=asked.start, end=asked.end),
+        _count(page, known.name, asked, anyway=counts),
         silent_since(page, known.subject.device, known.point),
         last_good(store, known.name, heard=known.heard),
     )
@@ -152,9 +159,15 @@ async def show_point(
         readings=readings,
         has_more=has_more,
         is_first=until == asked.end,
-        counts=counts,
+        counts=counted,
         last_good=good,
     )
+
+
+async def _count(page: Page, name: SeriesName, asked: Asked, *, anyway: bool) -> FlagCounts | None:
+    if asked.end - asked.start > COUNTED_AT_ONCE_MS and not anyway:
+        return None
+    return await count_flags(page.services.series, name, start=asked.start, end=asked.end)
 
 
 @router.get("/gateways/{gateway}/devices/{device}/{point}/readings.csv")

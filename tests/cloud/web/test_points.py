@@ -52,6 +52,17 @@ async def test_a_day_as_table(eventful: Site) -> None:
     assert "The newest" in page
 
 
+async def test_a_long_span_is_counted_by_a_request_of_its_own(eventful: Site) -> None:
+    """Its page comes at once, and then what says how many readings there are, which is a link for who has no script."""
+    text = await eventful.see("chen", f"{DEPTH}?range=1y")
+    assert "1,140 readings" not in text
+    link = re.search(r'<a href="([^"]+counts=1)"', text)
+    assert link is not None
+    assert f'hx-get="{link.group(1)}" hx-trigger="load"' in text
+    counted = await eventful.see("chen", link.group(1).replace("&amp;", "&"))
+    assert re.search(r'id="counts"[^>]*>.*?1,1[0-9]+ readings', counted, re.DOTALL)
+
+
 @pytest.mark.parametrize(
     ("ages_min", "span"), [([30], "1h"), ([30, 90], "6h"), ([30, 400], "24h"), ([30, 3000], "24h"), ([], "24h")]
 )
