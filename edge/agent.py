@@ -65,6 +65,9 @@ class _Device:
         self._is_missing = bool(reasons)
 
 
+NOTHING_TAKEN = Taken([], [], 0, [], {})
+
+
 class Agent:
     """One gateway at work; made by :func:`open_agent`."""
 
@@ -138,6 +141,8 @@ class Agent:
         """Read a device once, now, and hand over what it says; raises KeyError for a device that is not configured."""
         one = self._devices[device]
         snapshot = await one.driver.read()
+        if snapshot.taken_at < CLOCK_IS_SET_MS:  # the clock was lost while it was read: no time is made up for it
+            return NOTHING_TAKEN
         taken = one.pipeline.take(snapshot)
         self._recorder.take(taken)
         one.say_change(snapshot)

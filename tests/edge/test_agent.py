@@ -311,6 +311,25 @@ async def test_nothing_is_read_while_the_clock_is_not_set(site: Site) -> None:
     assert min(at for *_, at in cloud.readings) >= AT
 
 
+async def test_what_is_read_while_the_clock_is_lost_is_left_out(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A poll that begins in order and whose time is nonsense is not taken, and ends nothing; the next one is."""
+    clock = ImpatientClock(AT)
+    read, lost = ModbusDevice.read, asyncio.Event()
+
+    async def read_and_lose(device: ModbusDevice) -> Snapshot:
+        snapshot = await read(device)
+        if lost.is_set():
+            return snapshot
+        lost.set()
+        return Snapshot(5_000, snapshot.answers)
+
+    monkeypatch.setattr(ModbusDevice, "read", read_and_lose)
+    async with cloud_for(site.gateway, site.broker.port) as cloud, running(site.write(), clock):
+        await cloud.wait_for(lambda: len({d for d, *_ in cloud.readings}) == 3, "readings of every device")
+    assert lost.is_set()
+    assert min(at for *_, at in cloud.readings) >= AT
+
+
 async def test_a_poll_that_outlasts_its_cancellation_is_kept(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a driver still brings after stop() is committed and sent before the agent ends."""
     begun = asyncio.Event()
