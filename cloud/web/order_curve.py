@@ -48,7 +48,7 @@ async def curve_of(page: Page, order: OrderDetail, event: Event | None) -> Curve
         is_over=latest is not None and _is_over(latest, event),
         drawing=sparkline([*parts, *newer], event.threshold, gap_ms=USUAL_GAP_MS if parts else 0),
         is_whole=bool(parts),
-        reaches_now=end_ms == page.now_ms,
+        reaches_now=order.finished_at is None,
     )
 
 
