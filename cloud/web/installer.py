@@ -4,7 +4,8 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from shlex import quote
-from typing import Annotated, Any
+from types import MappingProxyType
+from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, HTTPException, Query
 from fastapi.responses import Response
@@ -26,6 +27,8 @@ from cloud.web.wizard import (
     find_faults,
     for_files,
     is_field,
+    is_search,
+    is_site,
     register,
     remove_row,
     rows_of,
@@ -39,6 +42,8 @@ from edge.contract.program import VARIABLE, command
 router = APIRouter()
 
 MOST_SITES = 8
+SHOWN, REMOVED = "shown_", "removed_"
+"""Before fields that say what a search was shown for, and what a device had that was just removed."""
 Words = Annotated[str, Query(max_length=100)]
 STEP_NAMES: Mapping[str, str] = {
     "place": N_("Gateway and site"),
@@ -83,6 +88,18 @@ class SiteChoice(Struct, frozen=True, kw_only=True):
     address: str
     grid_name: str
 
+    @property
+    def text(self) -> str:
+        """What it is searched in."""
+        return f"{self.code}\n{self.name}\n{self.address}\n{self.grid_name}".casefold()
+
+
+class FoundSites(NamedTuple):
+    """The first places that have the words searched by, of `total`."""
+
+    sites: list[SiteChoice]
+    total: int
+
 
 class Told(Struct, frozen=True):
     """What is wrong at a field, in words; `label` says at which one."""
@@ -106,10 +123,13 @@ async def go_on(page: InstallerPage) -> Response:
 
 
 @router.get("/gateways/new/sites")
-async def search_sites(page: InstallerPage, site_q: Words = "", site: Words = "") -> Response:
-    """Show the places that have these words, while somebody types."""
-    found = await page.read(lambda connection: _find_sites(connection, site_q, site))
-    return page.render("installer/sites.html", sites=found, typed={"site": site})
+async def search_sites(page: InstallerPage, field: Words = "site") -> Response:
+    """Show the places that have these words, while somebody types; `field` is what is chosen in."""
+    if not is_site(field):
+        raise HTTPException(404)
+    typed = take_typed(page.request.query_params.multi_items())
+    found = await page.read(lambda connection: _find_sites(_all_sites(connection), typed, field))
+    return page.render("installer/sites.html", found=found, field=field, typed=typed)
 
 
 @router.get("/gateways/new/models")
@@ -178,23 +198,27 @@ async def _go_on(page: Page, *, is_new: bool, changed: str | None = None) -> Res
     step = str(form.get("step"))
     step = step if step in STEPS else STEPS[0]
     action, _, what = str(form.get("do", "next")).partition(":")
-    if action == "next" and any(typed.get(q, "") != form.get(f"shown_{q}", typed.get(q, "")) for q in ("q", "site_q")):
+    shown = {name.removeprefix(SHOWN): text for name, text in form.multi_items() if name.startswith(SHOWN)}
+    if action == "next" and any(typed.get(name, "") != text for name, text in shown.items()):
         action = "find"  # Enter in a field of words to search by
     if action == "finish":
         return await _finish(page, typed, is_new=is_new, changed=changed)
     faults: Sequence[Fault] = ()
+    removed: Typed = {}
     match action:
         case "add":
             typed = add_row(typed, what, kind_name=_kind_name(page, what))
         case "remove":
-            typed = remove_row(typed, what)
+            typed, removed = remove_row(typed, what)
+        case "undo":
+            typed |= take_typed((name.removeprefix(REMOVED), text) for name, text in form.multi_items())
         case "go" if what in STEPS:
             step = what
         case "next":
             found = await page.write(lambda connection: find_faults(connection, typed, is_new=is_new))
             faults = [fault for fault in found if step_of(fault.field) == step]
             step = step if faults else STEPS[min(STEPS.index(step) + 1, len(STEPS) - 1)]
-    return await _show(page, typed, step, faults=faults, changed=changed, last_added=action == "add")
+    return await _show(page, typed, step, faults=faults, changed=changed, removed=removed, last_added=action == "add")
 
 
 async def _finish(page: Page, typed: Typed, *, is_new: bool, changed: str | None) -> Response:
@@ -217,6 +241,7 @@ async def _show(
     *,
     faults: Sequence[Fault] = (),
     changed: str | None = None,
+    removed: Typed = MappingProxyType({}),
     last_added: bool = False,
 ) -> Response:
     context = await page.read(lambda connection: _choices(connection, typed))
@@ -234,6 +259,8 @@ async def _show(
         hidden={name: text for name, text in typed.items() if is_field(name) and _is_elsewhere(name, step)},
         told=[_tell(page, fault, typed) for fault in sorted(faults, key=_in_order) if step_of(fault.field) == step],
         rows=rows,
+        removed=removed,
+        removed_name=next((text for name, text in removed.items() if name.endswith(".name")), ""),
         added=rows[-1].number if rows and last_added else None,
         models=_models(typed.get("q", "")),
         is_here=is_loopback(page.services.new_gateways.host or ""),
@@ -245,7 +272,7 @@ async def _show(
 
 def _is_elsewhere(name: str, step: str) -> bool:
     """Whether a field is carried along unseen; words to search by are dropped once the search is over."""
-    return name not in {"q", "site_q"} and step_of(name) != step
+    return not is_search(name) and step_of(name) != step
 
 
 def _choices(connection: Connection, typed: Typed) -> dict[str, Any]:
@@ -254,28 +281,30 @@ def _choices(connection: Connection, typed: Typed) -> dict[str, Any]:
         found = grid_at(grid_areas(connection), *position)
     except ValueError:
         found = None
+    known = _all_sites(connection)
+    fields = ["site", *(f"{row.field}.site" for row in rows_of(typed))]
     named = connection.execute(select(grids.c.code, grids.c.name).where(grids.c.active).order_by(grids.c.code))
     names: dict[str, str] = dict(named.all())
     return {
         "grids": names,
         "grid_found": names.get(found or "", ""),
-        "sites": _find_sites(connection, typed.get("site_q", ""), typed.get("site", "")),
-        "site_names": {row.code: row.name for row in connection.execute(select(sites.c.code, sites.c.name).limit(500))},
+        "found_sites": {field: _find_sites(known, typed, field) for field in fields},
+        "site_names": {site.code: site.name for site in known},
     }
 
 
-def _find_sites(connection: Connection, text: str, chosen: str) -> list[SiteChoice]:
-    """Return the first places that have every word, the chosen one before them."""
+def _all_sites(connection: Connection) -> list[SiteChoice]:
     wanted = select(sites.c.code, sites.c.name, sites.c.address, grids.c.name.label("grid_name"))
     rows = connection.execute(wanted.join(grids).where(sites.c.active).order_by(sites.c.name)).mappings()
-    words, found, first = text.casefold().split(), [], []
-    for row in rows:
-        choice = SiteChoice(**row)
-        if choice.code == chosen:
-            first.append(choice)
-        elif all(word in "\n".join(map(str, row.values())).casefold() for word in words):
-            found.append(choice)
-    return first + found[: MOST_SITES - len(first)]
+    return [SiteChoice(**row) for row in rows]
+
+
+def _find_sites(known: Sequence[SiteChoice], typed: Typed, field: str) -> FoundSites:
+    """Return the first places that have every word typed beside the field, the chosen one before them."""
+    asked, chosen = typed.get(f"{field}_q", "").casefold().split(), typed.get(field, "")
+    first = [site for site in known if site.code == chosen]
+    found = [site for site in known if site.code != chosen and all(word in site.text for word in asked)]
+    return FoundSites(first + found[: MOST_SITES - len(first)], len(first) + len(found))
 
 
 def _models(text: str) -> list[ProfileChoice]:

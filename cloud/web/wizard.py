@@ -8,7 +8,7 @@ fields are the keys of gateway.yaml (`cloud.registry.gateway_yaml`), and besides
                                    new.latitude, new.longitude, new.grid
     devices.0.new.latitude, …      the same for a device that stands elsewhere; without a name it has the device's
     devices.0.rules.3.class        a box that is ticked; what belongs to one that is not is left out
-    q, site_q                      words that models of devices and places are searched by
+    q, site_q, devices.0.site_q    words that models of devices and places are searched by
 """
 
 import re
@@ -35,10 +35,11 @@ RESERVED = "new"  # /gateways/new is the page of this form
 _FIELD = re.compile(
     r"gateway|name|place|site|q|site_q|(devices\.\d{1,3}\.)?new\.(name|address|latitude|longitude|grid)|data_dir"
     r"|broker\.(host|port|tls|username|password_file)"
-    r"|devices\.\d{1,3}\.(profile|id|name|site|poll_s|heartbeat_s|modbus\.(host|port|unit)"
+    r"|devices\.\d{1,3}\.(profile|id|name|site|site_q|poll_s|heartbeat_s|modbus\.(host|port|unit)"
     r"|rules\.\d{1,3}\.(class|point|threshold|clear))"
 )
-_FOR_FILES = re.compile(r"gateway|name|site|data_dir|broker\..*|devices\.\d+\.(?!new\.).*")
+_FOR_FILES = re.compile(r"gateway|name|site|data_dir|broker\..*|devices\.\d+\.(?!new\.|site_q).*")
+_SITE = re.compile(r"(devices\.\d{1,3}\.)?site")
 _ROW = re.compile(r"devices\.(\d+)\.(.*)")
 _RULE = re.compile(r"(devices\.\d+\.rules\.\d+)\.(class|point|threshold|clear)")
 _STEMS = {"electricity_meter": "meter", "level_transmitter": "level", "waterlogging_sensor": "depth"}
@@ -75,6 +76,16 @@ def take_typed(posted: Iterable[tuple[str, object]]) -> dict[str, str]:
 def is_field(name: str) -> bool:
     """Whether the form has such a field."""
     return _FIELD.fullmatch(name) is not None
+
+
+def is_site(name: str) -> bool:
+    """Whether it is a field that a known place is chosen in."""
+    return _SITE.fullmatch(name) is not None
+
+
+def is_search(name: str) -> bool:
+    """Whether it is a field of words to search by, which are of no use once the search is over."""
+    return name == "q" or name.endswith("site_q")
 
 
 def begin(defaults: NewGatewaysConfig, gateway: str, name: str) -> dict[str, str]:
@@ -123,9 +134,10 @@ def add_row(typed: Typed, profile: str, *, kind_name: str) -> dict[str, str]:
     return {**typed, **{f"devices.{number}.{part}": text for part, text in proposed.items()}}
 
 
-def remove_row(typed: Typed, number: str) -> dict[str, str]:
-    """Return the form without a device."""
-    return {name: text for name, text in typed.items() if not name.startswith(f"devices.{number}.")}
+def remove_row(typed: Typed, number: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the form without a device, and what the device had, to put it back."""
+    removed = {name: text for name, text in typed.items() if name.startswith(f"devices.{number}.")}
+    return {name: text for name, text in typed.items() if name not in removed}, removed
 
 
 def for_files(typed: Typed) -> dict[str, str]:
@@ -169,7 +181,7 @@ def register(connection: Connection, typed: Typed, *, is_new: bool, login: str, 
         faults += [fault for fault in error.faults if fault.field != "site" or typed.get("place") != NEW]
     if faults:
         raise FormError(faults)
-    kept = {name: typed_text for name, typed_text in typed.items() if not _is_of_new_place(name)}
+    kept = {name: typed_text for name, typed_text in typed.items() if not (_is_of_new_place(name) or is_search(name))}
     kept |= {**made, "place": KNOWN, "site": form["site"]}
     keep_file(
         connection,

@@ -181,6 +181,63 @@ async def test_a_form_that_could_not_be_sent_says_so(served: Served, new_page: P
     await expect(page.get_by_text("没有发送成功")).to_be_hidden()
 
 
+async def test_what_was_typed_is_there_again(served: Served, new_page: Pages) -> None:
+    """After the other language, a reload, or another page, at the step that it was; until it is given up."""
+    page = await open_form(new_page, served, language="en")
+    await page.get_by_label("Name", exact=True).fill("North gateway")
+    await page.get_by_label("Name of the site").fill("North gate")
+    await page.get_by_label("Grid", exact=True).select_option("heping-01")
+    await page.get_by_role("button", name="Next step").last.click()
+    await page.get_by_role("button", name="Add Chint").click()
+    await page.get_by_label("Network address").fill("192.0.2.7")
+    await page.get_by_role("button", name="中文").click()
+    await expect(page.get_by_text("之前填写的内容已恢复")).to_be_visible()
+    await expect(page.get_by_label("网络地址")).to_have_value("192.0.2.7")
+    assert await axe(page) == []
+    await page.goto("/gateways")
+    await page.get_by_role("link", name="新增网关").first.click()
+    await expect(page.get_by_label("网络地址")).to_have_value("192.0.2.7")
+    await page.reload()
+    await expect(page.get_by_label("网络地址")).to_have_value("192.0.2.7")
+    await page.get_by_role("button", name="网关与位置").click()
+    await expect(page.get_by_label("名称", exact=True)).to_have_value("North gateway")
+    await page.get_by_role("link", name="重新开始").click()
+    await expect(page.get_by_label("名称", exact=True)).to_have_value("")
+    await expect(page.get_by_text("之前填写的内容已恢复")).to_be_hidden()
+
+
+async def test_back_and_forward_go_from_step_to_step(served: Served, new_page: Pages) -> None:
+    """As a browser's buttons do everywhere, with nothing lost; what is finished is not offered again."""
+    page = await open_form(new_page, served, language="en")
+    await page.get_by_label("Name", exact=True).fill("North gateway")
+    await page.get_by_label("Name of the site").fill("North gate")
+    await page.get_by_label("Grid", exact=True).select_option("heping-01")
+    for heading in ("Devices", "Connection"):
+        await page.get_by_role("button", name="Next step").last.click()
+        await expect(page.get_by_role("heading", name=heading, exact=True)).to_be_visible()
+    await page.go_back()
+    await expect(page.get_by_role("heading", name="Devices", exact=True)).to_be_visible()
+    await page.go_back()
+    await expect(page.get_by_label("Name of the site")).to_have_value("North gate")
+    await page.go_forward()
+    await expect(page.get_by_role("heading", name="Devices", exact=True)).to_be_visible()
+    await page.get_by_role("button", name="Next step").last.click()
+    await page.get_by_label("Broker").fill("mqtt.example.org")
+    await page.get_by_role("button", name="Check and register").click()
+    await page.wait_for_url("**/setup?new")
+    await page.goto("/gateways/new")
+    await expect(page.get_by_label("Name", exact=True)).to_have_value("")
+
+
+async def test_mistakes_break_no_rule_of_the_page(served: Served, new_page: Pages) -> None:
+    """Each submit with mistakes swaps the form, and the browser has nothing to complain about."""
+    page = await open_form(new_page, served)
+    for _ in range(2):
+        async with page.expect_response("**/gateways/new"):
+            await page.get_by_role("button", name="下一步").last.click()
+        await expect(page.get_by_role("alert").first).to_contain_text("请填写")
+
+
 @pytest.mark.parametrize("dark", [False, True])
 async def test_the_pages_of_gateways_are_readable(served: Served, new_page: Pages, *, dark: bool) -> None:
     """On a phone and on a desk, in light and dark, axe finds nothing in them."""

@@ -182,3 +182,9 @@ async def test_a_known_place_is_chosen_on_the_map(served: Served, new_page: Page
     await page.get_by_role("button", name="选这个位置").click()
     await expect(page.get_by_role("radio", name="已有位置")).to_be_checked()
     await expect(page.get_by_role("radio", name=re.compile("清水河水位站"))).to_be_checked()
+    chosen = page.locator(".map-marker[aria-label='清水河水位站: 已选位置']")
+    await expect(chosen).to_be_visible()
+    await page.get_by_role("radio", name=re.compile("和平路下穿通道")).check()
+    await expect(chosen).to_have_count(0)
+    await expect(page.locator(".map-marker[aria-label='和平路下穿通道: 已选位置']")).to_be_visible()
+    assert await axe(page) == []

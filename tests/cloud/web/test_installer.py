@@ -194,8 +194,37 @@ async def test_many_places_are_not_all_shown(site: Site) -> None:
         {"code": f"s-{n}", "name": f"位置 {n}", "grid": "heping-01", "address": "", "active": True} for n in range(50)
     ]
     site.write(lambda c: c.execute(insert(sites), rows))
-    assert (await site.see("sun", f"{NEW}/sites")).count("<li>") == 8
+    page = await site.see("sun", f"{NEW}/sites")
+    assert page.count("<li>") == 8
+    assert "8 of 52 sites." in page
     assert (await site.see("sun", f"{NEW}/sites?site_q=49")).count("<li>") == 1
+
+
+async def test_a_device_elsewhere_is_put_at_a_site_by_the_same_search(site: Site) -> None:
+    """By name, address or grid, each device on its own; where the gateway is unless something is chosen."""
+    fields = {**PLACE, **METER, "step": "devices", "shown_devices.0.site_q": "", "devices.0.site_q": "清水"}
+    answer = await press(site, "next", fields)
+    assert fields_of(answer.text)["step"] == "devices"
+    assert fields_of(answer.text)["devices.0.site"] == ""
+    assert 'name="devices.0.site" value="river"' in answer.text
+    assert 'value="tunnel"' not in answer.text
+    asked = {"field": "devices.0.site", "devices.0.site_q": "18 号", "devices.0.site": "river"}
+    page = (await site.visit("sun", f"{NEW}/sites", params=asked)).text
+    assert page.index('value="river" checked') < page.index('name="devices.0.site" value="tunnel"')
+    assert (await site.visit("sun", f"{NEW}/sites", params={"field": "name"})).status_code == 404
+
+
+async def test_a_device_that_was_removed_can_be_put_back(site: Site) -> None:
+    """With everything that was typed of it, until something else is done."""
+    fields = {**PLACE, **METER, **RIVER, "step": "devices"}
+    answer = await press(site, "remove:3", fields)
+    assert "Removed: 水位计" in answer.text
+    after = fields_of(answer.text)
+    assert "devices.3.id" not in after
+    back = fields_of((await press(site, "undo", after)).text)
+    assert {name: back[name] for name in (*METER, *RIVER)} == {**METER, **RIVER}
+    page = (await press(site, "find", after)).text
+    assert "removed_devices" not in page
 
 
 async def test_enter_in_a_search_searches(site: Site) -> None:

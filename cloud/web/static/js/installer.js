@@ -70,12 +70,12 @@
     const isOther = kept && JSON.stringify(kept) !== JSON.stringify(typed());
     // The browser's back and forward go from step to step.
     history.replaceState({ step: isOther ? kept.step : typed().step }, "");
-    document.addEventListener("htmx:afterSettle", () => {
+    document.addEventListener("htmx:afterSwap", () => {
       const { step } = typed();
       if (history.state?.step !== step) history.pushState({ step }, "");
     });
     addEventListener("popstate", ({ state }) => state?.step && show({ ...typed(), step: state.step }));
-    for (const change of ["input", "change", "htmx:afterSettle"]) {
+    for (const change of ["input", "change", "htmx:afterSwap"]) {
       document.addEventListener(change, ({ target }) => {
         if (target.closest("#wizard")) sessionStorage.setItem(key, JSON.stringify(typed()));
       });
