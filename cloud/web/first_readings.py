@@ -141,45 +141,48 @@ def _live(page: Page, view: GatewayView, device: DeviceHealth) -> LiveDevice:
     listed = {one.device: one.profile for one in inventory.devices} if inventory else {}
     profile = _profile(listed.get(device.device, ""))
     expected = [point for point in device.points if point.reason is not Reason.NOT_OFFERED]
+    since = view.file.made_at if view.file else 0
     return LiveDevice(
         device=device.device,
         name=device.name or device.device,
         model=page.words.kind(device.kind) if device.is_own or profile is None else _model(profile),
-        points=[_point(page, point, profile) for point in expected],
-        steps=_steps(page, expected),
+        points=[_point(page, point, profile, since=since) for point in expected],
+        steps=_steps(page, expected, since=since),
     )
 
 
-def _steps(page: Page, points: Sequence[PointHealth]) -> tuple[str, ...]:
+def _steps(page: Page, points: Sequence[PointHealth], *, since: int) -> tuple[str, ...]:
     """What to try when no point has a value, for the first reason that there is something to do about."""
-    reasons = [reason for point in points if (reason := _reason(point)) is not None]
+    reasons = [reason for point in points if (reason := _reason(point, since=since)) is not None]
     if not reasons or len(reasons) < len(points):
         return ()
     return tuple(page._(step) for step in TROUBLES[reasons[0]][1])
 
 
-def _reason(point: PointHealth) -> Reason | None:
-    """Why a point has no value now; None when it has one, or when none has come yet."""
-    if point.heard is None or point.heard.flag is not Flag.MISSING:
+def _reason(point: PointHealth, *, since: int) -> Reason | None:
+    """Why a point has no value now; None when it has one, or when nothing has come since gateway.yaml was made."""
+    if point.heard is None or point.heard.flag is not Flag.MISSING or point.heard.taken_at < since:
         return None
     return point.reason if point.reason in TROUBLES else Reason.MISSING
 
 
-def _point(page: Page, point: PointHealth, profile: DeviceProfile | None) -> LivePoint:
+def _point(page: Page, point: PointHealth, profile: DeviceProfile | None, *, since: int) -> LivePoint:
     label = page.words.point(point.point)
     heard = point.heard
     if heard is None:
         return LivePoint(label=label, value="—", at=None, tone="none", text=page._("waiting"))
-    tone, text = _verdict(page, point, profile)
+    tone, text = _verdict(page, point, profile, since=since)
     value = page.formats.value(heard.value, point.unit)
     return LivePoint(label=label, value=value, at=heard.taken_at, tone=tone, text=text)
 
 
-def _verdict(page: Page, point: PointHealth, profile: DeviceProfile | None) -> tuple[str, str]:
+def _verdict(page: Page, point: PointHealth, profile: DeviceProfile | None, *, since: int) -> tuple[str, str]:
     flag = point.heard.flag if point.heard else Flag.MISSING
-    reason = _reason(point)
+    reason = _reason(point, since=since)
     if reason is not None:
         return "bad", page._(TROUBLES[reason][0])
+    if flag is Flag.MISSING:
+        return "none", page._("waiting for the first reading after the change")
     if flag is Flag.FAIL:
         return "bad", _out_of_span(page, point, profile)
     if flag is Flag.SUSPECT:

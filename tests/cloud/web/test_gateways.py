@@ -10,6 +10,7 @@ from sqlalchemy import insert, update
 from cloud.dead_letters import unregistered
 from cloud.gateway_states import find_state, take_inventory, take_status
 from cloud.ledger import CONFLICT, Entry, Name, record
+from cloud.registry.gateway_files import GatewayFile, keep_file
 from cloud.registry.tables import devices, gateways
 from edge.contract.messages import (
     Batch,
@@ -401,6 +402,20 @@ async def test_what_is_wrong_with_a_device_is_said_with_what_to_try(site: Site, 
     verdict, step = TROUBLES[test]
     assert f"— {verdict}" in page
     assert page.count(step) == 1
+
+
+async def test_what_was_wrong_before_a_change_is_not_held_against_it(site: Site) -> None:
+    """Until the gateway has read by its new file nobody knows: that is waited for, with nothing to try meanwhile."""
+    say(site)
+    list_points(site)
+    await store(site, Reading("road-1", "depth", NOW - MINUTE, None, Flag.MISSING, Test.NO_ANSWER))
+    made = GatewayFile(gateway="gw-1", form={}, text="", made_at=NOW, made_by="sun")
+    site.write(lambda connection: keep_file(connection, made))
+    page = await live(site)
+    assert "waiting for the first reading after the change" in page
+    assert TROUBLES[Test.NO_ANSWER][1] not in page
+    await store(site, Reading("road-1", "depth", NOW + 1, None, Flag.MISSING, Test.NO_ANSWER))
+    assert TROUBLES[Test.NO_ANSWER][1] in await live(site)
 
 
 async def test_a_value_that_cannot_be_is_said_with_what_can(site: Site) -> None:
