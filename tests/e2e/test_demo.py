@@ -80,9 +80,10 @@ async def work_until_acknowledged(process: asyncio.subprocess.Process) -> None:
     async with httpx.AsyncClient(trust_env=False) as browser:
         answer = await browser.post(f"{address}/welcome", data={"code": code})
         assert answer.headers["location"] == "/orders", answer.text
-        text = (await browser.get(page)).text
-        fields = dict(re.findall(r'<input type="hidden" name="([a-z_]+)" value="([^"]*)"', text))
-        answer = await browser.post(f"{page}/move", data={**fields, "to": "acknowledged"})
+        form = re.search(r'<form [^>]*data-to="acknowledged".*?</form>', (await browser.get(page)).text, re.DOTALL)
+        assert form is not None
+        fields = dict(re.findall(r'<input type="hidden" name="([a-z_]+)" value="([^"]*)"', form.group()))
+        answer = await browser.post(f"{page}/move", data=fields)
     assert answer.status_code == 303, answer.text
 
 
@@ -125,7 +126,10 @@ async def test_the_demo_stops_when_told(temporary: Path, nothing_left: None) -> 
     """On SIGTERM in the middle of its work the demo ends with 0 and takes everything with it."""
     process = await start_demo(temporary)
     said = await lines_until(process, "it begins to rain")
-    assert any("/api/v1/openapi.json" in line for line in said)
+    links = [line.rpartition(" ")[2] for line in said if "/welcome#" in line]
+    assert len({link.partition("#")[2] for link in links}) == 3
+    [address] = {link.partition("/welcome#")[0] for link in links}
+    assert any(f"open {address} in a browser" in line for line in said)
     process.send_signal(signal.SIGTERM)
     async with asyncio.timeout(60):
         output, _ = await process.communicate()
