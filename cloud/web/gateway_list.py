@@ -17,6 +17,8 @@ from cloud.series import LastHeard
 from edge.contract.messages import EpochState, Status
 
 MOST_STRANGERS = 100
+AWAY = {Condition.OFFLINE, Condition.NEVER}
+"""How a gateway is when nobody knows how its devices are."""
 
 
 class Shown(StrEnum):
@@ -107,7 +109,7 @@ def _known(gateway: GatewayHealth, epochs: Iterable[EpochState], *, site_name: s
         since=gateway.since,
         last_seen=gateway.last_seen,
         devices=len(gateway.sensors),
-        troubled=0 if gateway.condition is Condition.NEVER else sum(map(_is_troubled, gateway.sensors)),
+        troubled=0 if gateway.condition in AWAY else sum(map(_is_troubled, gateway.sensors)),
         waiting=waiting_in(epochs),
         given_up=sum(epoch.counts.given_up for epoch in epochs),
         lost=lost,
@@ -116,8 +118,7 @@ def _known(gateway: GatewayHealth, epochs: Iterable[EpochState], *, site_name: s
 
 
 def _is_troubled(device: DeviceHealth) -> bool:
-    """Whether a device has a trouble of its own; behind a gateway that is offline nobody knows."""
-    return device.condition is not Condition.OK and device.reason is not Reason.GATEWAY
+    return device.condition is not Condition.OK
 
 
 def _strangers(

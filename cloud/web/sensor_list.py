@@ -163,8 +163,8 @@ def arrange(lines: Sequence[DeviceLine], places: Mapping[str, Place], wanted: Wa
 
 
 def _is_because_of_gateway(line: DeviceLine) -> bool:
-    was_never_online = line.gateway.condition is Condition.NEVER and line.device.condition is Condition.NEVER
-    return line.device.reason is Reason.GATEWAY or was_never_online
+    is_away = line.gateway.condition in {Condition.OFFLINE, Condition.NEVER}
+    return line.device.reason is Reason.GATEWAY or (is_away and line.device.condition is Condition.NEVER)
 
 
 def _urgency(line: Line) -> tuple[int, bool, int, str, str]:

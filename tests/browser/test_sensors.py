@@ -277,6 +277,10 @@ async def test_the_list_lives(served: Served, new_page: Pages) -> None:
     served.write(lambda c: c.execute(gateway_states.update().values(online=False, last_seen=served.now_ms)))
     await expect(page.locator("tr.fold")).to_contain_text("3 devices with it", timeout=20_000)
     assert await page.evaluate("document.activeElement.id") == "count-offline"
+    folded = page.locator("tr.folded")
+    await expect(folded.last).to_be_visible()  # one of them was silent before
+    await page.locator("tr.fold summary").click()
+    await expect(folded.last).to_be_hidden()
 
 
 async def test_typing_narrows_the_list(served: Served, new_page: Pages) -> None:

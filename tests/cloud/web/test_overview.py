@@ -119,6 +119,7 @@ async def test_a_gateway_is_not_one_of_its_devices(site: Site) -> None:
     assert tiles(overview)["/sensors?state=behind_gateway"] == 1
     assert re.search(r'id="count-all".*?<span class="number">2<', sensors, re.DOTALL)
     assert "/devices/gateway" not in sensors
+    assert "2 devices with it" in sensors
     assert re.search(r'data-label="Devices"><span class="number">2<', await site.see("chen", "/gateways"))
 
 

@@ -242,11 +242,13 @@ def test_what_needs_somebody_comes_first() -> None:
         line.device.device if isinstance(line, DeviceLine) else line.gateway.name
         for line in arrange(lines, {}, Wanted())
     ]
-    assert names == ["down-late", "down-early", "The gate", "old", "never-behind", "new", "fine"]
+    assert names == ["down-late", "down-early", "The gate", "old", "new", "fine"]
     counts = count(lines)
     assert (counts.offline, counts.behind_gateway, counts.stale, counts.never, counts.ok) == (2, 1, 1, 2, 1)
     only = arrange(lines, {}, Wanted(state=Shown.BEHIND_GATEWAY))
     assert [type(line) for line in only] == [GatewayLine]
+    [gate] = [line for line in arrange(lines, {}, Wanted()) if isinstance(line, GatewayLine)]
+    assert [line.device.device for line in gate.lines] == ["behind", "never-behind"]
 
 
 def test_the_telling_point_is_the_one_that_matters() -> None:
