@@ -68,12 +68,16 @@ class Wanted(Struct, frozen=True, kw_only=True):
 
 
 class DeviceLine(Struct, frozen=True, kw_only=True):
-    """One device with the point that says most about it, None where it has none."""
+    """One device of the list."""
 
     device: DeviceHealth
     gateway: GatewayHealth
     place: Place | None
-    point: PointHealth | None
+
+    @property
+    def point(self) -> PointHealth | None:
+        """The point that says most about it, None where it has none; not looked for before a line is shown."""
+        return telling_point(self.device)
 
     @property
     def was_silent(self) -> bool:
@@ -131,7 +135,7 @@ def own_reason(point: PointHealth) -> Reason:
 def lines_of(gateways: Iterable[GatewayHealth], places: Mapping[str, Place], wanted: Wanted) -> list[DeviceLine]:
     """Return a line for each device that is wanted, whatever its state; gateways are not among them."""
     return [
-        DeviceLine(device=device, gateway=gateway, place=place, point=telling_point(device))
+        DeviceLine(device=device, gateway=gateway, place=place)
         for gateway in gateways
         for device in gateway.sensors
         if wanted.takes(device, gateway, place := places.get(device.site or ""))
