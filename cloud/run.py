@@ -6,6 +6,7 @@ Exception
 
 import asyncio
 import fcntl
+import gc
 import signal
 import socket
 from collections.abc import Iterator
@@ -69,6 +70,7 @@ async def run(config: CloudConfig, clock: Clock) -> None:
             new_gateways=config.gateway_defaults,
         )
         server = Server(server_settings(services))
+        keep_out_of_collections()
         async with asyncio.TaskGroup() as tasks:
             batches = run_batch_worker(
                 config.broker,
@@ -90,6 +92,15 @@ async def run(config: CloudConfig, clock: Clock) -> None:
             for worker in workers:
                 worker.cancel()
     _log.info("cloud stopped")
+
+
+def keep_out_of_collections() -> None:
+    """Let the garbage collector no longer look through what was loaded at the start and stays to the end.
+
+    There are some 140,000 objects of it: each full collection, in the middle of an answer, took up to 80 ms.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @contextmanager

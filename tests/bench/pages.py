@@ -26,6 +26,7 @@ from cloud.api.services import Services
 from cloud.database import Database
 from cloud.ingest import Counters
 from cloud.registry.sign_in import open_session
+from cloud.run import keep_out_of_collections
 from cloud.series.sqlite import SqliteStore
 from cloud.web.site import add_pages
 from cloud.workorders.orders import code_of
@@ -113,6 +114,7 @@ async def _measure(folder: Path, database: Database, rounds: int) -> list[Timing
     )
     app = create_app(services)
     add_pages(app)
+    keep_out_of_collections()
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     timings = []
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
