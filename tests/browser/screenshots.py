@@ -1,7 +1,7 @@
 """Pictures of every page, as people of the demo see them: ``./anlan screenshots [--out DIR] [PAGE...]``.
 
-Starts the demo, signs its three people in by their links, waits for the flooded road's order and the silent meter, then
-takes each page on a phone (390 px) and a desk (1440 px), in Chinese and English, light and dark. An index.html in the
+Starts the demo, signs its three people in by their links, waits until the day has brought all that it brings, then takes
+each page on a phone (390 px) and a desk (1440 px), in Chinese and English, light and dark. An index.html in the
 folder shows them side by side. With --pictures it takes those of the README into docs/pictures/ instead.
 """
 
@@ -28,7 +28,7 @@ LANGUAGES = ("zh", "en")
 THEMES = ("light", "dark")
 START_LIMIT_S = 240.0
 SETTLE_MS = 250
-SILENT_FOR_S = 20.0  # so that what the demo does at second 20 and later is on the pictures
+LAST_SIGN = "is back online"  # of the gateway whose uplink was cut: then everything that the day brings has happened
 
 
 class Shot(NamedTuple):
@@ -218,8 +218,8 @@ async def demo() -> AsyncIterator[Scene]:
 async def _wait_for_scene(process: asyncio.subprocess.Process) -> Scene:
     assert process.stdout is not None
     links: dict[str, str] = {}
-    order = ""
-    while not order:
+    order = line = ""
+    while not order or LAST_SIGN not in line:
         line = (await process.stdout.readline()).decode()
         if not line:
             raise SystemExit("the demo ended by itself")
@@ -228,7 +228,6 @@ async def _wait_for_scene(process: asyncio.subprocess.Process) -> Scene:
             links[found.group(1)] = found.group(2)
         if found := re.search(r"road-r3 .*order (WO-\d+)", line):
             order = found.group(1)
-    await asyncio.sleep(SILENT_FOR_S)
     return Scene(links["operator"].partition("/welcome")[0], links, order)
 
 
