@@ -1,7 +1,7 @@
 """Pictures of every page, as people of the demo see them: ``./anlan screenshots [--out DIR] [PAGE...]``.
 
-Starts the demo, signs its three people in by their links, waits until the day has brought all that it brings, then takes
-each page on a phone (390 px) and a desk (1440 px), in Chinese and English, light and dark. An index.html in the
+Starts the demo, signs its three people in by their links, waits until the day has brought all that it brings, then
+takes each page on a phone (390 px) and a desk (1440 px), in Chinese and English, light and dark. An index.html in the
 folder shows them side by side. With --pictures it takes those of the README into docs/pictures/ instead.
 """
 
