@@ -26,6 +26,7 @@ from edge.contract.clock import Clock
 from edge.contract.event_classes import event_classes
 from edge.contract.gateway_config import CameraListenerConfig, DeviceConfig, GatewayConfig
 from edge.contract.messages import Batch, Event, EventState, Lane, Reading, split_blob
+from edge.contract.readings import EARLIEST
 from edge.detect import abandon
 from edge.devices import driver_for, inventory_of, pipeline_for
 from edge.drivers import ConfigurationError, Missing, Snapshot
@@ -141,7 +142,7 @@ class Agent:
         """Read a device once, now, and hand over what it says; raises KeyError for a device that is not configured."""
         one = self._devices[device]
         snapshot = await one.driver.read()
-        if snapshot.taken_at < CLOCK_IS_SET_MS:  # the clock was lost while it was read: no time is made up for it
+        if snapshot.taken_at < EARLIEST:  # the clock was lost while it was read: no time is made up for it
             return NOTHING_TAKEN
         taken = one.pipeline.take(snapshot)
         self._recorder.take(taken)

@@ -49,6 +49,7 @@ async def test_an_outbox_has_one_agent(tmp_path: Path, mosquitto: Mosquitto) -> 
 async def test_a_copied_card_is_noticed(tmp_path: Path, mosquitto: Mosquitto, seed: int) -> None:
     """A gateway whose files were copied says one name with two contents: the cloud refuses the second and says so."""
     async with Line(tmp_path, broker_port=mosquitto.port, profiles=profiles(roads=0)) as line, alive(line, seed):
+        await until(lambda: line.taken()[0].taken > 0, "the first readings: before, it may not know how to end yet")
         await terminate(line.agent)
         copy = line.folder / "copied-card"
         shutil.copytree(line.outbox.parent, copy)
