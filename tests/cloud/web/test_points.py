@@ -180,10 +180,9 @@ async def test_csv_holds_no_formula(eventful: Site) -> None:
     readings = [Reading("road-1", "depth", NOW + 1, -5.25), Reading("road-1", "depth", NOW + 2, 1e300)]
     await eventful.services.series.write([batch_of(readings)])
     answer = await eventful.visit("chen", f"{DEPTH}/readings.csv?from={NOW - 24 * HOUR_MS}&to={NOW + 9}", language="zh")
-    for row in csv.reader(StringIO(answer.content.decode("utf-8-sig"))):
-        for cell in row:
-            if cell[:1] in {"=", "+", "-", "@", "\t", "\r"}:
-                float(cell)
+    cells = [cell for row in csv.reader(StringIO(answer.content.decode("utf-8-sig"))) for cell in row]
+    begin_oddly = [cell for cell in cells if cell[:1] in {"=", "+", "-", "@", "\t", "\r"}]
+    assert begin_oddly == ["-5.25"]
 
 
 async def test_csv_is_for_those_who_see_the_page(eventful: Site) -> None:
