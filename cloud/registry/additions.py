@@ -115,19 +115,6 @@ def change_gateway(connection: Connection, form: Form) -> None:
     _set_devices(connection, gateway)
 
 
-def gateway_form(connection: Connection, gateway: str) -> dict[str, str]:
-    """Return the form of an active gateway as it is registered now; empty for an unknown one."""
-    row = connection.execute(select(gateways).where(gateways.c.id == gateway, gateways.c.active)).one_or_none()
-    if row is None:
-        return {}
-    form = {"gateway": row.id, "name": row.name, "site": row.site}
-    own = select(devices).where(devices.c.gateway == gateway, devices.c.active, devices.c.id != OWN_HEALTH["id"])
-    for index, device in enumerate(connection.execute(own.order_by(devices.c.id))):
-        given = {"id": device.id, "name": device.name, "site": device.site or ""}
-        form |= {f"devices.{index}.{part}": text for part, text in given.items()}
-    return form
-
-
 def _checked_site(connection: Connection, form: Form) -> SiteEntry:
     filled = fill({field: form.get(field, "") for field in _OF_SITE}, numbers={"latitude", "longitude"})
     values = filled.values

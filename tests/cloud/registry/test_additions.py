@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import Connection, select, update
 
 from cloud.database import Database
 from cloud.dead_letters import DeadLetter, keep, newest, unregistered
-from cloud.registry.additions import add_gateway, add_site, change_gateway, free_gateway_id, gateway_form
+from cloud.registry.additions import add_gateway, add_site, change_gateway, free_gateway_id
 from cloud.registry.forms import Form, FormError
 from cloud.registry.load import PERSON, load_registry
 from cloud.registry.registry import find_place, known_gateways
@@ -42,6 +42,19 @@ def faults(database: Database, add: object, form: Form) -> list[str]:
         database.write_now(lambda connection: add(connection, form))
     assert all(fault.zh != fault.en for fault in caught.value.faults)
     return str(caught.value).splitlines()
+
+
+def gateway_form(connection: Connection, gateway: str) -> dict[str, str]:
+    """Return the form of an active gateway as it is registered now; empty for an unknown one."""
+    row = connection.execute(select(gateways).where(gateways.c.id == gateway, gateways.c.active)).one_or_none()
+    if row is None:
+        return {}
+    form = {"gateway": row.id, "name": row.name, "site": row.site}
+    own = select(devices).where(devices.c.gateway == gateway, devices.c.active, devices.c.id != "gateway")
+    for index, device in enumerate(connection.execute(own.order_by(devices.c.id))):
+        given = {"id": device.id, "name": device.name, "site": device.site or ""}
+        form |= {f"devices.{index}.{part}": text for part, text in given.items()}
+    return form
 
 
 @pytest.fixture
