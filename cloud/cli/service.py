@@ -1,0 +1,79 @@
+"""Commands of the service itself: run, init, check, status."""
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cloud.check import check_all, create_series_database
+from cloud.cli.shared import CLOUD_YAML, ConfigOption, errors_said
+from cloud.config import load_cloud_config
+from cloud.database import Database
+from cloud.migrations import migrate
+from cloud.run import open_database, run
+from cloud.status import status_lines
+from edge.contract import log
+from edge.contract.clock import SystemClock, load_clock
+from edge.contract.program import example
+
+app = typer.Typer()
+
+
+@app.command("run", epilog=example("cloud", "run --config cloud.yaml"))
+def run_cloud(
+    *,
+    config: ConfigOption = CLOUD_YAML,
+    clock: Annotated[Path | None, typer.Option(help="Accelerated clock of a replay; loopback brokers only.")] = None,
+    log_json: Annotated[bool, typer.Option("--log-json", help="Log one JSON object a line.")] = False,
+) -> None:
+    """Take messages, keep them, answer the API.
+
+    Until SIGTERM or Ctrl-C.
+    """
+    log.configure(as_json=log_json)
+    with errors_said():
+        settings = load_cloud_config(config)
+        asyncio.run(run(settings, load_clock(clock, settings.broker.host)))
+
+
+@app.command(epilog=example("cloud", "init --config cloud.yaml --create-series"))
+def init(
+    *,
+    config: ConfigOption = CLOUD_YAML,
+    create_series: Annotated[bool, typer.Option(help="Also create the InfluxDB database.")] = False,
+) -> None:
+    """Create or migrate the database.
+
+    Safe to repeat, also while the cloud runs.
+    """
+    with errors_said():
+        settings = load_cloud_config(config)
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with Database(settings.database) as database:
+            changed = database.write_now(migrate)
+        typer.echo(f"database {database}: {'tables created or migrated' if changed else 'is up to date'}")
+        if create_series:
+            typer.echo(asyncio.run(create_series_database(settings)))
+
+
+@app.command(epilog=example("cloud", "check --config cloud.yaml"))
+def check(config: ConfigOption = CLOUD_YAML) -> None:
+    """Try what the configuration names.
+
+    Database, broker, series store and API port: each says ok or its fault.
+    """
+    log.configure(as_json=False, level=logging.ERROR)
+    with errors_said():
+        faults = asyncio.run(check_all(load_cloud_config(config), typer.echo))
+    raise typer.Exit(1 if faults else 0)
+
+
+@app.command(epilog=example("cloud", "status --config cloud.yaml"))
+def status(config: ConfigOption = CLOUD_YAML) -> None:
+    """Show each gateway and where its readings are."""
+    with errors_said(), open_database(load_cloud_config(config)) as database:
+        now_ms = SystemClock().now_ms()
+        for line in database.read_now(lambda connection: status_lines(connection, now_ms=now_ms)):
+            typer.echo(line)
