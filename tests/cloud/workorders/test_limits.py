@@ -47,7 +47,7 @@ def test_each_state_has_its_stopwatch(state: State, stopwatch: Stopwatch, minute
     assert running.used == 3 / minutes
 
 
-@pytest.mark.parametrize("state", [State.DONE, State.VERIFIED, *FINISHED])
+@pytest.mark.parametrize("state", [State.DONE, State.VERIFIED, *sorted(FINISHED)])
 def test_what_is_done_has_no_stopwatch(state: State) -> None:
     """After the worker's last step no limit of theirs runs."""
     assert LIMITS.due_of(state, "WATERLOG.ROAD.2", since_ms=NOW, now_ms=NOW) is None
