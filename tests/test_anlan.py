@@ -239,8 +239,9 @@ def test_a_group_that_is_a_folder_and_a_marker_is_the_folder(checkout: Checkout)
     (checkout.root / "tests" / "browser").mkdir(parents=True)
     (checkout.root / "tests" / "browser" / "test_pages.py").touch()
     assert "groups: browser servers slow\n" in checkout.run("help", "test").stdout
-    assert checkout.run("test", "browser").stdout.splitlines()[0] == "run -m pytest tests/browser"
-    assert checkout.run("test", "slow").stdout.splitlines()[0] == "run -m pytest -m slow"
+    started = "run -m pytest -n 2 --dist loadscope"
+    assert checkout.run("test", "browser").stdout.splitlines()[0] == f"{started} tests/browser"
+    assert checkout.run("test", "slow").stdout.splitlines()[0] == f"{started} -m slow"
 
 
 def test_a_failed_set_up_shows_its_end_and_is_done_again(checkout: Checkout) -> None:
