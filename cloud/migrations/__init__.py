@@ -41,11 +41,17 @@ def revision_of(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
-def migrate(connection: Connection) -> bool:
-    """Bring the database to `head` within the transaction; return whether anything had to be done."""
-    if revision_of(connection) == head():
+def revisions() -> frozenset[str]:
+    """Return every revision that this program knows."""
+    return frozenset(step.revision for step in ScriptDirectory.from_config(configuration()).walk_revisions())
+
+
+def migrate(connection: Connection, revision: str | None = None) -> bool:
+    """Bring the database to `revision`, or `head`, within the transaction; return whether anything had to be done."""
+    wanted = revision or head()
+    if revision_of(connection) == wanted:
         return False
-    command.upgrade(configuration(connection), "head")
+    command.upgrade(configuration(connection), wanted)
     return True
 
 
