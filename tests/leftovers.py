@@ -1,4 +1,4 @@
-"""A pytest plugin: a test fails when child processes or threads of it are still alive two seconds after its end."""
+"""A pytest plugin: a test fails when child processes or threads of it are still alive five seconds after its end."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-GRACE_S = 2.0
+GRACE_S = 5.0
 
 
 def child_processes() -> set[int]:
@@ -39,7 +39,7 @@ def _describe(pid: int) -> str:
 
 
 def left_behind(threads: set[threading.Thread], processes: set[int]) -> list[str]:
-    """What is alive now and is not in these two sets, after a grace of two seconds; one line each."""
+    """What is alive now and is not in these two sets, after a grace of five seconds; one line each."""
     deadline = time.monotonic() + GRACE_S
     while True:
         new_threads = set(threading.enumerate()) - threads

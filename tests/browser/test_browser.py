@@ -176,7 +176,7 @@ def test_a_test_with_troubles_fails_and_has_pictures(tmp_path: Path, site: str) 
         capture_output=True, text=True, check=False, cwd=layout.ROOT, timeout=60,
         env={**os.environ, "PYTHONPATH": str(layout.ROOT)},
     )  # fmt: skip
-    assert "1 failed, 2 passed, 1 error" in done.stdout
+    assert "1 failed, 2 passed, 1 error" in done.stdout, done.stdout
     assert done.stdout.count("console: the map 7") >= 2
     pictures = {Path(line) for line in re.findall(r"^/.*page-1\.png$", done.stdout, re.MULTILINE)}
     assert [path.read_bytes()[:4] for path in pictures] == [b"\x89PNG"] * 2
