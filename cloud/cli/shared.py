@@ -8,6 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from cloud.backup import BackupError
 from cloud.database import DatabaseError
 from cloud.registry.people import PersonError
 from cloud.registry.tokens import UnknownPersonError
@@ -27,7 +28,7 @@ def errors_said() -> Iterator[None]:
         yield
     except (ConfigError, ClockError) as error:
         fail(str(error), code=2)
-    except (StartError, DatabaseError, SeriesError, UnknownPersonError, PersonError) as error:
+    except (StartError, DatabaseError, SeriesError, BackupError, UnknownPersonError, PersonError) as error:
         fail(str(error), code=1)
     except OSError as error:
         fail(f"{error.filename}: {error.strerror}", code=1)
