@@ -1,14 +1,18 @@
-"""How gateway and cloud processes log: one human line, or one JSON object, per event on standard error."""
+"""How gateway and cloud processes log: one human line, or one JSON object, per event on standard error.
+
+What others send us may stand in a line, but cannot look like a line of its own or steer the terminal that shows it.
+"""
 
 from __future__ import annotations
 
 import logging
 import sys
+import textwrap
 
 import structlog
 from structlog.processors import ExceptionRenderer
 from structlog.tracebacks import ExceptionDictTransformer
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor, WrappedLogger
 
 # Without locals: they hold whatever a request carried, such as tokens.
 _TRACEBACKS = ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
@@ -20,8 +24,8 @@ def configure(*, as_json: bool, level: int = logging.INFO) -> None:
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso" if as_json else "%Y-%m-%d %H:%M:%S", utc=as_json),
-        _TRACEBACKS if as_json else structlog.processors.format_exc_info,
     ]
+    shared += [_TRACEBACKS] if as_json else [structlog.processors.format_exc_info, _harmless]
     last: Processor = (
         structlog.processors.JSONRenderer(ensure_ascii=False)
         if as_json
@@ -36,3 +40,29 @@ def configure(*, as_json: bool, level: int = logging.INFO) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=last, foreign_pre_chain=shared))
     logging.basicConfig(handlers=[handler], level=logging.ERROR, force=True)  # what libraries warn of, we say better
+
+
+class _Quoted:
+    """A text that is shown in quotes, with escapes for what cannot be printed."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return repr(self._text)
+
+
+def _harmless(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Escape what is not for a terminal; a traceback keeps its lines, which begin with blanks as no other line does."""
+    for name, value in event.items():
+        if not isinstance(value, str) or value.isprintable():
+            continue
+        if name == "exception":
+            event[name] = textwrap.indent("\n".join(map(_escaped, value.splitlines())), "  ")
+        else:
+            event[name] = _escaped(value) if name == "event" else _Quoted(value)
+    return event
+
+
+def _escaped(text: str) -> str:
+    return text if text.isprintable() else repr(text)[1:-1]
