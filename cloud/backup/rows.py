@@ -2,6 +2,7 @@
 
 from base64 import b64decode
 from collections.abc import Collection, Iterator
+from functools import cache
 
 import msgspec
 from sqlalchemy import (
@@ -44,6 +45,7 @@ class JsonText(UserDefinedType[str]):
         return cast(colexpr, Text)
 
 
+@cache
 def names_at(revision: str) -> frozenset[str]:
     """Return the names of our tables at a revision; others may have tables of their own beside them."""
     with Database("sqlite://") as empty:
@@ -64,11 +66,6 @@ def tables_of(connection: Connection, names: Collection[str]) -> list[Table]:
             if isinstance(column.type, JSON):
                 column.type = JsonText()
     return [table for table in metadata.sorted_tables if table.name in names]
-
-
-def count_rows(connection: Connection, table: Table) -> int:
-    """Return how many rows a table has."""
-    return connection.scalar(select(func.count()).select_from(table)) or 0
 
 
 def is_empty(connection: Connection, table: Table) -> bool:

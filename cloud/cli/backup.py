@@ -2,9 +2,11 @@
 
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -34,18 +36,17 @@ def backup(
         bool, typer.Option("--history/--without-history", help="Put the readings of series.db into it.")
     ] = True,
 ) -> None:
-    """Write registry, ledger, orders, pictures and history to FILE.
+    """Back up registry, ledger, orders, pictures and history.
 
-    While the cloud runs, whatever the database. The history of an InfluxDB is not in it.
+    Into one FILE, while the cloud runs, whatever the database. The history of an InfluxDB is not in it.
     """
-    with errors_said():
+    with errors_said(), _cleaned_up_when_terminated():
         if check:
             _say_contents(file, *verify(file))
             return
         settings = load_cloud_config(config)
         if file.exists() and not overwrite:
             fail(f"{file}: is there already: name another file, or add --overwrite", code=1)
-        signal.signal(signal.SIGTERM, _end)  # so that what is half written is removed
         choice = Choice(pictures=pictures, history=history and settings.series.engine == "sqlite")
         contents = back_up(settings, file, choice, Progress(_say), now_ms=SystemClock().now_ms())
         typer.echo(f"{file}: {_of(contents)}; {file.stat().st_size / MIB:,.1f} MiB")
@@ -60,13 +61,12 @@ def restore_backup(
     config: ConfigOption = CLOUD_YAML,
     replace: Annotated[bool, typer.Option("--replace", help="Lose what is there now.")] = False,
 ) -> None:
-    """Put a backup into the database that cloud.yaml names.
+    """Restore a backup into the database of cloud.yaml.
 
-    Whatever database it was made of. Stop the cloud first.
+    Whatever database it was made of: so a cloud moves from SQLite to PostgreSQL. Stop the cloud first.
     """
-    with errors_said():
+    with errors_said(), _cleaned_up_when_terminated():
         settings = load_cloud_config(config)
-        signal.signal(signal.SIGTERM, _end)
         header, contents = restore(settings, file, replace=replace, progress=Progress(_say))
         typer.echo(f"restored: {_of(contents)}")
         for line in _what_now(settings, header, contents):
@@ -114,5 +114,15 @@ def _say(line: str) -> None:
     sys.stderr.write(f"{line}\n")
 
 
-def _end(_number: int, _frame: object) -> None:
+@contextmanager
+def _cleaned_up_when_terminated() -> Iterator[None]:
+    """Let SIGTERM be an error like others, so that nothing half written stays behind."""
+    before = signal.signal(signal.SIGTERM, _end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _end(_number: int, _frame: object) -> NoReturn:
     raise BackupError("ended by SIGTERM: nothing was changed")
