@@ -175,5 +175,20 @@ class SeriesStore(Protocol):
         ValueError as `starts_of_parts` and `beat_of` do.
         """
 
+    async def extent(self) -> tuple[int, int] | None:
+        """Return when the oldest and when the newest of all readings was taken; None where there is none."""
+
+    async def estimate(self, *, start_ms: int, end_ms: int) -> int:
+        """Return about how many readings were taken in a span, of all series: at least as many, at most twice as many.
+
+        Quicker than reading them, and always the same while they are; with each that is added it grows.
+        """
+
+    async def read_span(self, *, start_ms: int, end_ms: int) -> list[Batch]:
+        """Return every reading with start_ms <= taken_at < end_ms, of all series, as one batch a gateway.
+
+        A device may have several tables. All is held in memory: `estimate` says beforehand how much it is.
+        """
+
     async def close(self) -> None:
         """Finish what has begun and release files, threads and connections."""

@@ -47,6 +47,7 @@ from cloud.series import (
     influxql,
     starts_of_parts,
 )
+from cloud.series.columns import batches_of
 from cloud.series.influx_settings import InfluxSettings
 from cloud.series.influxql import FieldTypes, Found, Span
 from edge.contract.messages import Batch, Flag, Reading
@@ -139,6 +140,24 @@ class InfluxStore:
             Coverage(one.device, one.point, beats.part_ms, influxql.slots(found, beats, slot_ms))
             for one, beats, found in zip(expected, spans, founds, strict=True)
         ]
+
+    async def extent(self) -> tuple[int, int] | None:
+        """See `SeriesStore.extent`."""
+        found = [at for one in await self._query(*influxql.SELECT_EXTENT) for at in influxql.times(one)]
+        return (min(found), max(found)) if found else None
+
+    async def estimate(self, *, start_ms: int, end_ms: int) -> int:
+        """See `SeriesStore.estimate`."""
+        (found,) = await self._query(influxql.select_counts(start_ms, end_ms))
+        return influxql.count(found)
+
+    async def read_span(self, *, start_ms: int, end_ms: int) -> list[Batch]:
+        """See `SeriesStore.read_span`."""
+        (field_keys,) = await self._query("SHOW FIELD KEYS")
+        selects = [influxql.select_all(series["name"], start_ms, end_ms) for series in field_keys]
+        founds = await self._query_in_turns(selects)
+        types = FieldTypes.of(field_keys)
+        return batches_of(one for found in founds for one in influxql.columns(found, types))
 
     async def close(self) -> None:
         """See `SeriesStore.close`."""

@@ -10,7 +10,9 @@ from typing import Any
 
 from msgspec import Struct
 
-from cloud.series import Bucket, LastHeard, Slot
+from cloud.series import Bucket, LastHeard, SeriesId, Slot
+from cloud.series.columns import SeriesColumn
+from edge.contract.batches import Column
 from edge.contract.messages import Flag, Reading
 from edge.contract.readings import RESERVED_ENDINGS
 
@@ -18,6 +20,7 @@ Number = float | int
 SeriesKey = tuple[str, str, str]  # gateway, device, point
 Found = list[dict[str, Any]]  # the answer to one statement
 NO_COUNT = (None, "0")
+MISSING = f"{Flag.MISSING:d}"
 NEWEST = "ORDER BY time DESC LIMIT 1"
 FLAGGED = (Flag.NOT_EVALUATED, Flag.SUSPECT, Flag.MISSING)  # flags that only the field <point>_flag tells
 
@@ -39,7 +42,11 @@ class FieldTypes(Struct, frozen=True):
 
     def number(self, measurement: str, field: str, written: str | None) -> Number | None:
         """Return a number as the type that its field has."""
-        return None if written is None else self.by_field.get((measurement, field), float)(written)
+        return None if written is None else self.of_field(measurement, field)(written)
+
+    def of_field(self, measurement: str, field: str) -> type[float] | type[int]:
+        """Return the type that a field has."""
+        return self.by_field.get((measurement, field), float)
 
     def measurements(self) -> dict[str, list[str]]:
         """Return the measurements that hold each point, by point."""
@@ -59,7 +66,7 @@ class Span(Struct, frozen=True):
     @property
     def during(self) -> str:
         """The condition that a time is in the span."""
-        return f"time >= {self.start_ms:d}ms AND time < {self.end_ms:d}ms"
+        return during(self.start_ms, self.end_ms)
 
     @property
     def by_part(self) -> str:
@@ -129,6 +136,25 @@ def select_beats(point: str, where: str, span: Span) -> str:
     return f"SELECT {counts} FROM /.*/ WHERE {where} AND {span.during} {span.by_part}"  # noqa: S608
 
 
+SELECT_EXTENT = ("SELECT * FROM /.*/ ORDER BY time LIMIT 1", "SELECT * FROM /.*/ ORDER BY time DESC LIMIT 1")
+
+
+def during(start_ms: int, end_ms: int) -> str:
+    """Return the condition that a time is in a span."""
+    return f"time >= {start_ms:d}ms AND time < {end_ms:d}ms"
+
+
+def select_counts(start_ms: int, end_ms: int) -> str:
+    """Return the question that `count` reads the answer of."""
+    return f"SELECT count(*) FROM /.*/ WHERE {during(start_ms, end_ms)}"  # noqa: S608
+
+
+def select_all(measurement: str, start_ms: int, end_ms: int) -> str:
+    """Return the question that `columns` reads the answer of."""
+    when = during(start_ms, end_ms)
+    return f"SELECT * FROM {quoted_name(measurement)} WHERE {when} GROUP BY gateway, device"  # noqa: S608
+
+
 def _from(measurements: Sequence[str]) -> str:
     return ", ".join(map(quoted_name, measurements)) or "/.*/"
 
@@ -180,6 +206,58 @@ def newest_times(founds: Mapping[str, Found]) -> dict[SeriesKey, int]:
             key = (series["tags"]["gateway"], series["tags"]["device"], point)
             newest[key] = max(newest.get(key, 0), *times([series]))
     return newest
+
+
+def count(found: Found) -> int:
+    """Return how many readings a question of `select_counts` found; those of flags 2, 3 and 4 are counted twice."""
+    return sum(
+        _count(written)
+        for series in found
+        for row in series["values"]
+        for name, written in zip(series["columns"], row, strict=True)
+        if name != "time" and not name.endswith("_tests")
+    )
+
+
+def columns(found: Found, types: FieldTypes) -> Iterator[SeriesColumn]:
+    """Give what a question of `select_all` found, series by series."""
+    for device in found:
+        by_field = dict(zip(device["columns"], zip(*device["values"], strict=True), strict=True))
+        when = list(map(int, by_field.pop("time")))
+        for point in dict.fromkeys(map(point_of, by_field)):
+            series = SeriesId(device["tags"]["gateway"], device["tags"]["device"], point, device["name"])
+            one = _series_column(series, when, by_field, types)
+            if one.times:
+                yield one
+
+
+def _series_column(
+    series: SeriesId, when: Sequence[int], by_field: Mapping[str, Sequence[str | None]], types: FieldTypes
+) -> SeriesColumn:
+    point, nothing = series.point, [None] * len(when)
+    trusted, failed, flags, tests = (by_field.get(point + ending, nothing) for ending in ("", *RESERVED_ENDINGS))
+    trusted_type, failed_type = types.of_field(series.kind, point), types.of_field(series.kind, f"{point}_failed")
+    if flags.count(None) == len(when):
+        passed = [trusted_type(good) for good in trusted if good is not None]
+        if len(passed) == len(when):
+            return SeriesColumn(series, when, Column(point, passed))
+    taken: list[int] = []
+    values: list[Number] = []
+    judged: list[int] = []
+    masks: list[int] = []
+    for at, good, bad, flag, mask in zip(when, trusted, failed, flags, tests, strict=True):
+        written, number = (good, trusted_type) if bad is None else (bad, failed_type)
+        if written is None and flag is None:
+            continue
+        taken.append(at)
+        if written is None or flag == MISSING:
+            judged.append(Flag.MISSING)
+        else:
+            judged.append(int(flag or Flag.PASS))
+            values.append(number(written))
+        if judged[-1] != Flag.PASS:
+            masks.append(int(mask or 0))
+    return SeriesColumn(series, taken, Column(point, values, bytes(judged), masks))
 
 
 class _Valued(Struct, frozen=True):

@@ -32,6 +32,7 @@ from cloud.series import (
     beat_of,
     starts_of_parts,
 )
+from cloud.series.columns import SeriesColumn, batches_of
 from edge.contract.batches import Column
 from edge.contract.messages import Batch, Flag, Reading
 
@@ -116,6 +117,19 @@ FROM readings WHERE series = ? AND taken_at >= ? AND taken_at < ?
 _COUNT_BEATS = """
 SELECT count(DISTINCT CASE WHEN flag <> 9 THEN (taken_at - ?2) / ?4 END), count(DISTINCT (taken_at - ?2) / ?4)
 FROM readings WHERE series = ?1 AND taken_at >= ?2 AND taken_at < ?3
+"""
+_EXTENT = """
+SELECT min(oldest), max(newest) FROM (
+    SELECT (SELECT min(taken_at) FROM readings WHERE series = id) AS oldest,
+        (SELECT max(taken_at) FROM readings WHERE series = id) AS newest FROM series
+)
+"""
+_COUNT = """
+SELECT count(*) FROM series CROSS JOIN readings ON readings.series = series.id WHERE taken_at >= ? AND taken_at < ?
+"""
+_ALL_SERIES = "SELECT id, gateway, device, point, kind FROM series ORDER BY gateway, device, point"
+_READ_COLUMN = """
+SELECT taken_at, value, flag, tests FROM readings WHERE series = ? AND taken_at >= ? AND taken_at < ? ORDER BY taken_at
 """
 
 # What the file or its place is at fault for; anything else (locked, full, a failing disk) may pass.
@@ -207,6 +221,27 @@ class SqliteStore:
 
         wanted = [(one.device, one.point, beat_of(one.heartbeat_ms, slot_ms)) for one in expected]
         return await self._ask(lambda connection: [Coverage(*one, list(cover(connection, *one))) for one in wanted])
+
+    async def extent(self) -> tuple[int, int] | None:
+        """See `SeriesStore.extent`."""
+        ((oldest, newest),) = await self._select(_EXTENT)
+        return None if oldest is None else (oldest, newest)
+
+    async def estimate(self, *, start_ms: int, end_ms: int) -> int:
+        """See `SeriesStore.estimate`; it is exact."""
+        ((count,),) = await self._select(_COUNT, start_ms, end_ms)
+        return int(count)
+
+    async def read_span(self, *, start_ms: int, end_ms: int) -> list[Batch]:
+        """See `SeriesStore.read_span`."""
+
+        def read(connection: sqlite3.Connection) -> Iterator[SeriesColumn]:
+            for series, *names in connection.execute(_ALL_SERIES).fetchall():
+                rows = connection.execute(_READ_COLUMN, (series, start_ms, end_ms)).fetchall()
+                if rows:
+                    yield _column(SeriesId(*names), rows)
+
+        return await self._ask(lambda connection: batches_of(read(connection)))
 
     async def close(self) -> None:
         """See `SeriesStore.close`."""
@@ -336,6 +371,22 @@ def _rows_of(batches: Sequence[Batch], known: Mapping[SeriesKey, _Known]) -> Ite
 def _reading(row: Row) -> Reading:
     device, point, taken_at, value, flag, tests = row
     return Reading(device, point, taken_at, value, Flag(flag), tests)
+
+
+def _column(series: SeriesId, rows: Sequence[Row]) -> SeriesColumn:
+    times, values, flags, tests = zip(*rows, strict=True)
+    if flags.count(Flag.PASS) == len(flags):
+        return SeriesColumn(series, times, Column(series.point, list(values)))
+    return SeriesColumn(
+        series,
+        times,
+        Column(
+            series.point,
+            [value for value, flag in zip(values, flags, strict=True) if flag != Flag.MISSING],
+            bytes(flags),
+            [mask for mask, flag in zip(tests, flags, strict=True) if flag != Flag.PASS],
+        ),
+    )
 
 
 def _last_heard(row: Row) -> LastHeard:

@@ -1,7 +1,7 @@
 """What every series store must do: one class of tests that each engine's test file runs on its own store."""
 
 import struct
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from itertools import count
 
@@ -99,6 +99,16 @@ def slots_of(readings: Sequence[Reading], start_ms: int, end_ms: int, slot_ms: i
     return slots
 
 
+def by_series(batches: Sequence[Batch]) -> dict[tuple[str, str, str], list[tuple[object, ...]]]:
+    """Return what the batches hold, with what tells two readings apart bit for bit."""
+    found: defaultdict[tuple[str, str, str], list[tuple[object, ...]]] = defaultdict(list)
+    for batch in batches:
+        for one in batch.readings():
+            told = (one.taken_at, exactly(one.value), one.flag, one.tests)
+            found[batch.gateway, one.device, one.point].append(told)
+    return {key: sorted(rows, key=lambda row: str(row[0])) for key, rows in found.items()}
+
+
 SPANS = st.tuples(st.integers(-10 * MINUTE, 60 * MINUTE), st.integers(0, 240 * MINUTE), st.integers(5_000, DAY))
 """Where a span starts, counted from NOON, how long it is, and how long its parts are."""
 
@@ -176,6 +186,9 @@ class SeriesStoreSuite:
         assert await store.silent_since("gw-1", "meter-1", "voltage") is None
         assert await store.summarise("gw-1", "meter-1", "voltage", start_ms=NOON, end_ms=NOON + 9, width_ms=3) == []
         assert await read_all(store, "gw-1", "meter-1", "voltage") == []
+        assert await store.extent() is None
+        assert await store.estimate(start_ms=0, end_ms=FOREVER) == 0
+        assert await store.read_span(start_ms=0, end_ms=FOREVER) == []
         await store.write([])
 
     async def test_latest_is_the_newest_of_each_point(self, store: SeriesStore) -> None:
@@ -360,6 +373,50 @@ class SeriesStoreSuite:
         expected = [Expected("road-3", "depth", MINUTE)]
         [covered] = await store.coverage("gw-1", expected, start_ms=NOON, end_ms=end, slot_ms=5 * MINUTE)
         assert covered.slots == [Slot(NOON, 3, 0)]
+        assert sum(len(list(batch.readings())) for batch in await store.read_span(start_ms=NOON, end_ms=end)) == 9
+
+    async def test_a_span_holds_every_reading_of_every_series(self, store: SeriesStore) -> None:
+        """A span is read whole: points of one device at times of their own, all flags, gateways and devices."""
+        first = batch_of(
+            Reading("meter-1", "voltage", NOON, -0.0),
+            Reading("meter-1", "voltage", NOON + 2, 0.0, Flag.SUSPECT, Test.SPAN),
+            Reading("meter-1", "voltage", NOON + 4, None, Flag.MISSING, Test.NO_ANSWER | Test.REFUSED),
+            Reading("meter-1", "energy_import_total", NOON + 1, 2**53 + 1),
+            Reading("meter-1", "energy_import_total", NOON + 2, -(2**63), Flag.FAIL, Test.SPAN),
+            Reading("road-3", "depth", NOON + 9, 0.5, Flag.NOT_EVALUATED),
+        )
+        second = batch_of(Reading("meter-1", "voltage", NOON + 3, 230.0), gateway="gw-2")
+        outside = batch_of(Reading("meter-1", "voltage", NOON - 1, 1.0), Reading("meter-2", "voltage", NOON + 10, 1.0))
+        await store.write([first, second, outside])
+        found = await store.read_span(start_ms=NOON, end_ms=NOON + 10)
+        assert by_series(found) == by_series([first, second])
+        assert {batch.gateway: batch.kinds for batch in found} == {
+            "gw-1": {"meter-1": "electricity_meter", "road-3": "waterlogging_sensor"},
+            "gw-2": {"meter-1": "electricity_meter"},
+        }
+        assert await store.extent() == (NOON - 1, NOON + 10)
+        assert 7 <= await store.estimate(start_ms=NOON, end_ms=NOON + 10) <= 14
+        assert await store.estimate(start_ms=NOON, end_ms=NOON) == 0
+
+    @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(
+        gauge=random_readings("current", floats),
+        counter=random_readings("energy_import_total", counters),
+        span=st.tuples(st.integers(0, 10**10), st.integers(0, 10**11)),
+    )
+    async def test_a_span_comes_back_bit_for_bit(
+        self, store: SeriesStore, gauge: list[Reading], counter: list[Reading], span: tuple[int, int]
+    ) -> None:
+        """Whatever was written in a span is read with it, and what is read can be written again as it is."""
+        gateway, start, end = f"gw-{next(_numbers)}", NOON + span[0], NOON + sum(span)
+        await store.write([batch_of(*gauge, *counter, gateway=gateway)])
+        inside = [one for one in (*gauge, *counter) if start <= one.taken_at < end]
+        written = by_series([batch_of(*inside, gateway=gateway)] if inside else [])
+        for _ in range(2):
+            found = [one for one in await store.read_span(start_ms=start, end_ms=end) if one.gateway == gateway]
+            assert by_series(found) == written
+            assert len(inside) <= await store.estimate(start_ms=start, end_ms=end)
+            await store.write(found)
 
     async def test_spans_are_bounded(self, store: SeriesStore) -> None:
         """Parts without length and far too many parts are the caller's mistake; an empty span is none."""
