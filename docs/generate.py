@@ -16,6 +16,7 @@ from pydantic import TypeAdapter
 from cloud.config import CloudConfig
 from cloud.registry.registry_file import RegistryFile
 from cloud.workorders.work_time import WorkTimeFile
+from docs import dependencies
 from edge.contract.config_file import ConfigError
 from edge.contract.event_classes import EventClass, EventClassFile, Limit, SensingRule, event_classes
 from edge.contract.forms import ID
@@ -64,6 +65,7 @@ def generated() -> dict[str, str]:
     files["docs/profiles/README.md"] = profile_index(profiles)
     files["docs/configuration.md"] = settings_page()
     files["docs/event_classes.md"] = event_classes_page()
+    files["docs/dependencies.md"] = f"{NOTICE}{dependencies.page()}"
     return files
 
 
