@@ -43,6 +43,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edge.contract.broker_config import BrokerConfig, TlsConfig
+from edge.contract.tls import alert_words, open_context
 
 QOS = 1
 CONNACK_TIMEOUT_S = 10.0
@@ -134,6 +135,7 @@ class Connection:
         self._ended: str | None = None  # why, once it is over
         self._end = asyncio.Event()
         self._housekeeping: asyncio.TimerHandle | None = None
+        self._sock: Any = None  # also when paho has given it up
 
     async def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
         """Publish with QoS 1 and return at the broker's PUBACK.
@@ -195,6 +197,7 @@ class Connection:
     async def open(self, broker: BrokerConfig, *, timeout_s: float) -> ReasonCode:
         """Connect and return the broker's word. Raises RefusedError (certificate), UnreachableError."""
         client = self._client
+        client.on_socket_open = lambda _client, _data, sock: setattr(self, "_sock", sock)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
@@ -304,6 +307,13 @@ class Connection:
         if answer is not None and not answer.done():
             answer.set_result(codes)
 
+    def _why_unanswered(self) -> MqttError:
+        fault = getattr(self._sock, "fault", None)
+        words = alert_words(fault) if fault is not None else None
+        if words is not None:
+            return RefusedError(f"broker {self.address}: does not let us in: {words}")
+        return NoAnswerError(f"broker {self.address}: closed before it answered")
+
     def _finish(self, reason: str) -> None:
         """Let everyone who waits know that this connection is over; the first reason stays."""
         if self._ended is not None:
@@ -311,7 +321,7 @@ class Connection:
         self._ended = reason
         self._end.set()
         if not self._connack.done():
-            self._connack.set_exception(NoAnswerError(f"broker {self.address}: closed before it answered"))
+            self._connack.set_exception(self._why_unanswered())
             self._connack.exception()  # nobody may be waiting any more
         for answer in self._answers.values():
             if not answer.done():
@@ -411,31 +421,18 @@ def _read_password(address: str, file: Path) -> str:
 
 def _tls_context(address: str, tls: TlsConfig) -> ssl.SSLContext:
     try:
-        context = ssl.create_default_context(cafile=tls.ca_file)
-        context.sslsocket_class = _TlsSocket
-        if tls.certificate_file is not None:
-            context.load_cert_chain(tls.certificate_file, tls.key_file)
+        return open_context(tls)
     except OSError as error:  # ssl.SSLError among them
         files = ", ".join(str(file) for file in (tls.ca_file, tls.certificate_file, tls.key_file) if file is not None)
         raise RefusedError(f"broker {address}: TLS file {files}: {_words(error)}") from error
-    return context
-
-
-class _TlsSocket(ssl.SSLSocket):
-    """Closes itself when the handshake fails; paho would leave it open."""
-
-    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 -- the standard library's signature
-        try:
-            super().do_handshake(block)
-        except OSError:
-            self.close()
-            raise
 
 
 def _raise_unconnected(address: str, error: OSError) -> NoReturn:
     if isinstance(error, ssl.SSLCertVerificationError):
         reason = f"broker {address}: its certificate is not trusted: {error.verify_message}: check host and tls.ca_file"
         raise RefusedError(reason) from error
+    if isinstance(error, ssl.SSLError) and (words := alert_words(error)) is not None:
+        raise RefusedError(f"broker {address}: does not let us in: {words}") from error
     if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
         raise RefusedError(f"broker {address}: TLS failed: {_words(error)}: is this its TLS port?") from error
     raise UnreachableError(f"broker {address}: cannot connect: {_why_unconnected(error)}") from error
