@@ -24,7 +24,7 @@ from cloud.gateway_states import take_inventory, take_status
 from cloud.ledger import CONFLICT, Entry, Name, Outcome, hash_of, known, record, settle
 from cloud.receipts import Receipts, Verdict
 from cloud.registry.registry import Registry
-from cloud.subscriber import stay_subscribed
+from cloud.subscriber import share_filter, stay_subscribed
 from cloud.workorders.alerts import record_event
 from cloud.workorders.order_rules import rule_of
 from edge.contract import mqtt
@@ -44,7 +44,6 @@ from edge.contract.messages import (
 
 MAX_AHEAD_MS = 600_000  # an event from further ahead is refused: its gateway's clock is wrong
 LONGEST_PAUSE_S = 5.0
-SHARED_PREFIX = "$share/events/"
 MAX_INFLIGHT = 1000  # a storm comes as a burst, and what has no place here comes again only after 5 s
 
 _log = structlog.get_logger()
@@ -187,8 +186,9 @@ STORE_PLAIN: dict[str, Callable[[Connection, Arrival, int], None]] = {
 
 async def run_event_worker(broker: BrokerConfig, taker: EventTaker, *, shared: bool) -> NoReturn:
     """Take events for ever, whatever becomes of broker and database; `shared`: together with other workers."""
-    prefix = SHARED_PREFIX if shared else ""
-    laned = [prefix + topic("+", kind) for kind in ("event", "blob")]
+    laned = [topic("+", kind) for kind in ("event", "blob")]
+    if shared:
+        laned = [share_filter(broker, "events", each) for each in laned]
     plain = [topic("+", kind) for kind in ("status", "inventory")]  # a shared subscription is not sent what is retained
 
     async def serve(connection: mqtt.Connection) -> NoReturn:

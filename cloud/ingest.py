@@ -22,14 +22,13 @@ from cloud.dead_letters import DeadLetter, keep, unregistered
 from cloud.ledger import Entry, Name, known, record
 from cloud.receipts import Receipts
 from cloud.series import MisconfiguredError, RefusedError, SeriesStore, UnavailableError
-from cloud.subscriber import stay_subscribed
+from cloud.subscriber import share_filter, stay_subscribed
 from edge.contract.broker_config import BrokerConfig
 from edge.contract.clock import Clock
 from edge.contract.messages import Batch, topic
 from edge.contract.mqtt import Connection
 from edge.contract.mqtt import Message as MqttMessage
 
-SHARED_PREFIX = "$share/ingest/"
 GROUP_MESSAGES = 256
 GROUP_BYTES = 4 * 1024 * 1024  # unpacked: a batch of 300 bytes may hold 65,536 readings
 GROUP_WAIT_S = 0.02  # how long the first message of a group waits for others
@@ -229,7 +228,8 @@ async def run_batch_worker(
     shared: bool,
 ) -> NoReturn:
     """Take batches from the broker for ever; `shared`: together with other workers, where the broker can share."""
-    topic_filter = f"{SHARED_PREFIX if shared else ''}{topic('+', 'batch')}"
+    batches = topic("+", "batch")
+    topic_filter = share_filter(broker, "ingest", batches) if shared else batches
 
     async def serve(connection: Connection) -> NoReturn:
         ingest = BatchIngest(

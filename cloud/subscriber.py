@@ -1,6 +1,7 @@
 """Staying connected to the broker: the loop around every connection by which the cloud receives messages."""
 
 import asyncio
+import hashlib
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -52,6 +53,19 @@ async def stay_subscribed(
             before_sleep=said.why,
         )(serve_one_connection)
         await asyncio.sleep(FIRST_PAUSE_S)  # a broker that drops us at once is not to be stormed
+
+
+def share_filter(broker: BrokerConfig, group: str, topic_filter: str) -> str:
+    """Return the filter by which workers share what comes; raises OSError when our secret cannot be read.
+
+    Brokers let everybody join a group whose name he knows, and Mosquitto hands its messages also to those who may not
+    read them: there they are lost. So the name has something in it that only who enters by our secret can know.
+    """
+    secret = broker.password_file or (broker.tls.key_file if broker.tls is not None else None)
+    if secret is not None:
+        digest = hashlib.blake2b(secret.read_bytes().strip(), digest_size=16, person=b"anlan share").hexdigest()
+        group = f"{group}-{digest}"
+    return f"$share/{group}/{topic_filter}"
 
 
 class _Said:
