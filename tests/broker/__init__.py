@@ -1,0 +1,1 @@
+"""Tests of deploy/mosquitto: a real broker on exactly these files."""
