@@ -113,6 +113,21 @@ class NewGatewaysConfig(ConfigModel):
     data_dir: str = Field(default="/var/lib/anlan", min_length=1, max_length=500, description="Where they keep data.")
 
 
+class BrokerAccessConfig(ConfigModel):
+    """Where the commands `ca` and `gateway` keep what lets gateways into the broker."""
+
+    authority: LocalPath | None = Field(
+        default=None, description="Folder of the key that signs certificates; default: authority in data_dir."
+    )
+    broker_files: LocalPath | None = Field(
+        default=None, description="Folder of what the broker reads; default: broker in data_dir."
+    )
+    passphrase_file: SecretPath | None = Field(
+        default=None, description="Its first line unlocks the key that signs; default: the key is not locked."
+    )
+    certificate_days: int = Field(default=397, ge=1, le=825, description="How long a gateway's certificate is valid.")
+
+
 class CloudConfig(ConfigModel):
     """The whole of cloud.yaml."""
 
@@ -124,6 +139,7 @@ class CloudConfig(ConfigModel):
     api: ApiConfig = ApiConfig()
     map: MapConfig = MapConfig()
     new_gateways: NewGatewaysConfig = NewGatewaysConfig()
+    broker_access: BrokerAccessConfig = BrokerAccessConfig()
     timezone: Annotated[str, AfterValidator(_known_timezone)] = Field(
         default="Asia/Shanghai", description="In which pages show times, by its IANA name."
     )
@@ -141,6 +157,16 @@ class CloudConfig(ConfigModel):
             return given
         port = given.port if "port" in given.model_fields_set else self.broker.port
         return given.model_copy(update={"host": self.broker.host, "port": port})
+
+    @property
+    def authority(self) -> Path:
+        """Where the key lies that signs certificates."""
+        return self.broker_access.authority or self.data_dir / "authority"
+
+    @property
+    def broker_files(self) -> Path:
+        """Where the files lie that the broker reads."""
+        return self.broker_access.broker_files or self.data_dir / "broker"
 
     @property
     def blobs_folder(self) -> Path:

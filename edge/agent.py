@@ -32,6 +32,7 @@ from edge.devices import driver_for, inventory_of, pipeline_for
 from edge.drivers import ConfigurationError, Missing, Snapshot
 from edge.drivers.camera import CameraListener, CameraTrigger
 from edge.drivers.modbus import ModbusLinks
+from edge.expiry import watch_expiry
 from edge.journal import Journal
 from edge.outbox import Outbox
 from edge.pipeline import Taken
@@ -123,6 +124,10 @@ class Agent:
                     group.create_task(self._poll_for_ever(one, share=index / len(devices)), name=one.config.id)
                     for index, one in enumerate(devices)
                 ]
+                tls = self.config.broker.tls
+                if tls is not None and tls.certificate_file is not None:
+                    watching = watch_expiry(tls.certificate_file, self.clock)
+                    polling.append(group.create_task(watching, name="expiry"))
                 _log.info("agent runs", gateway=self.config.gateway, devices=len(self._devices))
                 try:
                     await self._stopping.wait()

@@ -41,6 +41,7 @@ ONLY_IN = {
     "prometheus_client": ("cloud.api.metrics",),
     "uvicorn": ("edge.drivers.camera", "cloud.api", "cloud.run"),
     "argon2": ("cloud.registry",),
+    "cryptography": ("cloud.access.certificates", "edge.identity"),
     "sqlite3": ("edge.outbox", "edge.outbox_file", "cloud.database", "cloud.series.sqlite", "simulators.demo"),
     "httpx": ("simulators", "cloud.series.influx"),
     "rich": ("simulators.demo",),

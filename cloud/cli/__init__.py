@@ -6,7 +6,7 @@ the command line must be changed.
 
 import typer
 
-from cloud.cli import backup, people, registry, service
+from cloud.cli import backup, gateway, people, registry, service
 from edge.contract.program import command
 
 app = typer.Typer(
@@ -15,7 +15,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-for part in (service, people, registry, backup):
+for part in (service, people, registry, gateway, backup):
     app.add_typer(part.app)
 
 
