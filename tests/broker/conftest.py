@@ -35,7 +35,7 @@ def start_closed() -> Iterator[StartClosed]:
 
 @pytest.fixture(scope="session")
 def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Closed]:
-    """The run's shared closed broker: never stop or reload it."""
+    """The run's shared closed broker: never stop it, and take nobody's way in."""
     with starter(Deployed) as start:
         yield _closed(tmp_path_factory.mktemp("closed"), start)
 

@@ -90,6 +90,7 @@ class Keys:
     def by_password(self, gateway: str, port: int, *, password: str | None = None) -> BrokerConfig:
         """How a gateway enters with the password it gets here, or with another one."""
         file = self.folder / f"password-{len(list(self.folder.glob('password-*')))}"
+        file.touch(mode=0o600)
         file.write_text(set_password(self.passwords, gateway) if password is None else password)
         tls = TlsConfig(ca_file=self.cloud_files / "ca.crt")
         return BrokerConfig(host=HOST, port=port, username=gateway, password_file=file, tls=tls, keepalive_s=5)
@@ -122,6 +123,7 @@ class Keys:
         number = len(list(self.folder.glob("forged-*.crt")))
         certificate_file, key_file = (self.folder / f"forged-{number}.{end}" for end in ("crt", "key"))
         certificate_file.write_bytes(pem)
+        key_file.touch(mode=0o600)
         key_file.write_bytes(key_to_pem(key))
         tls = TlsConfig(ca_file=self.cloud_files / "ca.crt", certificate_file=certificate_file, key_file=key_file)
         return BrokerConfig(host=HOST, port=port, tls=tls, keepalive_s=5)
