@@ -110,6 +110,12 @@ class NewGatewaysConfig(ConfigModel):
     password_file: str = Field(
         default="secrets/broker.password", min_length=1, max_length=500, description="Where the password is kept there."
     )
+    ca_file: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=500,
+        description="The broker's authority there; default: ca.crt, where the cloud has one (broker.tls.ca_file).",
+    )
     data_dir: str = Field(default="/var/lib/anlan", min_length=1, max_length=500, description="Where they keep data.")
 
 
@@ -152,10 +158,14 @@ class CloudConfig(ConfigModel):
     @property
     def gateway_defaults(self) -> NewGatewaysConfig:
         """What a new gateway.yaml begins with: the cloud's own broker, unless another one is said or it is local."""
-        given = self.new_gateways
+        given, tls = self.new_gateways, self.broker.tls
+        if given.ca_file is None and tls is not None and tls.ca_file is not None:
+            given = given.model_copy(update={"ca_file": "ca.crt"})
         if given.host is not None or self.broker.is_loopback:
             return given
-        port = given.port if "port" in given.model_fields_set else self.broker.port
+        # A port where the cloud shows a certificate is no port for gateways with a password.
+        is_shared = "port" not in given.model_fields_set and (tls is None or tls.certificate_file is None)
+        port = self.broker.port if is_shared else given.port
         return given.model_copy(update={"host": self.broker.host, "port": port})
 
     @property

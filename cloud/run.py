@@ -68,6 +68,7 @@ async def run(config: CloudConfig, clock: Clock) -> None:
             timezone=ZoneInfo(config.timezone),
             map=config.map,
             new_gateways=config.gateway_defaults,
+            broker_ca=config.broker.tls.ca_file if config.broker.tls is not None else None,
         )
         server = Server(server_settings(services))
         keep_out_of_collections()

@@ -36,6 +36,7 @@ class Services(Struct, frozen=True, kw_only=True):
     timezone: ZoneInfo = ZoneInfo("Asia/Shanghai")
     map: MapConfig = MapConfig()
     new_gateways: NewGatewaysConfig = NewGatewaysConfig()
+    broker_ca: Path | None = None  # the authority by which the cloud, and gateways, know the broker
 
 
 def services_of(request: Request) -> Services:

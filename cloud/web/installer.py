@@ -1,5 +1,6 @@
 """For installers: adding a gateway in a few steps, its gateway.yaml to put on it, and changing it later."""
 
+import asyncio
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -73,6 +74,7 @@ LABELS: Mapping[str, str] = {
     "broker.host": N_("Broker"),
     "broker.port": N_("Port"),
     "broker.tls": N_("Encrypted (TLS)"),
+    "broker.tls.ca_file": N_("Authority file"),
     "broker.username": N_("User name"),
     "broker.password_file": N_("Password file"),
     "data_dir": N_("Data folder"),
@@ -169,6 +171,8 @@ async def show_setup(page: InstallerPage, gateway: str) -> Response:
         checkout=quote(str(script.parent)) if is_here and script else None,
         commands=_commands(_name_of(gateway), script=script if is_here else None),
         put_password=_put_password(form.get("broker.password_file", "")),
+        add_password=command("cloud", f"gateway add {gateway}") if form.get("broker.username") == gateway else None,
+        ca_file=form.get("broker.tls.ca_file") if page.services.broker_ca else None,
     )
 
 
@@ -181,6 +185,17 @@ async def send_file(page: InstallerPage, gateway: str) -> Response:
         "Cache-Control": "private, no-store",
     }
     return Response(file.text, media_type="application/yaml; charset=utf-8", headers=headers)
+
+
+@router.get("/gateways/{gateway}/ca.crt")
+async def send_authority(page: InstallerPage, gateway: str) -> Response:
+    """Send the certificate of the broker's authority, which is no secret, to be saved beside the file."""
+    await _file(page, gateway)
+    if page.services.broker_ca is None:
+        raise HTTPException(404)
+    content = await asyncio.to_thread(page.services.broker_ca.read_bytes)
+    headers = {"Content-Disposition": 'attachment; filename="ca.crt"', "Cache-Control": "private, no-store"}
+    return Response(content, media_type="application/x-x509-ca-cert", headers=headers)
 
 
 async def _file(page: Page, gateway: str) -> GatewayFile:

@@ -34,7 +34,7 @@ RESERVED = "new"  # /gateways/new is the page of this form
 
 _FIELD = re.compile(
     r"gateway|name|place|site|q|site_q|(devices\.\d{1,3}\.)?new\.(name|address|latitude|longitude|grid)|data_dir"
-    r"|broker\.(host|port|tls|username|password_file)"
+    r"|broker\.(host|port|tls|tls\.ca_file|username|password_file)"
     r"|devices\.\d{1,3}\.(profile|id|name|site|site_q|poll_s|heartbeat_s|modbus\.(host|port|unit)"
     r"|rules\.\d{1,3}\.(class|point|threshold|clear))"
 )
@@ -96,7 +96,7 @@ def begin(defaults: NewGatewaysConfig, gateway: str, name: str) -> dict[str, str
         "place": NEW,
         "broker.host": defaults.host or "",
         "broker.port": str(defaults.port),
-        **({"broker.tls": "on"} if defaults.tls else {}),
+        **({"broker.tls": "on", "broker.tls.ca_file": defaults.ca_file or ""} if defaults.tls else {}),
         "broker.username": defaults.username,
         "broker.password_file": defaults.password_file,
         "data_dir": defaults.data_dir,
@@ -146,6 +146,7 @@ def for_files(typed: Typed) -> dict[str, str]:
     for name, text in typed.items():
         rule = _RULE.fullmatch(name)
         is_left_out = rule is not None and not typed.get(f"{rule[1]}.class")
+        is_left_out |= name == "broker.tls.ca_file" and not typed.get("broker.tls")
         if _FOR_FILES.fullmatch(name) and not is_left_out:
             found[name] = text.replace("{gateway}", typed.get("gateway", ""))
     if typed.get("place") == NEW:

@@ -398,12 +398,12 @@ async def test_any_button_is_answered(site: Site, button: str) -> None:
         assert (await press(site, button, {}, step=step)).status_code in {200, 422}
 
 
-def configure(site: Site, defaults: NewGatewaysConfig) -> None:
+def configure(site: Site, defaults: NewGatewaysConfig, *, broker_ca: Path | None = None) -> None:
     """Give the pages other proposals than their own."""
     transport = site.client._transport
     assert isinstance(transport, httpx.ASGITransport)
     state = transport.app.state  # type: ignore[attr-defined]  # it is a FastAPI
-    state.services = replace(state.services, new_gateways=defaults)
+    state.services = replace(state.services, new_gateways=defaults, broker_ca=broker_ca)
 
 
 async def test_the_connection_begins_with_what_the_cloud_knows(
@@ -440,4 +440,26 @@ def test_the_broker_of_the_cloud_is_proposed_unless_it_is_local() -> None:
     assert (found.host, found.port) == ("mqtt.example.org", 8884)
     given = {**far, "new_gateways": {"host": "mqtt.example.com", "port": 8885}}
     found = CloudConfig.model_validate(given, strict=False).gateway_defaults
-    assert (found.host, found.port) == ("mqtt.example.com", 8885)
+    assert (found.host, found.port, found.ca_file) == ("mqtt.example.com", 8885, None)
+    far["broker"]["tls"] = {"ca_file": "/x/ca", "certificate_file": "/x/c", "key_file": "/x/k"}  # type: ignore[index]
+    found = CloudConfig.model_validate(far, strict=False).gateway_defaults
+    assert (found.host, found.port, found.ca_file) == ("mqtt.example.org", 8883, "ca.crt")
+
+
+async def test_the_authority_of_the_broker_goes_along(drawn: Site, tmp_path: Path) -> None:
+    """A new gateway gets the authority by which the cloud knows the broker, and hears how its password is made."""
+    authority = tmp_path / "ca.crt"
+    authority.write_text("-----BEGIN CERTIFICATE-----\n")
+    configure(drawn, NewGatewaysConfig(host="mqtt.example.org", ca_file="ca.crt"), broker_ca=authority)
+    fields = fields_of((await press(drawn, "next", {**fields_of(await drawn.see("sun", NEW)), **PLACE})).text)
+    fields = fields_of((await press(drawn, "next", fields)).text)
+    assert fields["broker.tls.ca_file"] == "ca.crt"
+    assert (await finish(drawn, fields)).status_code == 303
+    assert "tls: {ca_file: ca.crt}" in await drawn.see("sun", "/gateways/gw-7/gateway.yaml")
+    page = await drawn.see("sun", "/gateways/gw-7/setup")
+    assert "./anlan cloud gateway add gw-7" in page
+    assert 'href="/gateways/gw-7/ca.crt"' in page
+    assert await drawn.see("sun", "/gateways/gw-7/ca.crt") == "-----BEGIN CERTIFICATE-----\n"
+    without_tls = {name: text for name, text in fields.items() if name != "broker.tls"} | {"broker.host": "127.0.0.1"}
+    assert (await finish(drawn, without_tls | {"gateway": "gw-8", "new.name": "别处"})).status_code == 303
+    assert "tls" not in (await drawn.see("sun", "/gateways/gw-8/gateway.yaml")).partition("data_dir")[0]
