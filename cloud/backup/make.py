@@ -35,7 +35,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Choice(Struct, frozen=True, kw_only=True):
-    """What goes into a backup besides the tables."""
+    """What goes into a backup besides the tables; the history only where it is in a file of ours."""
 
     pictures: bool = True
     history: bool = True
@@ -50,7 +50,8 @@ def back_up(config: CloudConfig, path: Path, choice: Choice, progress: Progress,
         raise BackupError(f"database {config.database_file}: not there, so there is nothing to back up")
     with Database(config.database) as database, _written_whole(path) as file:
         writer, rows = database.read_now(lambda connection: _add_tables(connection, file, progress, now_ms=now_ms))
-        readings = add_history(writer, series_file(config), progress) if choice.history else None
+        is_ours = config.series.engine == "sqlite"
+        readings = add_history(writer, series_file(config), progress) if choice.history and is_ours else None
         pictures = _Pictures(writer, config.blobs_folder, progress)
         if choice.pictures:
             pictures.add_all(database)

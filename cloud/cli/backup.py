@@ -47,7 +47,7 @@ def backup(
         settings = load_cloud_config(config)
         if file.exists() and not overwrite:
             fail(f"{file}: is there already: name another file, or add --overwrite", code=1)
-        choice = Choice(pictures=pictures, history=history and settings.series.engine == "sqlite")
+        choice = Choice(pictures=pictures, history=history)
         contents = back_up(settings, file, choice, Progress(_say), now_ms=SystemClock().now_ms())
         typer.echo(f"{file}: {_of(contents)}; {file.stat().st_size / MIB:,.1f} MiB")
         if settings.series.engine != "sqlite":
