@@ -19,7 +19,10 @@ from edge.contract.program import command
 from tests import layout
 
 APPS = {"edge": edge.cli.app, "cloud": cloud.cli.app, "simulate": simulators.cli.app}
-PAGES = ("README.md", "README.zh-CN.md", "CONTRIBUTING.md", "docs/api.md", "docs/backup.md", "docs/troubleshooting.md")
+PAGES = (
+    *("README.md", "README.zh-CN.md", "CONTRIBUTING.md"),
+    *("docs/api.md", "docs/backup.md", "docs/broker.md", "docs/troubleshooting.md"),
+)
 SHOWN = re.compile(r"`(\./anlan [^`]+)`|^ *(?:example: )?(\./anlan .+?)(?:  +.*| +#.*)?$", re.MULTILINE)
 
 

@@ -74,5 +74,5 @@ _ALERTS = {  # as OpenSSL names what RFC 8446, 6.2, numbers
 
 def alert_words(error: ssl.SSLError) -> str | None:
     """What the other side says against our certificate, or None when that is not what it says."""
-    reason = (error.reason or "").partition("_ALERT_")[2]
+    reason = (getattr(error, "reason", None) or "").partition("_ALERT_")[2]
     return next((words for alert, words in _ALERTS.items() if alert in reason), None)

@@ -112,6 +112,20 @@ async def test_an_agent_that_is_somebody_else(closed: Closed, what: str, tmp_pat
     assert waiting > 0
 
 
+async def test_an_agent_warns_of_its_certificate(closed: Closed, tmp_path: Path) -> None:
+    """From 30 days before its end the agent says so, while it works."""
+    broker = closed.keys.forged("gw-1", closed.broker.by_certificate)
+    config = tmp_path / "gateway.yaml"
+    config.write_text(
+        f"gateway: gw-1\nbroker: {json.dumps(section(broker))}\ndata_dir: data\n"
+        "devices: [{id: gateway, profile: anlan_gateway}]\n"
+    )
+    async with agent("--config", config) as process:
+        assert "valid_until=20" in await line_with(process, "our certificate must be renewed")
+        await line_with(process, "uplink connected")
+        await terminate_politely(process)
+
+
 async def terminate_politely(process: asyncio.subprocess.Process) -> None:
     """SIGTERM; what it goes on to say is read, so that it can end."""
     process.terminate()
