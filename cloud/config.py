@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import AfterValidator, Field, model_validator
 
-from cloud.database import check_url
+from cloud.database import check_url, with_password
 from cloud.map_file import load_ground
 from cloud.series import SeriesStore
 from cloud.series.influx_settings import InfluxSettings
@@ -141,6 +141,9 @@ class CloudConfig(ConfigModel):
     broker: BrokerConfig = BrokerConfig(host="127.0.0.1", port=1883)
     shared: bool = Field(default=False, description="Share the messages with other cloud processes; MQTT 5 brokers.")
     database_url: DatabaseUrl | None = Field(default=None, description="SQLAlchemy URL; default: a file in data_dir.")
+    database_password_file: SecretPath | None = Field(
+        default=None, description="PostgreSQL: its first line is the password, which is no part of database_url."
+    )
     series: SeriesConfig = SeriesConfig()
     api: ApiConfig = ApiConfig()
     map: MapConfig = MapConfig()
@@ -190,8 +193,18 @@ class CloudConfig(ConfigModel):
 
     @property
     def database(self) -> str:
-        """The SQLAlchemy URL of registry, ledger and work orders."""
-        return self.database_url or f"sqlite:///{self.database_file}"
+        """The SQLAlchemy URL of registry, ledger and work orders, with its password: for `Database` alone."""
+        if self.database_url is None:
+            return f"sqlite:///{self.database_file}"
+        password = _first_line(self.database_password_file)
+        return with_password(self.database_url, password) if password else self.database_url
+
+    @model_validator(mode="after")
+    def _password_has_its_database(self) -> Self:
+        is_server = self.database_url is not None and self.database_url.startswith("postgresql")
+        if self.database_password_file is not None and not is_server:
+            raise Misfit([(("database_password_file",), "only for a database_url of postgresql")])
+        return self
 
 
 def load_cloud_config(path: Path) -> CloudConfig:

@@ -29,6 +29,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, InterfaceError, NoSuchModuleError, OperationalError
 
+from edge.contract.broker_config import is_loopback
+
 T = TypeVar("T")
 
 BUSY_TIMEOUT_MS = 10_000
@@ -49,6 +51,9 @@ RowId = BigInteger().with_variant(Integer, "sqlite")
 
 
 SUPPORTED = ("sqlite", "postgresql")
+SECRET_OPTIONS = frozenset({"password", "sslpassword"})
+VERIFIED = ("verify-ca", "verify-full")
+"""With these values of libpq's sslmode nobody in between can pose as the server; others may fall back to clear text."""
 
 
 class DatabaseError(Exception):
@@ -63,7 +68,8 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.url: URL = make_url(url)
-        self.engine: Engine = create_engine(self.url)
+        # What somebody typed, and hashes of secrets, are no part of an error that goes into the log.
+        self.engine: Engine = create_engine(self.url, hide_parameters=True)
         one_writer = self.engine.dialect.name == "sqlite"
         if one_writer:
             event.listen(self.engine, "connect", _configure_sqlite)
@@ -148,7 +154,27 @@ def check_url(text: str) -> str:
         raise ValueError(f"the driver {url.get_driver_name()} is asynchronous: write only {backend}://")
     if backend == "sqlite" and url.database in (None, "", ":memory:"):
         raise ValueError("names no file: write sqlite:///, then its path")
+    if backend == "postgresql":
+        _check_secrecy(url)
     return text
+
+
+def with_password(url: str, password: str) -> str:
+    """Return a database URL that has the password in it, which is for `Database` alone."""
+    return make_url(url).set(password=password).render_as_string(hide_password=False)
+
+
+def _check_secrecy(url: URL) -> None:
+    if url.password is not None or SECRET_OPTIONS & url.query.keys():
+        raise ValueError("holds a password: write that into a file, and name the file as database_password_file")
+    asked = url.normalized_query.get("host", ()) or (url.host or "",)
+    hosts = [host for several in asked for host in several.split(",") if host and not host.startswith("/")]
+    for host in hosts:
+        if not is_loopback(host) and url.query.get("sslmode") not in VERIFIED:
+            raise ValueError(
+                f"{host} is not this machine, so the connection must be encrypted: add ?sslmode=verify-full, and "
+                "&sslrootcert= with the file of the authority that signed the server's certificate"
+            )
 
 
 def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from cloud.config import influx_settings, load_cloud_config
+from cloud.database import Database
 from edge.contract.config_file import ConfigError
 
 
@@ -37,6 +38,30 @@ def test_secrets_come_from_files(tmp_path: Path) -> None:
         load_cloud_config(path)
 
 
+def test_the_password_of_the_database_comes_from_a_file(tmp_path: Path) -> None:
+    """It is put into the URL for the database alone, whatever characters it has, and is never shown."""
+    secret = tmp_path / "database.password"
+    secret.write_text("s3cret/@:%\n")
+    secret.chmod(0o600)
+    path = write(tmp_path, "data_dir: d\ndatabase_url: postgresql://anlan@127.0.0.1/anlan\n")
+    with path.open("a") as text:
+        text.write("database_password_file: database.password\n")
+    with Database(load_cloud_config(path).database) as database:
+        assert database.url.password == "s3cret/@:%"
+        assert str(database) == "postgresql://anlan:***@127.0.0.1/anlan"
+
+
+VERIFIED = "postgresql://anlan@db.example.org/anlan?sslmode=verify-full"
+
+
+@pytest.mark.parametrize(
+    "url", [VERIFIED, "postgresql:///anlan?host=/run/postgresql", "postgresql://anlan@localhost/anlan"]
+)
+def test_a_database_elsewhere_is_reached_encrypted(tmp_path: Path, url: str) -> None:
+    """Clear text stays on this machine: a socket, loopback; beyond it the server has to prove who it is."""
+    assert load_cloud_config(write(tmp_path, f"data_dir: d\ndatabase_url: {url}\n")).database == url
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -54,6 +79,12 @@ def test_secrets_come_from_files(tmp_path: Path) -> None:
         ("data_dir: d\ndatabase_url: mysql://u:secret@h/d", r"database_url: mysql is not supported: use one of sqlite"),
         ("data_dir: d\ndatabase_url: sqlite+none:///x", r"no driver is called none: write only sqlite://"),
         ("data_dir: d\ndatabase_url: postgresql+pg8000://u:secret@h/d", r"needs the Python package \w+, which is not"),
+        ("data_dir: d\ndatabase_url: postgresql://u:secret@127.0.0.1/d", r"holds a password: .*database_password_file"),
+        ("data_dir: d\ndatabase_url: postgresql://u@127.0.0.1/d?password=secret", r"holds a password: write that into"),
+        ("data_dir: d\ndatabase_url: postgresql://u@10.0.0.7/d", r"10\.0\.0\.7 is not this machine, so .* encrypted"),
+        ("data_dir: d\ndatabase_url: postgresql://u@10.0.0.7/d?sslmode=require", r"add \?sslmode=verify-full, and"),
+        ("data_dir: d\ndatabase_url: postgresql:///d?host=/run,10.0.0.8", r"10\.0\.0\.8 is not this machine"),
+        ("data_dir: d\ndatabase_password_file: /etc/hostname", r"database_password_file: "),
         ("data_dir: d\napi: {port: 0}", r"cloud\.yaml:2: api\.port"),
         (
             "data_dir: d\nseries: {engine: influx, api: v2, url: 'http://x', database: a}",

@@ -54,6 +54,13 @@ async def test_foreign_keys_are_checked(database: Database) -> None:
         await database.write(lambda c: c.execute(insert(children).values(parent="nobody")))
 
 
+async def test_an_error_shows_no_values(database: Database) -> None:
+    """What somebody typed and what is kept of a secret are in no text of an error, which may go into a log."""
+    with pytest.raises(IntegrityError) as refused:
+        await database.write(lambda c: c.execute(insert(children).values(parent="typed-4711")))
+    assert "typed-4711" not in str(refused.value)
+
+
 async def test_read_then_write_from_two_connections_loses_no_update(tmp_path: Path) -> None:
     """Two processes that read a number and write it back plus one never fail and never overwrite each other."""
     path = tmp_path / "two.db"
