@@ -74,6 +74,9 @@ class Database:
         if one_writer:
             event.listen(self.engine, "connect", _configure_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
+        self._reading: dict[str, Any] = {"reads_only": True}
+        if not one_writer:  # there each statement would have a view of its own
+            self._reading |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         self._writers = ThreadPoolExecutor(1 if one_writer else READERS, thread_name_prefix="database-write")
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="database-read")
 
@@ -105,7 +108,7 @@ class Database:
     def read_now(self, work: Callable[[Connection], T]) -> T:
         """`read` for code that runs without an event loop."""
         try:
-            with self.engine.connect().execution_options(reads_only=True) as connection:
+            with self.engine.connect().execution_options(**self._reading) as connection:
                 return work(connection)
         except (OperationalError, InterfaceError) as error:
             raise self._unusable(error) from error
@@ -182,7 +185,9 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str,
     if not rows:
         return 0
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    return connection.execute(dialect.insert(table).on_conflict_do_nothing(), list(rows)).rowcount
+    statement = dialect.insert(table).on_conflict_do_nothing()
+    # Where a statement returns generated keys by itself, rows are counted only when that is asked for.
+    return connection.execute(statement, list(rows), execution_options={"preserve_rowcount": True}).rowcount
 
 
 def _configure_sqlite(connection: SqliteConnection, _record: object) -> None:
