@@ -24,7 +24,7 @@ from edge.contract.files import in_pairs
 from edge.contract.gateway_config import DeviceConfig, DeviceRule, GatewayConfig, load_gateway_config
 from edge.contract.messages import Flag, Test
 from edge.contract.profile import ModbusProfile
-from edge.contract.program import command, example
+from edge.contract.program import command, example, keep_files_private
 from edge.drivers import ConfigurationError, DriverError
 from edge.journal import JournalError
 from edge.outbox import OutboxError
@@ -161,6 +161,7 @@ def accept(
 
 def main() -> None:
     """Run the command line."""
+    keep_files_private()
     app(prog_name=command("edge"))
 
 

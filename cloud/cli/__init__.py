@@ -7,13 +7,14 @@ the command line must be changed.
 import typer
 
 from cloud.cli import backup, gateway, people, registry, service
-from edge.contract.program import command
+from edge.contract.program import command, keep_files_private
 
 app = typer.Typer(
     help="The cloud: keeps the history, turns events into work orders, answers the API.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
+    pretty_exceptions_enable=False,  # their tracebacks may show what was in the variables
 )
 for part in (service, people, registry, gateway, backup):
     app.add_typer(part.app)
@@ -21,4 +22,5 @@ for part in (service, people, registry, gateway, backup):
 
 def main() -> None:
     """Run the command line."""
+    keep_files_private()
     app(prog_name=command("cloud"))

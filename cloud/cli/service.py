@@ -50,12 +50,20 @@ def init(
     """
     with errors_said():
         settings = load_cloud_config(config)
-        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(settings.data_dir)
         with Database(settings.database) as database:
             changed = database.write_now(migrate)
         typer.echo(f"database {database}: {'tables created or migrated' if changed else 'is up to date'}")
         if create_series:
             typer.echo(asyncio.run(create_series_database(settings)))
+
+
+def make_private(folder: Path) -> None:
+    """Make the folder of databases and pictures, or keep others out of the one that is there."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    mode = folder.stat().st_mode
+    if mode & 0o007:
+        folder.chmod(mode & 0o770)
 
 
 @app.command(epilog=example("cloud", "check --config cloud.yaml"))

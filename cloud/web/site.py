@@ -63,6 +63,8 @@ ROUTERS = (
 MACHINES = ("/api/", "/healthz", "/metrics")
 """Paths that answer programs: their errors are not pages."""
 COMPRESSED_FROM = 800  # bytes
+ENCRYPTED_FROM_NOW_ON = "max-age=31536000"
+"""Of an answer that went by https: the browser comes back by https alone, whatever is typed or linked."""
 
 
 def add_pages(app: FastAPI) -> None:
@@ -131,6 +133,8 @@ class SafeHeaders:
                 headers = MutableHeaders(scope=message)
                 for name, value in self._headers.items():
                     headers.setdefault(name, value)
+                if scope["scheme"] == "https":
+                    headers.setdefault("Strict-Transport-Security", ENCRYPTED_FROM_NOW_ON)
             await send(message)
 
         await self._app(scope, receive, send_safely)

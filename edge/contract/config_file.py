@@ -197,15 +197,16 @@ def _read_text(path: Path) -> str:
         return ConfigError([Problem(str(path), line, "", reason)])
 
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise refusal(f"larger than {MAX_BYTES // 1024} KiB: not a configuration file")
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)  # a device tells no size, and never ends
     except FileNotFoundError:
         raise refusal("no such file") from None
     except IsADirectoryError:
         raise refusal("is a directory, expected a YAML file") from None
     except OSError as error:
         raise refusal(f"cannot be read: {error.strerror}") from None
+    if len(data) > MAX_BYTES:
+        raise refusal(f"larger than {MAX_BYTES // 1024} KiB: not a configuration file")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

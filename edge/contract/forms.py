@@ -24,7 +24,7 @@ class Form:
     def check(self, text: str) -> str:
         """Return the text. Raises ValueError in words."""
         if re.fullmatch(self.pattern, text) is None:
-            raise ValueError(f"expected {self.words}, found {json.dumps(text, ensure_ascii=False)}")
+            raise ValueError(f"expected {self.words}, found {json.dumps(without_login(text), ensure_ascii=False)}")
         return text
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -34,9 +34,14 @@ class Form:
         return {**handler(schema), "pattern": f"^{self.pattern}$"}
 
 
+def without_login(text: str) -> str:
+    """Return a text that may hold an address, without the user and password in it."""
+    return re.sub(r"//[^/\s]*@", "//...@", text)
+
+
 ID = Form(r"[a-z0-9][a-z0-9_-]{0,63}", "small letters, digits, - and _, at most 64, beginning with a letter or digit")
 HOST = Form(r"[A-Za-z0-9._:-]{1,253}", "a host name or an address, such as mqtt.example.org or 192.0.2.7")
-HTTP_ADDRESS = Form(r"https?://[^/\s]+", "an address without a path, such as http://host:8086")
+HTTP_ADDRESS = Form(r"https?://[^/\s@]+", "an address without path and password, such as http://host:8086")
 CLASS_CODE = Form(
     r"[A-Z][A-Z0-9_]{0,39}(\.[A-Z0-9_]{1,39})+", "capital letters, digits and _ in parts with dots between, such as A.B"
 )

@@ -16,6 +16,11 @@ def command(program: Literal["edge", "cloud", "simulate"], *words: str) -> str:
     return " ".join([f"{script} {program}" if script else f"anlan-{program}", *words])
 
 
+def keep_files_private() -> None:
+    """From here on, what this process makes is for its owner alone, unless it says otherwise."""
+    os.umask(0o077)
+
+
 def example(program: Literal["edge", "cloud", "simulate"], *words: str) -> str:
     """The last line of a command's help."""
     return f"Example: {command(program, *words)}"

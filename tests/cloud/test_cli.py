@@ -135,6 +135,16 @@ async def test_a_person_who_cannot_be_added_is_said(cloud: Cloud) -> None:
     assert await cloud.do("user", "link", "nobody") == (1, "person nobody: not in the registry\n")
 
 
+async def test_nobody_else_on_this_machine_sees_what_is_kept(cloud: Cloud) -> None:
+    """A folder that was open to all is closed to others, its group keeps what it may; files are for their owner."""
+    data = cloud.folder / "data"
+    data.mkdir()
+    data.chmod(0o755)
+    assert (await cloud.do("init"))[0] == 0
+    assert data.stat().st_mode & 0o777 == 0o750
+    assert {path.name: oct(path.stat().st_mode & 0o777) for path in data.iterdir()} == {"cloud.db": "0o600"}
+
+
 async def test_from_nothing_to_a_token(cloud: Cloud) -> None:
     """init, registry load, token, status: each says what it did and is safe to repeat."""
     code, said = await cloud.do("status")

@@ -85,6 +85,10 @@ def test_a_database_elsewhere_is_reached_encrypted(tmp_path: Path, url: str) -> 
         ("data_dir: d\ndatabase_url: postgresql://u@10.0.0.7/d?sslmode=require", r"add \?sslmode=verify-full, and"),
         ("data_dir: d\ndatabase_url: postgresql:///d?host=/run,10.0.0.8", r"10\.0\.0\.8 is not this machine"),
         ("data_dir: d\ndatabase_password_file: /etc/hostname", r"database_password_file: "),
+        (
+            "data_dir: d\nseries: {engine: influx, url: 'http://u:secret@127.0.0.1:8086', database: a}",
+            r"series\.url: expected an address without path and password, .* found \"http://\.\.\.@127\.0\.0\.1:8086\"",
+        ),
         ("data_dir: d\napi: {port: 0}", r"cloud\.yaml:2: api\.port"),
         (
             "data_dir: d\nseries: {engine: influx, api: v2, url: 'http://x', database: a}",

@@ -102,6 +102,12 @@ def test_no_text(tmp_path: Path, content: bytes, line: str) -> None:
     assert refusal(tmp_path, content) == [line]
 
 
+def test_a_file_without_end_is_not_read_to_the_end() -> None:
+    """A device in place of a file is refused after as many bytes as a file may have."""
+    with pytest.raises(ConfigError, match="/dev/zero: larger than 1024 KiB"):
+        read_document(Path("/dev/zero"))
+
+
 def test_all_problems_by_line(tmp_path: Path) -> None:
     """A file with several faults tells all of them at once, in the order of its lines."""
     content = "leaves:\n  - {name: x, count: a}\n  - {nam: y}\ntitel: z\ntitle: 3"

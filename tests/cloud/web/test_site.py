@@ -25,6 +25,14 @@ async def test_pages_may_load_only_our_own_files(site: Site) -> None:
     assert headers["cache-control"] == "private, no-cache"
 
 
+async def test_who_came_by_https_comes_back_by_https(site: Site) -> None:
+    """The browser is told so, for pages, files and the API; not by http, where anybody could say it."""
+    async with site.browser(base_url="https://anlan.example.org") as browser:
+        for path in ("/sign-in", "/nothing", asset_url("app.css"), "/healthz"):
+            assert (await browser.get(path)).headers["strict-transport-security"] == "max-age=31536000"
+    assert "strict-transport-security" not in (await site.client.get("/sign-in")).headers
+
+
 def test_a_server_of_map_tiles_is_allowed_by_name() -> None:
     """Where one is configured, pictures of that host alone."""
     policy = content_policy(MapConfig(tiles="https://tiles.example.org:8443/a/{z}/{x}/{y}.png"))
