@@ -4,10 +4,11 @@ import secrets
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from cloud.config import CloudConfig, influx_settings, open_series
+from cloud.config import CloudConfig
 from cloud.database import DatabaseError
 from cloud.run import StartError, is_absent, listen, lock_folder, open_database
 from cloud.series import SeriesError
+from cloud.series.config import influx_settings, open_series
 from edge.contract import mqtt
 from edge.contract.program import command
 
@@ -55,7 +56,7 @@ async def _check_broker(config: CloudConfig) -> str:
 async def _check_series(config: CloudConfig) -> str:
     if config.series.engine == "sqlite" and is_absent(config):
         raise StartError(f"not made yet: run {command('cloud', 'init')}")
-    series = open_series(config)
+    series = open_series(config.series, config.data_dir)
     try:
         await series.series("none")
     finally:

@@ -7,20 +7,17 @@ Only `data_dir` must be given; a cloud without other servers keeps everything th
     api: {host: 127.0.0.1, port: 8000}
 """
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import AfterValidator, Field, model_validator
 
 from cloud.database import check_url, with_password
 from cloud.map_file import load_ground
-from cloud.series import SeriesStore
-from cloud.series.influx_settings import InfluxSettings
-from cloud.series.sqlite import SqliteStore
+from cloud.series.config import SeriesConfig
 from edge.contract.broker_config import BrokerConfig
-from edge.contract.config_file import ConfigModel, Key, LocalPath, Misfit, SecretPath, load_yaml, nearest
+from edge.contract.config_file import ConfigModel, LocalPath, Misfit, SecretPath, load_yaml, nearest, read_secret
 from edge.contract.forms import HOST, HTTP_ADDRESS
 
 DatabaseUrl = Annotated[str, AfterValidator(check_url)]
@@ -40,37 +37,6 @@ def _drawable(path: Path) -> Path:
     """A file that the map can be drawn from; raises ValueError."""
     load_ground(path)
     return path
-
-
-class SeriesConfig(ConfigModel):
-    """Where readings are kept: in a file of data_dir, or in a database of an InfluxDB server."""
-
-    engine: Literal["sqlite", "influx"] = Field(default="sqlite", description="sqlite needs no server.")
-    url: Annotated[str, HTTP_ADDRESS] | None = Field(default=None, description="influx: http://host:8086")
-    database: str | None = Field(default=None, min_length=1, max_length=64, description="influx: database or bucket.")
-    api: Literal["v1", "v2"] = Field(default="v1", description="influx: v1 for 1.x, v2 for 2.x and later.")
-    username: str | None = Field(default=None, description="influx v1: who we are there.")
-    password_file: SecretPath | None = Field(default=None, description="influx v1: its first line is the password.")
-    token_file: SecretPath | None = Field(default=None, description="influx v2: its first line is the token.")
-    org: str | None = Field(default=None, description="influx v2: the organisation.")
-
-    @model_validator(mode="after")
-    def _complete(self) -> Self:
-        problems = list(self._problems())
-        if problems:
-            raise Misfit(problems)
-        return self
-
-    def _problems(self) -> Iterator[tuple[Key, str]]:
-        if self.engine == "sqlite":
-            given = [name for name in type(self).model_fields if name in self.model_fields_set and name != "engine"]
-            yield from (((name,), "only for engine: influx") for name in given)
-            return
-        needed = ("url", "database") if self.api == "v1" else ("url", "database", "token_file", "org")
-        missing = [name for name in needed if getattr(self, name) is None]
-        yield from (((name,), f"missing: engine influx with api {self.api} needs it") for name in missing)
-        if self.api == "v1" and (self.username is None) != (self.password_file is None):
-            yield (), "username and password_file belong together: give both or none"
 
 
 class ApiConfig(ConfigModel):
@@ -196,7 +162,7 @@ class CloudConfig(ConfigModel):
         """The SQLAlchemy URL of registry, ledger and work orders, with its password: for `Database` alone."""
         if self.database_url is None:
             return f"sqlite:///{self.database_file}"
-        password = _first_line(self.database_password_file)
+        password = read_secret(self.database_password_file)
         return with_password(self.database_url, password) if password else self.database_url
 
     @model_validator(mode="after")
@@ -210,29 +176,3 @@ class CloudConfig(ConfigModel):
 def load_cloud_config(path: Path) -> CloudConfig:
     """Read and check cloud.yaml. Raises ConfigError with every problem found."""
     return load_yaml(path, CloudConfig)
-
-
-def influx_settings(config: SeriesConfig) -> InfluxSettings:
-    """Return the settings of engine influx, with its secrets read from their files."""
-    return InfluxSettings(
-        url=config.url or "",
-        database=config.database or "",
-        api=config.api,
-        username=config.username or "",
-        password=_first_line(config.password_file),
-        token=_first_line(config.token_file),
-        org=config.org or "",
-    )
-
-
-def open_series(config: CloudConfig) -> SeriesStore:
-    """Return the series store. Raises MisconfiguredError when a file cannot be opened; a server is not asked yet."""
-    if config.series.engine == "influx":
-        from cloud.series.influx import InfluxStore  # noqa: PLC0415 -- no other engine waits a second for its client
-
-        return InfluxStore(influx_settings(config.series))
-    return SqliteStore(config.data_dir / "series.db")
-
-
-def _first_line(path: Path | None) -> str:
-    return path.read_text(encoding="utf-8").partition("\n")[0].rstrip("\r") if path else ""

@@ -19,12 +19,13 @@ import uvicorn
 
 from cloud.api.app import create_app
 from cloud.api.services import Services
-from cloud.config import ApiConfig, CloudConfig, open_series
+from cloud.config import ApiConfig, CloudConfig
 from cloud.database import Database
 from cloud.events import EventTaker, run_event_worker
 from cloud.ingest import Counters, run_batch_worker
 from cloud.migrations import head, revision_of
 from cloud.registry.registry import Registry
+from cloud.series.config import open_series
 from cloud.web.live import changes_of
 from cloud.web.site import add_pages
 from edge.contract import listening
@@ -55,7 +56,7 @@ async def run(config: CloudConfig, clock: Clock) -> None:
         database = stack.enter_context(open_database(config))
         stack.enter_context(lock_folder(config.data_dir, shared=config.shared))
         api_socket = stack.enter_context(listen(config.api))
-        series = open_series(config)
+        series = open_series(config.series, config.data_dir)
         stack.push_async_callback(series.close)
         registry, counters = Registry(database), Counters()
         taker = EventTaker(database, registry, clock, blobs_folder=config.blobs_folder)

@@ -77,6 +77,11 @@ ReadablePath = Annotated[Path, AfterValidator(_is_readable)]
 SecretPath = Annotated[Path, AfterValidator(_is_secret)]
 
 
+def read_secret(path: Path | None) -> str:
+    """Return the first line of a secret's file; nothing where there is none."""
+    return path.read_text(encoding="utf-8").partition("\n")[0].rstrip("\r") if path else ""
+
+
 class Problem(NamedTuple):
     """One thing wrong in one file; `line` counts from 1, 0 means the file as a whole; `key` is dotted."""
 

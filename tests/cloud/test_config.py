@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from cloud.config import influx_settings, load_cloud_config
+from cloud.config import load_cloud_config
 from cloud.database import Database
+from cloud.series.config import influx_settings
 from edge.contract.config_file import ConfigError
 
 
