@@ -73,14 +73,19 @@ def judge(arrivals: Sequence[Arrival], entries: Mapping[Name, Entry]) -> tuple[l
 
 def _verdict(arrival: Arrival, name: Name, entry: Entry) -> Verdict:
     if not is_conflict(arrival, entry):
-        return Verdict(name, entry.outcome, entry.reason)
+        return Verdict(name, entry.outcome, entry.reason if entry.outcome == "refused" else "")
     return Verdict(name, "refused", CONFLICT)
 
 
-def entry_of(arrival: Arrival, name: Name, *, refusal: str | None, received_at: int) -> Entry:
-    """Return the ledger's entry for a new message; `refusal` is the series store's reason, if it refused."""
+def entry_of(arrival: Arrival, name: Name, *, refusal: str | None, received_at: int, expired: int = 0) -> Entry:
+    """Return the ledger's entry for a new message; `refusal` is the series store's reason, if it refused.
+
+    Readings that were past their time when they came count as stored, as all do that were stored and are past it now:
+    to refuse them would keep them where things are kept for ever. The reason says how many they were.
+    """
     reason = refusal or arrival.reason
-    return Entry(name, arrival.hash, arrival.readings, "refused" if reason else "stored", reason, received_at)
+    said = reason or (f"{expired} of its readings were past the time that they are kept" if expired else "")
+    return Entry(name, arrival.hash, arrival.readings, "refused" if reason else "stored", said, received_at)
 
 
 def _check_times(batch: Batch, now_ms: int) -> None:

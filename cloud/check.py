@@ -8,7 +8,9 @@ from cloud.config import CloudConfig
 from cloud.database import DatabaseError
 from cloud.run import StartError, is_absent, listen, lock_folder, open_database
 from cloud.series import SeriesError
-from cloud.series.config import influx_settings, open_series
+from cloud.series.config import HOUSEHOLD_FILE, SERIES_FILE, household_settings, influx_settings
+from cloud.series.influx_settings import InfluxSettings
+from cloud.series.sqlite import SqliteStore
 from edge.contract import mqtt
 from edge.contract.program import command
 
@@ -21,6 +23,7 @@ async def check_all(config: CloudConfig, say: Say) -> int:
         ("database", _check_database),
         ("broker", _check_broker),
         ("series", _check_series),
+        ("households", _check_households),
         ("api", _check_api),
     ]
     faults = 0
@@ -33,14 +36,25 @@ async def check_all(config: CloudConfig, say: Say) -> int:
     return faults
 
 
-async def create_series_database(config: CloudConfig) -> str:
-    """Create the InfluxDB database where it is not there yet; return what was done. Raises SeriesError."""
-    if config.series.engine != "influx":
-        return "series: a file in data_dir, made when the cloud first runs"
-    from cloud.series.influx import create_database  # noqa: PLC0415 -- as in open_series
+async def set_up_series(config: CloudConfig, say: Say, *, may_shorten: bool) -> int:
+    """Make the databases of readings, or bring them to what is configured; return how many could not be.
 
-    await create_database(influx_settings(config.series))
-    return f"series: InfluxDB {config.series.url} has the database {config.series.database}"
+    Says one line for each. `may_shorten`: also where readings are deleted by that.
+    """
+    if config.series.engine == "sqlite":
+        say("series, households: files in data_dir, made when the cloud first runs")
+        return 0
+    from cloud.series import influx_setup  # noqa: PLC0415 -- as in open_series
+
+    faults = 0
+    parts = {"series": influx_settings(config.series), "households": household_settings(config.series)}
+    for name, settings in parts.items():
+        try:
+            say(f"{name}: {await influx_setup.set_up(settings, may_shorten=may_shorten)}")
+        except SeriesError as error:
+            say(f"{name}: fault, {error}")
+            faults += 1
+    return faults
 
 
 async def _check_database(config: CloudConfig) -> str:
@@ -54,14 +68,34 @@ async def _check_broker(config: CloudConfig) -> str:
 
 
 async def _check_series(config: CloudConfig) -> str:
-    if config.series.engine == "sqlite" and is_absent(config):
+    if config.series.engine == "sqlite":
+        return await _check_series_file(config, SERIES_FILE)
+    return await _check_influx(influx_settings(config.series))
+
+
+async def _check_households(config: CloudConfig) -> str:
+    if config.series.engine == "sqlite":
+        place = await _check_series_file(config, HOUSEHOLD_FILE)
+        return f"{place}, readings are kept for {config.series.household.retention_days} days"
+    return await _check_influx(household_settings(config.series))
+
+
+async def _check_influx(settings: InfluxSettings) -> str:
+    from cloud.series import influx_setup  # noqa: PLC0415 -- as in open_series
+
+    return await influx_setup.check(settings)
+
+
+async def _check_series_file(config: CloudConfig, name: str) -> str:
+    if is_absent(config):
         raise StartError(f"not made yet: run {command('cloud', 'init')}")
-    series = open_series(config.series, config.data_dir)
+    store = SqliteStore(config.data_dir / name)
     try:
-        await series.series("none")
+        await store.write([])  # takes the lock, so that it could be written
+        await store.series("none")
     finally:
-        await series.close()
-    return config.series.url or str(config.data_dir / "series.db")
+        await store.close()
+    return str(store.path)
 
 
 async def _check_api(config: CloudConfig) -> str:

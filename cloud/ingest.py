@@ -57,6 +57,7 @@ class Counters(Struct):
     messages: int = 0
     stored: int = 0  # messages new to the ledger
     readings: int = 0  # in those
+    expired: int = 0  # of the readings: past the time that they are kept when they came
     refused: int = 0
     repeated: int = 0  # messages that the ledger had already
     conflicts: int = 0  # names that came again with other content
@@ -98,11 +99,12 @@ class BatchIngest:
         entries = await self._find(arrivals)
         # Reversed, so that the first of a name counts, should one come twice in a group.
         new = {each.name: each for each in reversed(arrivals) if each.name and each.name not in entries}
-        refusals = await self._write({name: each.batch for name, each in new.items() if each.batch})
-        entries |= await self._record(new, refusals, now_ms)
+        written = await self._write({name: each.batch for name, each in new.items() if each.batch})
+        entries |= await self._record(new, written, now_ms)
         verdicts, letters = judge(arrivals, entries)
         await self._keep(letters, now_ms)
         self._count(arrivals, new.keys(), entries)
+        self._count_expired(written)
         await self._receipts.send(verdicts)
         for each in messages:
             await each.ack()  # last: a crash above means the batch comes again, and storing it again is harmless
@@ -121,25 +123,30 @@ class BatchIngest:
         names = {each.name for each in arrivals if each.name}
         return await self._patiently(self._database.read, lambda connection: known(connection, names))
 
-    async def _write(self, batches: Mapping[Name, Batch]) -> dict[Name, str]:
-        """Write batches as one group; return why the store refuses some of them, so that it holds no others."""
+    async def _write(self, batches: Mapping[Name, Batch]) -> "_Written":
+        """Write batches as one group; when the store refuses it, one by one, so that a bad one holds no others."""
         try:
-            await self._patiently(self._series.write, list(batches.values()))
+            expired = await self._patiently(self._series.write, list(batches.values()))
         except RefusedError as error:
             if len(batches) == 1:
-                return dict.fromkeys(batches, str(error))
+                return _Written(refusals=dict.fromkeys(batches, str(error)))
         else:
-            return {}
-        refusals: dict[Name, str] = {}
+            names = list(batches)
+            return _Written(expired={names[place]: readings for place, readings in expired.items()})
+        written = _Written()
         for name, batch in batches.items():
-            refusals |= await self._write({name: batch})
-        return refusals
+            alone = await self._write({name: batch})
+            written.refusals.update(alone.refusals)
+            written.expired.update(alone.expired)
+        return written
 
-    async def _record(
-        self, new: Mapping[Name, Arrival], refusals: Mapping[Name, str], now_ms: int
-    ) -> dict[Name, Entry]:
+    async def _record(self, new: Mapping[Name, Arrival], written: "_Written", now_ms: int) -> dict[Name, Entry]:
         """Enter the new messages; return what the ledger says of them, which another worker may have been first to."""
-        entries = [entry_of(each, name, refusal=refusals.get(name), received_at=now_ms) for name, each in new.items()]
+        refusals, expired = written.refusals, written.expired
+        entries = [
+            entry_of(each, name, refusal=refusals.get(name), expired=expired.get(name, 0), received_at=now_ms)
+            for name, each in new.items()
+        ]
         return await self._patiently(self._database.write, lambda connection: record(connection, entries))
 
     async def _keep(self, letters: Sequence[DeadLetter], now_ms: int) -> None:
@@ -183,6 +190,20 @@ class BatchIngest:
             if each.name and is_conflict(each, entries[each.name]):
                 counters.conflicts += 1
                 _log.error("two messages of one name", **each.name._asdict())
+
+    def _count_expired(self, written: "_Written") -> None:
+        readings = sum(written.expired.values())
+        if readings:
+            self._counters.expired += readings
+            gateways = sorted({name.gateway for name in written.expired})
+            _log.warning("readings came past the time that they are kept", readings=readings, gateways=gateways)
+
+
+class _Written(Struct, frozen=True):
+    """Why the store refuses batches, and of which it kept fewer readings because their time is over."""
+
+    refusals: dict[Name, str] = {}
+    expired: dict[Name, int] = {}
 
 
 def pause_s(state: RetryCallState) -> float:

@@ -108,9 +108,10 @@ async def _take_batch(letter: KeptLetter, *, database: Database, series: SeriesS
     entry = entry_of(arrival, arrival.name, refusal=None, received_at=now_ms)
     await database.read(partial(_check_name, entry=entry))
     try:
-        await series.write([arrival.batch])
+        expired = await series.write([arrival.batch])
     except RefusedError as error:
         raise StillRefusedError(str(error)) from error
+    entry = entry_of(arrival, arrival.name, refusal=None, expired=expired.get(0, 0), received_at=now_ms)
     await database.write(partial(_settle_batch, entry=entry, letter=letter))
 
 

@@ -26,6 +26,7 @@ from cloud.ingest import Counters, run_batch_worker
 from cloud.migrations import head, revision_of
 from cloud.registry.registry import Registry
 from cloud.series.config import open_series
+from cloud.series.retention import forget_daily
 from cloud.web.live import changes_of
 from cloud.web.site import add_pages
 from edge.contract import listening
@@ -56,7 +57,7 @@ async def run(config: CloudConfig, clock: Clock) -> None:
         database = stack.enter_context(open_database(config))
         stack.enter_context(lock_folder(config.data_dir, shared=config.shared))
         api_socket = stack.enter_context(listen(config.api))
-        series = open_series(config.series, config.data_dir)
+        series = open_series(config.series, config.data_dir, clock)
         stack.push_async_callback(series.close)
         registry, counters = Registry(database), Counters()
         taker = EventTaker(database, registry, clock, blobs_folder=config.blobs_folder)
@@ -86,6 +87,7 @@ async def run(config: CloudConfig, clock: Clock) -> None:
             workers = [
                 tasks.create_task(batches, name="batch worker"),
                 tasks.create_task(run_event_worker(config.broker, taker, shared=config.shared), name="event worker"),
+                tasks.create_task(forget_daily(series, clock), name="retention"),
             ]
             tasks.create_task(server.serve(sockets=[api_socket]), name="api")
             _log.info("cloud runs", api=f"http://{config.api.host}:{config.api.port}", broker=config.broker.address)

@@ -220,14 +220,18 @@ bind-address = "127.0.0.1:{rpc_port}"
 
 
 class InfluxDB(Server):
-    """InfluxDB 1.x: ``/write`` and InfluxQL ``/query``; with `admin` = (name, password) it asks for them."""
+    """InfluxDB 1.x: ``/write`` and InfluxQL ``/query``; with `admin` = (name, password) it asks for them.
+
+    With a `certificate`, a file that has its key too, it speaks https alone.
+    """
 
     name = "influxdb"
     package = "influxdb"
 
-    def __init__(self, folder: Path, *, admin: tuple[str, str] | None = None) -> None:
+    def __init__(self, folder: Path, *, admin: tuple[str, str] | None = None, certificate: Path | None = None) -> None:
         super().__init__(folder)
         self.admin = admin
+        self.certificate = certificate
 
     @classmethod
     def program(cls) -> str | None:
@@ -237,20 +241,21 @@ class InfluxDB(Server):
     @property
     def url(self) -> str:
         """Where its HTTP interface is."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.certificate else 'http'}://127.0.0.1:{self.port}"
 
     def command(self) -> list[str]:
         """Write its configuration."""
         config = self.folder / "influxdb.conf"
         auth = "true" if self.admin else "false"
+        tls = f'  https-enabled = true\n  https-certificate = "{self.certificate}"\n' if self.certificate else ""
         config.write_text(
-            _INFLUXDB_CONFIG.format(folder=self.folder, port=self.port, rpc_port=self.second_port, auth=auth)
+            _INFLUXDB_CONFIG.format(folder=self.folder, port=self.port, rpc_port=self.second_port, auth=auth) + tls
         )
         return [self.program() or "influxd", "-config", str(config)]
 
     def is_ready(self) -> bool:
         """Whether it answers a ping."""
-        return _answers(f"{self.url}/ping")
+        return is_accepting(self.port) if self.certificate else _answers(f"{self.url}/ping")
 
     def start(self) -> None:
         """Start it; at the first start with an admin, make that admin."""

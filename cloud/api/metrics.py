@@ -33,6 +33,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 COUNTED: Sequence[tuple[str, str, str]] = (
     ("messages", "messages", "Messages of readings that this process took."),
     ("readings_stored", "readings", "Readings in messages that were new to the ledger and stored."),
+    ("readings_expired", "expired", "Readings among these that were past the time that they are kept."),
     ("messages_refused", "refused", "Messages that can never be taken."),
     ("messages_repeated", "repeated", "Messages that the ledger had already."),
     ("message_conflicts", "conflicts", "Names of messages that came again with other content."),

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cloud.check import check_all, create_series_database
+from cloud.check import check_all, set_up_series
 from cloud.cli.shared import CLOUD_YAML, ConfigOption, errors_said
 from cloud.config import load_cloud_config
 from cloud.database import Database
@@ -38,15 +38,19 @@ def run_cloud(
         asyncio.run(run(settings, load_clock(clock, settings.broker.host)))
 
 
-@app.command(epilog=example("cloud", "init --config cloud.yaml --create-series"))
+@app.command(epilog=example("cloud", "init --config cloud.yaml"))
 def init(
     *,
     config: ConfigOption = CLOUD_YAML,
-    create_series: Annotated[bool, typer.Option(help="Also create the InfluxDB database.")] = False,
+    shorten_retention: Annotated[
+        bool,
+        typer.Option("--shorten-retention", help="Let InfluxDB delete what is older than the configuration says."),
+    ] = False,
 ) -> None:
-    """Create or migrate the database.
+    """Create or migrate the database, and what keeps readings.
 
-    Safe to repeat, also while the cloud runs.
+    In an InfluxDB that is a database or bucket and its retention, and one for readings of households. Safe to repeat,
+    also while the cloud runs.
     """
     with errors_said():
         settings = load_cloud_config(config)
@@ -54,8 +58,8 @@ def init(
         with Database(settings.database) as database:
             changed = database.write_now(migrate)
         typer.echo(f"database {database}: {'tables created or migrated' if changed else 'is up to date'}")
-        if create_series:
-            typer.echo(asyncio.run(create_series_database(settings)))
+        faults = asyncio.run(set_up_series(settings, typer.echo, may_shorten=shorten_retention))
+    raise typer.Exit(1 if faults else 0)
 
 
 def make_private(folder: Path) -> None:

@@ -28,6 +28,7 @@ from pydantic import Field, StringConstraints, model_validator
 from cloud.registry.person import RULES, Role
 from edge.contract.config_file import ConfigModel, Key, Misfit, nearest
 from edge.contract.forms import PHONE, Id
+from edge.contract.household import DeviceId
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200), Field(description="As people call it.")]
 Position = tuple[Annotated[float, Field(ge=-180, le=180)], Annotated[float, Field(ge=-90, le=90)]]
@@ -81,7 +82,7 @@ class SiteEntry(ConfigModel):
 class DeviceEntry(ConfigModel):
     """A device behind a gateway; without a site of its own it is where its gateway is."""
 
-    id: Id = Field(description="As in gateway.yaml: the id of a device or camera.")
+    id: DeviceId = Field(description="As in gateway.yaml: the id of a device or camera.")
     name: Name
     site: Id | None = Field(default=None, description="Where it is; default: where its gateway is.")
 

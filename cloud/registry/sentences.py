@@ -49,6 +49,10 @@ SENTENCES: Mapping[str, str] = {
     "unknown event class {code}": "没有事件类型 {code}",
     "missing: say where the cameras post to": "请填写摄像机把图片发到哪里",
     "device {id} is there twice": "设备 {id} 出现了两次",
+    "hh- begins the id of a household's device, which must say nothing about the home: write {id}, "
+    "which was made just now, or an id that begins otherwise": (
+        "hh- 开头的是住户设备的编号，不得透露住户信息：请用刚刚生成的 {id}，或换一个开头"
+    ),
 }
 
 

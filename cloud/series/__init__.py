@@ -134,10 +134,12 @@ class SeriesStore(Protocol):
     times are milliseconds UTC. Every method raises SeriesError.
     """
 
-    async def write(self, batches: Sequence[Batch]) -> None:
+    async def write(self, batches: Sequence[Batch]) -> dict[int, int]:
         """Keep all readings of `batches`, durably when this returns; writing the same again changes nothing.
 
-        When RefusedError is raised, a part of the readings may have been kept.
+        A store may keep readings for a time only. What is older already is let go; returned is how many readings of
+        which batch, by its place, and nothing of the others. When RefusedError is raised, a part of the readings may
+        have been kept.
         """
 
     async def read(
@@ -189,6 +191,9 @@ class SeriesStore(Protocol):
 
         A device may have several tables. All is held in memory: `estimate` says beforehand how much it is.
         """
+
+    async def forget_expired(self) -> int:
+        """Delete what is past its time, where the store does not do so by itself; return how many readings it was."""
 
     async def close(self) -> None:
         """Finish what has begun and release files, threads and connections."""

@@ -8,14 +8,31 @@ Without it they are kept in a file of data_dir.
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
+from msgspec.structs import replace
 from pydantic import Field, model_validator
 
 from cloud.series import SeriesStore
 from cloud.series.influx_settings import InfluxSettings
+from cloud.series.retention import Retention
+from cloud.series.routed import RoutedStore
 from cloud.series.sqlite import SqliteStore
-from edge.contract.config_file import ConfigModel, Key, Misfit, SecretPath, read_secret
+from edge.contract.broker_config import is_loopback
+from edge.contract.clock import Clock, SystemClock
+from edge.contract.config_file import ConfigModel, Key, Misfit, ReadablePath, SecretPath, read_secret
 from edge.contract.forms import HTTP_ADDRESS
+
+SERIES_FILE, HOUSEHOLD_FILE = "series.db", "households.db"
+
+
+class HouseholdConfig(ConfigModel):
+    """Readings of households, whose devices have ids that begin with hh-: kept apart, and for a short time."""
+
+    database: str | None = Field(
+        default=None, min_length=1, max_length=64, description="influx; default: series.database with _households."
+    )
+    retention_days: int = Field(default=90, ge=1, le=36_500, description="How long they are kept.")
 
 
 class SeriesConfig(ConfigModel):
@@ -29,6 +46,18 @@ class SeriesConfig(ConfigModel):
     password_file: SecretPath | None = Field(default=None, description="influx v1: its first line is the password.")
     token_file: SecretPath | None = Field(default=None, description="influx v2: its first line is the token.")
     org: str | None = Field(default=None, description="influx v2: the organisation.")
+    ca_file: ReadablePath | None = Field(
+        default=None, description="influx, https: authorities it is verified by; default: those this machine trusts."
+    )
+    retention_days: int | None = Field(
+        default=None, ge=1, le=36_500, description="influx: how long readings are kept; default: for ever."
+    )
+    household: HouseholdConfig = HouseholdConfig()
+
+    @property
+    def household_database(self) -> str:
+        """The InfluxDB database or bucket of the readings of households."""
+        return self.household.database or f"{self.database}_households"
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -39,14 +68,28 @@ class SeriesConfig(ConfigModel):
 
     def _problems(self) -> Iterator[tuple[Key, str]]:
         if self.engine == "sqlite":
-            given = [name for name in type(self).model_fields if name in self.model_fields_set and name != "engine"]
-            yield from (((name,), "only for engine: influx") for name in given)
+            given = [name for name in self.model_fields_set if name not in {"engine", "household"}]
+            yield from (((name,), "only for engine: influx") for name in sorted(given))
+            if self.household.database is not None:
+                yield ("household", "database"), "only for engine: influx"
             return
         needed = ("url", "database") if self.api == "v1" else ("url", "database", "token_file", "org")
         missing = [name for name in needed if getattr(self, name) is None]
         yield from (((name,), f"missing: engine influx with api {self.api} needs it") for name in missing)
         if self.api == "v1" and (self.username is None) != (self.password_file is None):
             yield (), "username and password_file belong together: give both or none"
+        if self.database is not None and self.household_database == self.database:
+            yield ("household", "database"), "must be another than series.database: what is in it is kept apart"
+        if self.url is not None and (fault := _clear_text_fault(self)):
+            yield ("url",), fault
+
+
+def _clear_text_fault(config: SeriesConfig) -> str | None:
+    host = urlsplit(config.url or "").hostname or ""
+    is_secret = config.password_file is not None or config.token_file is not None
+    if (config.url or "").startswith("https:") or not is_secret or is_loopback(host):
+        return None
+    return f"{host} is not this machine, so the password or token would travel readable: use https"
 
 
 def influx_settings(config: SeriesConfig) -> InfluxSettings:
@@ -59,13 +102,25 @@ def influx_settings(config: SeriesConfig) -> InfluxSettings:
         password=read_secret(config.password_file),
         token=read_secret(config.token_file),
         org=config.org or "",
+        ca_file=config.ca_file,
+        retention_days=config.retention_days,
     )
 
 
-def open_series(config: SeriesConfig, data_dir: Path) -> SeriesStore:
-    """Return the series store. Raises MisconfiguredError when a file cannot be opened; a server is not asked yet."""
+def household_settings(config: SeriesConfig) -> InfluxSettings:
+    """Return the settings of engine influx for the database of the readings of households."""
+    apart = {"database": config.household_database, "retention_days": config.household.retention_days}
+    return replace(influx_settings(config), **apart)
+
+
+def open_series(config: SeriesConfig, data_dir: Path, clock: Clock | None = None) -> SeriesStore:
+    """Return the series store. Raises MisconfiguredError when a file cannot be opened; a server is not asked yet.
+
+    The clock tells what is past its time in a file; without one it is the machine's.
+    """
     if config.engine == "influx":
         from cloud.series.influx import InfluxStore  # noqa: PLC0415 -- no other engine waits a second for its client
 
-        return InfluxStore(influx_settings(config))
-    return SqliteStore(data_dir / "series.db")
+        return RoutedStore(InfluxStore(influx_settings(config)), InfluxStore(household_settings(config)))
+    retention = Retention(config.household.retention_days, clock or SystemClock())
+    return RoutedStore(SqliteStore(data_dir / SERIES_FILE), SqliteStore(data_dir / HOUSEHOLD_FILE, retention))

@@ -18,44 +18,23 @@ lines, it keeps the others.
 """
 
 import asyncio
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from threading import Thread
-from typing import Any, Protocol, cast
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 
-import httpx
-from influxdb_client.client.exceptions import InfluxDBError
-from influxdb_client.client.influxdb_client import InfluxDBClient
-from influxdb_client.client.write_api import SYNCHRONOUS
-from influxdb_client.domain.write_precision import WritePrecision
-from msgspec import Struct
 from msgspec.structs import replace
-from urllib3.exceptions import HTTPError
 
-from cloud.series import (
-    Bucket,
-    Coverage,
-    Expected,
-    LastHeard,
-    MisconfiguredError,
-    RefusedError,
-    SeriesError,
-    SeriesId,
-    UnavailableError,
-    beat_of,
-    influxql,
-    starts_of_parts,
-)
+from cloud.series import Bucket, Coverage, Expected, LastHeard, SeriesId, beat_of, influxql, starts_of_parts
 from cloud.series.columns import batches_of
+from cloud.series.influx_http import InfluxHttp
 from cloud.series.influx_settings import InfluxSettings
+from cloud.series.influx_writers import open_writer
 from cloud.series.influxql import FieldTypes, Found, Span
-from edge.contract.messages import Batch, Flag, Reading
-from edge.contract.program import command
+from edge.contract.messages import Batch, Flag, Reading, Table
 
 LINES_PER_REQUEST = 10_000
 STATEMENTS_PER_REQUEST = 10  # of those that may have thousands of rows
-MILLISECONDS = cast("WritePrecision", WritePrecision.MS)  # its own annotation says str
 
 
 class InfluxStore:
@@ -63,15 +42,17 @@ class InfluxStore:
 
     def __init__(self, settings: InfluxSettings) -> None:
         self._settings = settings
-        self._http = _http_client(settings)
+        self._http = InfluxHttp(settings)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="series-influx")
-        self._writer: _Writer = _V1Writer(settings, self._http) if settings.api == "v1" else _V2Writer(settings)
+        self._writer = open_writer(settings, self._http)
 
-    async def write(self, batches: Sequence[Batch]) -> None:
+    async def write(self, batches: Sequence[Batch]) -> dict[int, int]:
         """See `SeriesStore.write`."""
         lines = await asyncio.get_running_loop().run_in_executor(self._thread, _lines_of, batches)
+        expired: set[int] = set()
         for start in range(0, len(lines), LINES_PER_REQUEST):
-            await self._send(lines[start : start + LINES_PER_REQUEST])
+            expired |= await self._send(lines, range(start, min(start + LINES_PER_REQUEST, len(lines))))
+        return _readings_of_lines(batches, expired) if expired else {}
 
     async def read(
         self, gateway: str, device: str, point: str, *, start_ms: int, end_ms: int, limit: int
@@ -159,9 +140,13 @@ class InfluxStore:
         types = FieldTypes.of(field_keys)
         return batches_of(one for found in founds for one in influxql.columns(found, types))
 
+    async def forget_expired(self) -> int:
+        """See `SeriesStore.forget_expired`: InfluxDB does so by itself."""
+        return 0
+
     async def close(self) -> None:
         """See `SeriesStore.close`."""
-        await self._http.aclose()
+        await self._http.close()
         await asyncio.to_thread(self._thread.shutdown)
         self._writer.close()
 
@@ -184,14 +169,16 @@ class InfluxStore:
                 ids[key] = SeriesId(*key, series["name"])
         return sorted(ids.values())
 
-    async def _send(self, lines: list[str]) -> None:
-        answer = await self._writer.post("\n".join(lines).encode())
-        if answer.status == 413 and len(lines) > 1:
-            middle = len(lines) // 2
-            await self._send(lines[:middle])
-            await self._send(lines[middle:])
-        elif not answer.is_success:
+    async def _send(self, lines: Sequence[str], part: range) -> set[int]:
+        """Write some of the lines; return those, by their place, that are older than the database keeps them."""
+        answer = await self._writer.post("\n".join(lines[part.start : part.stop]).encode())
+        if answer.status == 413 and len(part) > 1:
+            middle = len(part) // 2
+            return await self._send(lines, part[:middle]) | await self._send(lines, part[middle:])
+        if not answer.is_success and not answer.expired:
             raise answer.sorted(self._settings)
+        oldest_first = sorted(part, key=lambda place: _time_of(lines[place])) if answer.expired else []
+        return set(oldest_first[: answer.expired])
 
     async def _query_in_turns(self, statements: Sequence[str]) -> list[Found]:
         """Ask a few at a time: one by one, the way to and fro would count; all at once, others would wait for long."""
@@ -201,173 +188,37 @@ class InfluxStore:
         return founds
 
     async def _query(self, *statements: str) -> list[Found]:
-        """Return, for each statement, its series as InfluxDB describes them, with every number still a string."""
-        question = {"db": self._settings.database, "epoch": "ms", "q": "; ".join(statements)}
-        answer = await _post(self._http, "/query", self._settings, data=question)
-        if not answer.is_success:
-            raise answer.sorted(self._settings)
-        results = json.loads(answer.text, parse_int=str, parse_float=str)["results"]
-        for result in results:
-            if "error" in result:
-                status = 404 if "not found" in result["error"] else 500
-                raise _Answer(status, result["error"]).sorted(self._settings)
-        return [result.get("series", []) for result in results]
-
-
-async def create_database(settings: InfluxSettings) -> None:
-    """Create a 1.x database where it is not there yet; a bucket needs InfluxDB's own tools. Raises SeriesError."""
-    if settings.api == "v2":
-        raise MisconfiguredError(
-            f"InfluxDB {settings.url}: create the bucket there: influx bucket create --name {settings.database}, and "
-            f"influx v1 dbrp create --db {settings.database} --rp autogen --default so that it can be read"
-        )
-    async with _http_client(settings) as http:
-        answer = await _post(
-            http, "/query", settings, data={"q": f"CREATE DATABASE {influxql.quoted_name(settings.database)}"}
-        )
-    if not answer.is_success:
-        raise answer.sorted(settings)
-
-
-# --- what InfluxDB answers --------------------------------------------------------------------------------------------
-
-
-class _Answer(Struct, frozen=True):
-    status: int
-    text: str = ""
-    retry_after: str | None = None
-
-    @property
-    def is_success(self) -> bool:
-        return 200 <= self.status < 300
-
-    def sorted(self, settings: InfluxSettings) -> SeriesError:
-        """Return the error that says what to do about this answer."""
-        place, said = f"InfluxDB {settings.url}", _sentence(self.text)
-        if self.status in {400, 413, 422}:
-            return RefusedError(f"{place}, database {settings.database}: {said}")
-        if self.status in {408, 429} or self.status >= 500:
-            return UnavailableError(f"{place}: answers {self.status}: {said}", _seconds(self.retry_after))
-        if self.status in {401, 403}:
-            who = f"user {settings.username}" if settings.api == "v1" else "the token"
-            return MisconfiguredError(f"{place}: does not let {who} in: {said}: correct the user or the secret file")
-        if self.status == 404:
-            return MisconfiguredError(
-                f"{place}: {said}: create the database {settings.database} or correct its name in the configuration; "
-                f"{command('cloud', 'init --create-series')} creates it"
-            )
-        return MisconfiguredError(f"{place}: answers {self.status}: {said}: is this the address of an InfluxDB?")
-
-
-def _sentence(text: str) -> str:
-    """Return the error that a JSON answer names, or the beginning of what else was answered."""
-    try:
-        document = json.loads(text)
-    except ValueError:
-        document = {}
-    named = document.get("error") or document.get("message") if isinstance(document, dict) else None
-    return " ".join(str(named or text or "no reason given").split())[:300]
-
-
-def _seconds(retry_after: str | None) -> float | None:
-    return float(retry_after) if retry_after is not None and retry_after.isdecimal() else None
-
-
-def _no_answer(settings: InfluxSettings, error: Exception) -> UnavailableError:
-    reason = str(error) or type(error).__name__
-    return UnavailableError(f"InfluxDB {settings.url}: no answer ({reason}): is it running there?")
-
-
-# --- two ways to write ------------------------------------------------------------------------------------------------
-
-
-class _Writer(Protocol):
-    async def post(self, lines: bytes) -> _Answer:
-        """Send lines with times in milliseconds; raises UnavailableError when there is no answer."""
-
-    def close(self) -> None:
-        """Release what the writer opened."""
-
-
-class _V1Writer:
-    def __init__(self, settings: InfluxSettings, http: httpx.AsyncClient) -> None:
-        self._settings = settings
-        self._http = http
-
-    async def post(self, lines: bytes) -> _Answer:
-        params = {"db": self._settings.database, "precision": "ms"}
-        return await _post(self._http, "/write", self._settings, params=params, content=lines)
-
-    def close(self) -> None:
-        """Nothing: the connection is the store's."""
-
-
-class _V2Writer:
-    def __init__(self, settings: InfluxSettings) -> None:
-        self._settings = settings
-        timeout_ms = int(settings.timeout_s * 1000)
-        self._client = InfluxDBClient(settings.url, token=settings.token, org=settings.org, timeout=timeout_ms)
-        self._api = self._client.write_api(write_options=SYNCHRONOUS)
-
-    async def post(self, lines: bytes) -> _Answer:
-        answer: Future[_Answer] = Future()
-        answer.set_running_or_notify_cancel()  # from here on the thread alone says how it ended
-        # A daemon, which unlike an executor's thread does not hold up the end of the process while a server is silent.
-        Thread(target=self._answer, args=(answer, lines), name="series-influx-write", daemon=True).start()
-        return await asyncio.wrap_future(answer)
-
-    def _answer(self, answer: "Future[_Answer]", lines: bytes) -> None:
-        try:
-            result = self._post(lines)
-        except SeriesError as error:
-            answer.set_exception(error)
-        else:
-            answer.set_result(result)
-
-    def _post(self, lines: bytes) -> _Answer:
-        try:
-            self._api.write(self._settings.database, record=lines, write_precision=MILLISECONDS)
-        except InfluxDBError as error:
-            if error.response is None:
-                raise _no_answer(self._settings, error) from error
-            return _Answer(error.response.status, str(error.message), error.retry_after)
-        except HTTPError as error:
-            raise _no_answer(self._settings, error) from error
-        return _Answer(204)
-
-    def close(self) -> None:
-        self._client.close()  # type: ignore[no-untyped-call]
-
-
-def _http_client(settings: InfluxSettings) -> httpx.AsyncClient:
-    auth = httpx.BasicAuth(settings.username, settings.password) if settings.username else None
-    headers = {"Authorization": f"Token {settings.token}"} if settings.token else {}
-    return httpx.AsyncClient(
-        base_url=settings.url, auth=auth, headers=headers, timeout=settings.timeout_s, trust_env=False
-    )
-
-
-async def _post(http: httpx.AsyncClient, path: str, settings: InfluxSettings, **request: Any) -> _Answer:
-    try:
-        response = await http.post(path, **request)
-    except httpx.TransportError as error:
-        raise _no_answer(settings, error) from error
-    return _Answer(response.status_code, response.text, response.headers.get("Retry-After"))
+        return await self._http.query(*statements)
 
 
 # --- line protocol ----------------------------------------------------------------------------------------------------
 
 
 def _lines_of(batches: Sequence[Batch]) -> list[str]:
-    return [line for batch in batches for line in _lines_of_batch(batch)]
+    return [line for batch in batches for table in batch.tables for line in _lines_of_table(batch.gateway, table)]
 
 
-def _lines_of_batch(batch: Batch) -> Iterator[str]:
-    for table in batch.tables:
-        prefix = f"{table.kind},device={table.device},gateway={batch.gateway}"
-        for taken_at, readings in table.rows():
-            if readings:
-                yield f"{prefix} {','.join(map(_written, readings))} {taken_at}"
+def _lines_of_table(gateway: str, table: Table) -> Iterator[str]:
+    prefix = f"{table.kind},device={table.device},gateway={gateway}"
+    for taken_at, readings in table.rows():
+        if readings:
+            yield f"{prefix} {','.join(map(_written, readings))} {taken_at}"
+
+
+def _time_of(line: str) -> int:
+    return int(line.rpartition(" ")[2])
+
+
+def _readings_of_lines(batches: Sequence[Batch], places: Set[int]) -> dict[int, int]:
+    """Return, by the place of its batch, how many readings some lines have, which are named by their places."""
+    found: Counter[int] = Counter()
+    line = count()
+    for number, batch in enumerate(batches):
+        for table in batch.tables:
+            for _, readings in table.rows():
+                if readings and next(line) in places:
+                    found[number] += len(readings)
+    return dict(found)
 
 
 def _written(reading: Reading) -> str:

@@ -33,10 +33,12 @@ from cloud.series import (
     starts_of_parts,
 )
 from cloud.series.columns import SeriesColumn, batches_of
+from cloud.series.retention import Retention, without_expired
 from edge.contract.batches import Column
 from edge.contract.messages import Batch, Flag, Reading
 
 BUSY_TIMEOUT_S = 10.0
+FORGET_AT_ONCE = 10_000  # readings
 READERS = 3  # a long chart holds up neither the next page nor the one after
 MAX_KNOWN = 200_000  # series whose number is remembered: some 70 MB
 VALUED_STEP_MS = 6 * 3600 * 1000  # `valued_before` is a multiple: few writes, and few missing readings to walk through
@@ -86,7 +88,8 @@ WHERE gateway = ? AND device = ?
 AND taken_at = (SELECT max(taken_at) FROM readings AS newer WHERE newer.series = series.id) ORDER BY point
 """
 _SERIES = """
-SELECT gateway, device, point, kind FROM series WHERE ? IN (gateway, '') ORDER BY gateway, device, point
+SELECT gateway, device, point, kind FROM series
+WHERE ? IN (gateway, '') AND EXISTS (SELECT 1 FROM readings WHERE series = series.id) ORDER BY gateway, device, point
 """
 _VALUED_AT = """(
     SELECT taken_at FROM readings AS valued
@@ -131,6 +134,14 @@ _ALL_SERIES = "SELECT id, gateway, device, point, kind FROM series ORDER BY gate
 _READ_COLUMN = """
 SELECT taken_at, value, flag, tests FROM readings WHERE series = ? AND taken_at >= ? AND taken_at < ? ORDER BY taken_at
 """
+# The series stays, for another process may remember its number.
+_FORGET = """
+DELETE FROM readings WHERE series = ?1 AND taken_at < ?2 AND taken_at <= (
+    SELECT max(taken_at) FROM (
+        SELECT taken_at FROM readings WHERE series = ?1 AND taken_at < ?2 ORDER BY taken_at LIMIT ?3
+    )
+)
+"""
 
 # What the file or its place is at fault for; anything else (locked, full, a failing disk) may pass.
 _FAULTS_OF_THE_PLACE = {
@@ -143,10 +154,14 @@ _FAULTS_OF_THE_PLACE = {
 
 
 class SqliteStore:
-    """A `SeriesStore` in the file `path`; raises MisconfiguredError when it cannot be opened there."""
+    """A `SeriesStore` in the file `path`, for ever or for a time; raises MisconfiguredError when it cannot be opened.
 
-    def __init__(self, path: Path) -> None:
+    What is past its time is overwritten before its place in the file is used again.
+    """
+
+    def __init__(self, path: Path, retention: Retention | None = None) -> None:
         self.path = path
+        self._retention = retention
         with self._errors_sorted():
             self._write_connection = self._connect()
             self._bring_up_to_date()
@@ -159,9 +174,13 @@ class SqliteStore:
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="series-read")
         self._known: dict[SeriesKey, _Known] = {}  # what is committed; used by the writing thread alone
 
-    async def write(self, batches: Sequence[Batch]) -> None:
+    async def write(self, batches: Sequence[Batch]) -> dict[int, int]:
         """See `SeriesStore.write`; all batches or, on any error, none of them."""
+        expired: dict[int, int] = {}
+        if self._retention is not None:
+            batches, expired = without_expired(batches, self._retention.oldest_ms)
         await asyncio.get_running_loop().run_in_executor(self._writer, self._write, batches)
+        return expired
 
     async def read(
         self, gateway: str, device: str, point: str, *, start_ms: int, end_ms: int, limit: int
@@ -243,6 +262,22 @@ class SqliteStore:
 
         return await self._ask(lambda connection: batches_of(read(connection)))
 
+    async def forget_expired(self) -> int:
+        """See `SeriesStore.forget_expired`; in small pieces, so that what is to be written does not wait for long."""
+        if self._retention is None:
+            return 0
+        oldest_ms, forgotten = self._retention.oldest_ms, 0
+        for series, *_ in await self._select(_ALL_SERIES):
+            while found := await asyncio.get_running_loop().run_in_executor(
+                self._writer, self._forget, series, oldest_ms
+            ):
+                forgotten += found
+        return forgotten
+
+    def _forget(self, series: int, before_ms: int) -> int:
+        with self._errors_sorted(), _transaction(self._write_connection, "BEGIN IMMEDIATE") as connection:
+            return connection.execute(_FORGET, (series, before_ms, FORGET_AT_ONCE)).rowcount
+
     async def close(self) -> None:
         """See `SeriesStore.close`."""
         await asyncio.to_thread(self._close)
@@ -257,6 +292,8 @@ class SqliteStore:
         connection = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")  # a receipt makes the gateway forget: it must be on disk
+        if self._retention is not None:
+            connection.execute("PRAGMA secure_delete = ON")
         return connection
 
     def _bring_up_to_date(self) -> None:

@@ -152,8 +152,9 @@ async def test_from_nothing_to_a_token(cloud: Cloud) -> None:
         1,
         f"database sqlite:///{cloud.folder}/data/cloud.db: has no tables yet: run ./anlan cloud init\n",
     )
-    assert (await cloud.do("init"))[1].endswith("tables created or migrated\n")
-    assert (await cloud.do("init"))[1].endswith("is up to date\n")
+    _, said = await cloud.do("init")
+    assert "tables created or migrated\nseries, households: files in data_dir, made when the cloud first runs\n" in said
+    assert "is up to date\n" in (await cloud.do("init"))[1]
     _, said = await cloud.do("registry", "load", str(NEIGHBOURHOOD))
     assert "gateway gw-1 added\n" in said
     changed = cloud.folder / "changed.yaml"
@@ -228,25 +229,35 @@ async def test_a_wrong_broker_password_is_said(cloud: Cloud, start_mosquitto: Ca
 async def test_check_finds_everything_in_order(
     cloud: Cloud, mosquitto: Mosquitto, start_influxdb: Callable[..., InfluxDB]
 ) -> None:
-    """With a broker and an InfluxDB there, init makes the database and check says ok four times."""
+    """With a broker and an InfluxDB there, init makes the databases and check says ok five times."""
     influx = start_influxdb()
     series = f"series: {{engine: influx, url: 'http://127.0.0.1:{influx.port}', database: anlan_cli}}"
     cloud.write(series, broker=f"{{host: 127.0.0.1, port: {mosquitto.port}}}")
     cloud.init()
     code, said = await cloud.do("check")
     assert code == 1
-    assert f"series: fault, InfluxDB http://127.0.0.1:{influx.port}: database not found: anlan_cli" in said
-    assert "create the database anlan_cli or correct its name" in said
-    code, said = await cloud.do("init", "--create-series")
-    assert (code, said.splitlines()[-1]) == (
+    place = f"InfluxDB http://127.0.0.1:{influx.port}, database anlan_cli"
+    assert f"series: fault, {place}: not there: ./anlan cloud init creates it\n" in said
+    assert f"households: fault, {place}_households: not there" in said
+    code, said = await cloud.do("init")
+    assert (code, said.splitlines()[1:]) == (
         0,
-        f"series: InfluxDB http://127.0.0.1:{influx.port} has the database anlan_cli",
+        [
+            f"series: {place} created: readings are kept for ever (InfluxDB 1.6.7~rc0)",
+            f"households: {place}_households created: readings are kept for 90 days (InfluxDB 1.6.7~rc0)",
+        ],
     )
     code, said = await cloud.do("check")
     assert (code, [line.partition(",")[0] for line in said.splitlines()]) == (
         0,
-        ["database: ok", "broker: ok", "series: ok", "api: ok"],
+        ["database: ok", "broker: ok", "series: ok", "households: ok", "api: ok"],
     )
+    shorter = series.replace("}", ", household: {retention_days: 30}}")
+    cloud.write(shorter, broker=f"{{host: 127.0.0.1, port: {mosquitto.port}}}")
+    code, said = await cloud.do("init")
+    assert (code, "households: fault, " in said, "deletes what is older" in said) == (1, True, True)
+    code, said = await cloud.do("init", "--shorten-retention")
+    assert (code, "kept readings for 90 days before: readings are kept for 30 days" in said) == (0, True)
     influx.stop()
     code, said = await cloud.do("check")
     assert code == 1

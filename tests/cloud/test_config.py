@@ -52,6 +52,21 @@ def test_the_password_of_the_database_comes_from_a_file(tmp_path: Path) -> None:
         assert str(database) == "postgresql://anlan:***@127.0.0.1/anlan"
 
 
+def test_a_secret_is_not_sent_readable_to_another_machine(tmp_path: Path) -> None:
+    """With a password or a token, an InfluxDB beyond this machine is spoken to by https alone."""
+    secret = tmp_path / "secret"
+    secret.write_text("s3cret\n")
+    secret.chmod(0o600)
+    users = ("username: a, password_file: secret", "api: v2, org: o, token_file: secret")
+    for user in users:
+        text = f"data_dir: d\nseries: {{engine: influx, database: a, {user}, url: 'URL'}}\n"
+        for url in ("http://127.0.0.1:8086", "http://[::1]:8086", "http://localhost:8086", "https://10.0.0.3:8086"):
+            load_cloud_config(write(tmp_path, text.replace("URL", url)))
+        far = write(tmp_path, text.replace("URL", "http://10.0.0.3:8086"))
+        with pytest.raises(ConfigError, match=r"series\.url: 10\.0\.0\.3 is not this machine, .*: use https"):
+            load_cloud_config(far)
+
+
 VERIFIED = "postgresql://anlan@db.example.org/anlan?sslmode=verify-full"
 
 
@@ -91,6 +106,13 @@ def test_a_database_elsewhere_is_reached_encrypted(tmp_path: Path, url: str) -> 
             r"series\.url: expected an address without path and password, .* found \"http://\.\.\.@127\.0\.0\.1:8086\"",
         ),
         ("data_dir: d\napi: {port: 0}", r"cloud\.yaml:2: api\.port"),
+        ("data_dir: d\nseries: {retention_days: 30}", r"series\.retention_days: only for engine: influx"),
+        ("data_dir: d\nseries: {household: {database: a}}", r"series\.household\.database: only for engine: influx"),
+        ("data_dir: d\nseries: {household: {retention_days: 0}}", r"series\.household\.retention_days"),
+        (
+            "data_dir: d\nseries: {engine: influx, url: 'http://x', database: a, household: {database: a}}",
+            r"series\.household\.database: must be another than series\.database",
+        ),
         (
             "data_dir: d\nseries: {engine: influx, api: v2, url: 'http://x', database: a}",
             r"series\.token_file: missing: engine influx with api v2 needs it",

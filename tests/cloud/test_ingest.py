@@ -6,20 +6,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+import httpx
 import pytest
+from msgspec.structs import replace
+from tenacity import RetryCallState
 
 from cloud.database import Database, DatabaseError
 from cloud.dead_letters import KeptLetter, newest
-from cloud.ingest import BatchIngest, Counters
+from cloud.ingest import BatchIngest, Counters, pause_s
 from cloud.ledger import Name, known
 from cloud.receipts import Receipts
 from cloud.series import MisconfiguredError, RefusedError, SeriesStore, UnavailableError
 from cloud.series.influx import InfluxStore
 from cloud.series.influx_settings import InfluxSettings
+from cloud.series.influx_setup import set_up
 from cloud.series.sqlite import SqliteStore
 from edge.contract.clock import SteppedClock
 from edge.contract.messages import Batch, Lane, Reading, Receipt
 from tests.cloud.batches import EPOCH, NOON, readings_of, sealed
+from tests.cloud.series.recording_server import Answer, Request, recording_server
+from tests.e2e.line import until
 from tests.servers import InfluxDB
 
 P = ParamSpec("P")
@@ -116,8 +122,9 @@ async def test_a_group_is_stored_receipted_and_acknowledged(line: Line) -> None:
     assert (line.counters.messages, line.counters.stored, line.counters.readings) == (3, 3, 15)
 
 
-async def only_nothing(batches: Sequence[Batch]) -> None:
+async def only_nothing(batches: Sequence[Batch]) -> dict[int, int]:
     assert not batches
+    return {}
 
 
 async def test_what_comes_again_is_receipted_again_and_not_written(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -286,10 +293,10 @@ async def test_one_bad_batch_does_not_hold_the_others(line: Line, monkeypatch: p
     """When the store refuses a group, the batch at fault is refused alone and all others are stored."""
     write = line.series.write
 
-    async def refuse_depth_of_seq_2(batches: Sequence[Batch]) -> None:
+    async def refuse_depth_of_seq_2(batches: Sequence[Batch]) -> dict[int, int]:
         if any(reading.value == 2 / 7 for batch in batches for reading in batch.readings()):
             raise RefusedError("field type conflict: depth")
-        await write(batches)
+        return await write(batches)
 
     monkeypatch.setattr(line.series, "write", refuse_depth_of_seq_2)
     await line.take(*(Sent(sealed(seq)) for seq in (1, 2, 3)))
@@ -314,6 +321,91 @@ async def test_influxdb_refuses_one_batch_and_takes_the_others(line: Line, influ
     assert 'field type conflict: input field "depth"' in reason
     assert line.ledger_outcomes() == {1: "stored", 2: "refused", 3: "stored", 4: "stored"}
     await line.series.close()
+
+
+async def test_readings_past_their_time_are_counted_and_hold_up_nothing(line: Line, influxdb: InfluxDB) -> None:
+    """They count as stored, and the ledger says how many are not there; no copy of them is kept, nothing is refused."""
+    settings = InfluxSettings(url=influxdb.url, database="ingest_expired", api="v1", retention_days=3650)
+    await set_up(settings, may_shorten=False)
+    line.series = InfluxStore(settings)
+    old = [Reading("road-1", "depth", NOON - 7300 * 86_400_000 + n, 0.5) for n in range(3)]
+    young = Reading("road-1", "depth", NOON, 0.5)
+    await line.take(Sent(sealed(1)), Sent(sealed(2, [*old, young])), Sent(sealed(3)))
+    assert line.outcomes() == dict.fromkeys((1, 2, 3), ("stored", ""))
+    assert len(line.published[0].ranges) == 1
+    assert await line.stored() == [young, *expected(1, 3)]
+    assert line.letters() == []
+    assert (line.counters.stored, line.counters.readings, line.counters.expired) == (3, 14, 3)
+    names = [Name("gw-1", EPOCH, Lane.LIVE, seq) for seq in (1, 2)]
+    entries = line.database.read_now(lambda connection: known(connection, names))
+    said = "3 of its readings were past the time that they are kept"
+    assert [entries[name].reason for name in names] == ["", said]
+    await line.series.close()
+
+
+async def test_a_server_that_comes_later_gets_everything_once(
+    line: Line, start_influxdb: Callable[..., InfluxDB], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that is down at the start, has no database, then cuts an answer off: all is stored once in the end."""
+    monkeypatch.setattr("cloud.ingest.FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr("cloud.ingest.LONGEST_PAUSE_S", 0.02)
+    server = start_influxdb()
+    server.kill()
+    settings = InfluxSettings(url=server.url, database="ingest", api="v1")
+    line.series = InfluxStore(settings)
+    taking = asyncio.create_task(line.take(*(Sent(sealed(seq)) for seq in (1, 2, 3))))
+    await until(lambda: line.counters.retries > 1, "tries while the server is down")
+    await asyncio.to_thread(server.start)
+    seen = line.counters.retries
+    await until(lambda: line.counters.retries > seen + 1, "tries while there is no database")
+    assert line.published == []
+    await set_up(settings, may_shorten=False)
+    await taking
+    assert await line.stored() == expected(1, 2, 3)
+    assert line.outcomes() == dict.fromkeys((1, 2, 3), ("stored", ""))
+    await line.series.close()
+
+
+async def test_an_answer_that_is_cut_off_doubles_nothing(
+    line: Line, influxdb: InfluxDB, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What InfluxDB has stored, and could not say so, is sent again and is there once."""
+    monkeypatch.setattr("cloud.ingest.FIRST_PAUSE_S", 0.01)
+    settings = InfluxSettings(url=influxdb.url, database="ingest_cut", api="v1")
+    await set_up(settings, may_shorten=False)
+
+    def store_and_cut(request: Request) -> Answer:
+        written = httpx.post(influxdb.url + request.path, content=request.body, trust_env=False)
+        return Answer(500, b"{", cut=True) if len(proxy.requests) == 1 else Answer(written.status_code)
+
+    with recording_server(store_and_cut) as proxy:
+        line.series = InfluxStore(replace(settings, url=proxy.url))
+        await line.take(Sent(sealed(1)), Sent(sealed(2)))
+        await line.series.close()
+        assert len(proxy.requests) == 2
+    line.series = InfluxStore(settings)
+    assert await line.stored() == expected(1, 2)
+    assert line.counters.retries == 1
+    await line.series.close()
+
+
+async def test_a_server_that_asks_for_time_gets_it(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """429 with Retry-After is waited for, for no longer than some minutes, and nothing is receipted meanwhile."""
+    waited: list[float] = []
+
+    def note(state: RetryCallState) -> float:
+        waited.append(pause_s(state))
+        assert line.published == []
+        return 0.0
+
+    monkeypatch.setattr("cloud.ingest.pause_s", note)
+    with recording_server() as server:
+        server.answers = [Answer(429, b"", {"Retry-After": said}) for said in ("7", "86400")]
+        line.series = InfluxStore(InfluxSettings(url=server.url, database="a", api="v2", token="t", org="o"))
+        await line.take(Sent(sealed(1)))
+        await line.series.close()
+    assert waited == [7.0, 300.0]
+    assert line.outcomes() == {1: ("stored", "")}
 
 
 @pytest.mark.parametrize("part", ["series", "database"])

@@ -72,10 +72,10 @@ class Cloud:
         self._write = self.series.write
         self.series.write = self._write_unless_faulty  # type: ignore[method-assign]
 
-    async def _write_unless_faulty(self, batches: Sequence[Batch]) -> None:
+    async def _write_unless_faulty(self, batches: Sequence[Batch]) -> dict[int, int]:
         if self.fault is not None:
             raise self.fault
-        await self._write(batches)
+        return await self._write(batches)
 
     async def take_batch(self, *payloads: bytes) -> None:
         """Let the batch worker take messages of gw-1."""

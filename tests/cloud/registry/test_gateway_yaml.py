@@ -152,6 +152,10 @@ def test_a_gateway_with_nothing_else_reads_itself() -> None:
 
 
 MOST = "9" * 15
+NOT_OPAQUE = (
+    "hh- begins the id of a household's device, which must say nothing about the home: write hh-k3v7q2mxpa4t, which "
+    "was made just now, or an id that begins otherwise"
+)
 FAULTS: list[tuple[dict[str, str], list[tuple[str, str]]]] = [
     ({"broker.host": " "}, [("broker.host", "missing")]),
     ({"broker.port": "mqtt"}, [("broker.port", 'expected a whole number, found "mqtt"')]),
@@ -177,6 +181,7 @@ FAULTS: list[tuple[dict[str, str], list[tuple[str, str]]]] = [
     ({"devices.0.poll_s": "bald"}, [("devices.0.poll_s", 'expected a number, found "bald"')]),
     ({"devices.0.heartbeat_s": "5"}, [("devices.0.heartbeat_s", "5 s is shorter than poll_s 60 s")]),
     ({"devices.4.id": "road-1"}, [("devices.4.id", '"road-1" is already the id of devices.1')]),
+    ({"devices.0.id": "hh-204"}, [("devices.0.id", NOT_OPAQUE)]),
     ({"devices.0.rules.1.class": "WATERLOG.ROAD.1"}, [
         ("devices.0.rules.1.class", "WATERLOG.ROAD.1:depth is chosen twice")]),
     ({"devices.0.rules.1.class": "NOSE"}, [("devices.0.rules.1.class", 'unknown event class "NOSE"')]),
@@ -209,8 +214,11 @@ FAULTS: list[tuple[dict[str, str], list[tuple[str, str]]]] = [
 
 
 @pytest.mark.parametrize(("changed", "expected"), FAULTS)
-def test_every_fault_is_told_at_its_field(changed: dict[str, str], expected: list[tuple[str, str]]) -> None:
+def test_every_fault_is_told_at_its_field(
+    changed: dict[str, str], expected: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One edit of a good form gives these faults, at the form's own rows, with a Chinese sentence each."""
+    monkeypatch.setattr("edge.contract.household.new_household_id", lambda: "hh-k3v7q2mxpa4t")
     assert refused({**FORM, **changed}) == expected
 
 

@@ -1,15 +1,19 @@
 """The series store on a real InfluxDB 1.x, and what it says when the server refuses."""
 
+import subprocess
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
 from cloud.series import MisconfiguredError, RefusedError, UnavailableError
-from cloud.series.influx import InfluxStore, create_database
+from cloud.series.influx import InfluxStore
 from cloud.series.influx_settings import InfluxSettings
+from cloud.series.influx_setup import set_up
+from edge.contract.clock import SystemClock
 from edge.contract.messages import Reading
-from tests.cloud.series.suite import NOON, SeriesStoreSuite, batch_of, read_all
+from tests.cloud.series.suite import DAY, NOON, SeriesStoreSuite, batch_of, read_all
 from tests.servers import InfluxDB
 
 
@@ -55,19 +59,6 @@ async def test_a_wrong_database_is_named(influx_settings: InfluxSettings) -> Non
     await store.close()
 
 
-async def test_a_database_is_created_once(influx_settings: InfluxSettings) -> None:
-    """Creating a database that is there already is harmless; a bucket is for InfluxDB's own tools, which are named."""
-    settings = replace(influx_settings, database=f"{influx_settings.database}_new")
-    await create_database(settings)
-    store = InfluxStore(settings)
-    await store.write([ONE])
-    await create_database(settings)
-    assert len(await store.series()) == 1
-    await store.close()
-    with pytest.raises(MisconfiguredError, match="influx bucket create --name"):
-        await create_database(replace(settings, api="v2"))
-
-
 async def test_a_wrong_password_is_said_and_not_shown(start_influxdb: Callable[..., InfluxDB]) -> None:
     """A wrong password is a matter for a person; the message names the user and never the password."""
     server = start_influxdb(admin=("anlan", "right"))
@@ -93,12 +84,65 @@ async def test_a_type_conflict_is_refused_with_its_reason(store: InfluxStore) ->
         await store.write([batch_of(Reading("meter-1", "voltage", NOON + 1, 230))])
 
 
-async def test_readings_older_than_the_retention_are_refused(
-    influxdb: InfluxDB, influx_settings: InfluxSettings
-) -> None:
-    """What the database would throw away at once is refused with its reason, not silently lost."""
-    influxdb.query(f'ALTER RETENTION POLICY autogen ON "{influx_settings.database}" DURATION 30d SHARD DURATION 1d')
-    store = InfluxStore(influx_settings)
-    with pytest.raises(RefusedError, match="points beyond retention policy"):
-        await store.write([batch_of(Reading("meter-1", "voltage", 1_000_000_000_000, 230.1))])
+async def test_readings_past_their_time_do_not_take_others_with_them(influx_settings: InfluxSettings) -> None:
+    """What the database would delete at once is let go and counted by its batch; all else of the group is stored."""
+    settings = replace(influx_settings, retention_days=30)
+    await set_up(settings, may_shorten=True)
+    store = InfluxStore(settings)
+    now_ms = SystemClock().now_ms()
+    young = [Reading("meter-1", "voltage", now_ms - 29 * DAY, 1.0), Reading("meter-1", "voltage", now_ms, 2.0)]
+    old = [Reading("meter-1", "voltage", now_ms - 50 * DAY + n, 3.0) for n in range(3)]
+    old.append(Reading("meter-1", "current", now_ms - 50 * DAY, 4.0))
+    assert await store.write([batch_of(*young), batch_of(*old, young[0])]) == {1: 4}
+    assert await store.write([batch_of(*young)]) == {}
+    assert await read_all(store, "gw-1", "meter-1", "voltage") == young
+    assert [one.point for one in await store.series()] == ["voltage"]
     await store.close()
+
+
+async def test_a_conflict_beside_readings_past_their_time_is_refused(influx_settings: InfluxSettings) -> None:
+    """Readings past their time hide no fault: a batch with a conflict is refused, whatever else is in it."""
+    settings = replace(influx_settings, retention_days=30)
+    await set_up(settings, may_shorten=True)
+    store = InfluxStore(settings)
+    now_ms = SystemClock().now_ms()
+    await store.write([batch_of(Reading("meter-1", "voltage", now_ms, 1.0))])
+    old, wrong = Reading("meter-1", "voltage", now_ms - 50 * DAY, 1.0), Reading("meter-1", "voltage", now_ms + 1, 7)
+    with pytest.raises(RefusedError, match="field type conflict"):
+        await store.write([batch_of(old, wrong)])
+    await store.close()
+
+
+async def test_a_server_with_https_is_verified(start_influxdb: Callable[..., InfluxDB], tmp_path: Path) -> None:
+    """By both ways to write, a certificate is trusted only by the authority that is named; nothing goes unencrypted."""
+    certificate = self_signed(tmp_path)
+    server = start_influxdb(certificate=certificate)
+    v1 = InfluxSettings(url=server.url, database="anlan", api="v1", username="anlan", password="secret")
+    for settings in (v1, InfluxSettings(url=server.url, database="anlan", api="v2", token="secret", org="town")):
+        with pytest.raises(MisconfiguredError, match=rf"{server.url}: its certificate cannot be trusted: .+: name its"):
+            await write_one(settings)
+        with pytest.raises(MisconfiguredError, match="not found"):  # it answers: no such database, no such api
+            await write_one(replace(settings, ca_file=certificate))
+    assert "created" in await set_up(replace(v1, ca_file=certificate), may_shorten=False)
+    await write_one(replace(v1, ca_file=certificate))
+    with pytest.raises(MisconfiguredError, match=r"answers 400: .*HTTPS server.*: is this the address of an InfluxDB"):
+        await write_one(replace(v1, url=server.url.replace("https", "http")))
+
+
+async def write_one(settings: InfluxSettings) -> None:
+    """Write one reading to a server."""
+    store = InfluxStore(settings)
+    try:
+        await store.write([ONE])
+    finally:
+        await store.close()
+
+
+def self_signed(folder: Path) -> Path:
+    """Return a file with a certificate of this machine that signs itself, and its key."""
+    files = {name: folder / f"influxdb.{name}" for name in ("key", "crt", "pem")}
+    make = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=influxdb", "-days", "2")
+    san = ("-addext", "subjectAltName=IP:127.0.0.1")
+    subprocess.run([*make, *san, "-keyout", files["key"], "-out", files["crt"]], check=True, capture_output=True)
+    files["pem"].write_text(files["key"].read_text() + files["crt"].read_text())
+    return files["pem"]

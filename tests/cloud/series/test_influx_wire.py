@@ -4,11 +4,13 @@ import asyncio
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from select import select
 from typing import Literal
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from msgspec.structs import replace
 
 from cloud.series import MisconfiguredError, RefusedError, SeriesError, UnavailableError
 from cloud.series.influx import InfluxStore
@@ -61,28 +63,44 @@ async def test_lines_are_written_byte_for_byte(store: InfluxStore, server: Recor
 
 
 async def test_v1_names_the_database_and_signs_in(server: RecordingServer) -> None:
-    """The way of 1.x: /write with the database, milliseconds, and a user where one is given."""
-    settings = InfluxSettings(url=server.url, database="anlan", api="v1", username="anlan", password="secret")
+    """The way of 1.x: /write with the database and milliseconds; who we are is in a header, and not in the address."""
+    settings = InfluxSettings(url=server.url, database="an lan", api="v1", username="anlan", password="secret")
     store = InfluxStore(settings)
     await store.write([ROWS])
     await store.close()
     [request] = server.requests
-    address = urlsplit(request.path)
-    assert address.path == "/write"
-    assert parse_qs(address.query) == {"db": ["anlan"], "precision": ["ms"]}
+    assert (request.method, request.path) == ("POST", "/write?db=an+lan&precision=ms")
     assert request.headers["Authorization"] == "Basic YW5sYW46c2VjcmV0"
+    assert "Content-Encoding" not in request.headers
+    assert request.body == LINES
 
 
 async def test_v2_names_bucket_and_organisation_and_signs_in(server: RecordingServer) -> None:
-    """The way of 2.x: /api/v2/write with the bucket, the organisation, milliseconds and a token."""
-    store = InfluxStore(InfluxSettings(url=server.url, database="anlan", api="v2", token="secret", org="town"))
+    """The way of 2.x, the whole request: organisation, bucket, milliseconds, a token; plain text, not compressed."""
+    store = InfluxStore(InfluxSettings(url=server.url, database="an lan", api="v2", token="secret", org="和平"))
     await store.write([ROWS])
     await store.close()
     [request] = server.requests
-    address = urlsplit(request.path)
-    assert address.path == "/api/v2/write"
-    assert parse_qs(address.query) == {"bucket": ["anlan"], "org": ["town"], "precision": ["ms"]}
-    assert request.headers["Authorization"] == "Token secret"
+    address = "/api/v2/write?org=%E5%92%8C%E5%B9%B3&bucket=an+lan&precision=ms"
+    assert (request.method, request.path) == ("POST", address)
+    assert request.body == LINES
+    headers = {name: value for name, value in request.headers.items() if name not in {"Host", "User-Agent"}}
+    assert headers == {
+        "Accept": "application/json",
+        "Accept-Encoding": "identity",
+        "Authorization": "Token secret",
+        "Content-Length": str(len(LINES)),
+        "Content-Type": "text/plain",
+    }
+
+
+async def test_a_secret_is_told_to_no_other_server(store: InfluxStore, server: RecordingServer) -> None:
+    """Where a server sends us elsewhere, nothing goes there: a person has to say that it is the right place."""
+    with recording_server() as other:
+        server.answers = [Answer(307, b"", {"Location": f"{other.url}/write"})]
+        with pytest.raises(MisconfiguredError, match="answers 307"):
+            await store.write([ROWS])
+    assert other.requests == []
 
 
 async def test_what_is_too_large_is_sent_in_halves(store: InfluxStore, server: RecordingServer) -> None:
@@ -110,9 +128,22 @@ async def test_nothing_to_write_asks_nothing(store: InfluxStore, server: Recordi
     ("answer", "error", "says"),
     [
         (Answer(400, b'{"error":"unable to parse"}'), RefusedError, "unable to parse"),
-        (Answer(422, b'{"code":"unprocessable entity","message":"outside retention"}'), RefusedError, "outside ret"),
+        (Answer(422, b'{"code":"unprocessable entity","message":"\\u001b no"}'), RefusedError, r"anlan: \? no"),
+        (
+            Answer(400, b'{"error":"partial write","data":[{"error_message":"invalid column type"}]}'),
+            RefusedError,
+            "partial write: invalid column type",
+        ),
+        (Answer(500, b'{"message":"unexpected error: [partial write: type]"}'), RefusedError, "partial write: type"),
+        (Answer(400, b"<html>plain HTTP to a TLS port</html>"), MisconfiguredError, "is this the address of an Influx"),
+        (Answer(400, b"\xff\xfe"), MisconfiguredError, "is this the address of an InfluxDB"),
+        (
+            Answer(400, b'{"error":"partial write: max-values-per-tag limit exceeded (100001/100000) dropped=1"}'),
+            MisconfiguredError,
+            "dropped=1: raise this limit of InfluxDB",
+        ),
         (Answer(401, b'{"code":"unauthorized","message":"unauthorized access"}'), MisconfiguredError, "does not let"),
-        (Answer(403, b""), MisconfiguredError, "correct the user or the secret file"),
+        (Answer(403, b""), MisconfiguredError, "has not the right: no reason given: ./anlan cloud check says which"),
         (
             Answer(404, b'{"code":"not found","message":"bucket \\"x\\" not found"}'),
             MisconfiguredError,
@@ -133,16 +164,64 @@ async def test_each_answer_says_what_to_do(
     with pytest.raises(error, match=says) as caught:
         await store.write([ROWS])
     assert f"InfluxDB {server.url}" in str(caught.value)
-    assert "secret" not in str(caught.value).replace("secret file", "")
+    assert "secret" not in str(caught.value)
 
 
 async def test_retry_after_is_passed_on(store: InfluxStore, server: RecordingServer) -> None:
-    """When the server says how long to wait, the error says it too; a date or nonsense counts as unsaid."""
-    for said, understood in (("17", 17.0), ("Sun, 22 Nov 2026 04:00:00 GMT", None), ("-1", None)):
+    """How long the server says to wait, in seconds or until a date, the error says too; nonsense counts as unsaid."""
+    in_a_minute = format_datetime(datetime.now(UTC) + timedelta(minutes=1), usegmt=True)
+    for status, said, least, most in (
+        (503, "17", 17.0, 17.0),
+        (429, in_a_minute, 50.0, 60.0),
+        (503, "Sun, 22 Nov 2020 04:00:00 GMT", 0.0, 0.0),
+    ):
+        server.answers = [Answer(status, b"", {"Retry-After": said})]
+        with pytest.raises(UnavailableError) as caught:
+            await store.write([ROWS])
+        assert caught.value.retry_after_s is not None
+        assert least <= caught.value.retry_after_s <= most
+    for said in ("-1", "soon", ""):
         server.answers = [Answer(503, b"", {"Retry-After": said})]
         with pytest.raises(UnavailableError) as caught:
             await store.write([ROWS])
-        assert caught.value.retry_after_s == understood
+        assert caught.value.retry_after_s is None
+
+
+async def test_a_connection_that_is_cut_can_be_retried(store: InfluxStore, server: RecordingServer) -> None:
+    """Cut in the middle of an answer: nobody knows whether it was stored; the same lines are sent again."""
+    server.answers = [Answer(500, b'{"err', cut=True)]
+    with pytest.raises(UnavailableError, match="no answer"):
+        await store.write([ROWS])
+    await store.write([ROWS])
+    assert [request.body for request in server.requests] == [LINES, LINES]
+
+
+async def test_a_server_that_takes_too_long_can_be_retried() -> None:
+    """A server that accepts and says nothing is given up after some time, whichever way it is written."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        v1 = InfluxSettings(url=url, database="anlan", api="v1", timeout_s=0.2)
+        for settings in (v1, replace(v1, api="v2", token="secret", org="town")):
+            store = InfluxStore(settings)
+            with pytest.raises(UnavailableError, match=f"{url}: no answer"):
+                await store.write([ROWS])
+            await store.close()
+
+
+BEYOND_1 = '{"error":"partial write: points beyond retention policy dropped=2"}'
+BEYOND_2 = (
+    '{"code":"unprocessable entity","message":"failure writing points to database: partial write: dropped 2 points '
+    "outside retention policy of duration 2160h0m0s - oldest point m at 2026-01-01T00:00:00Z dropped because it "
+    'violates a Retention Policy Lower Bound at 2026-08-01T00:00:00Z, newest point ... dropped=2 for database: 1"}'
+)
+
+
+@pytest.mark.parametrize("answer", [Answer(400, BEYOND_1.encode()), Answer(422, BEYOND_2.encode())])
+async def test_what_is_past_its_time_is_counted(store: InfluxStore, server: RecordingServer, answer: Answer) -> None:
+    """The server says how many lines it lets go: they are the oldest, and their readings are told by their batches."""
+    server.answers = [answer]
+    later = batch_of(Reading("meter-1", "voltage", NOON + 1, 230.1), Reading("meter-1", "current", NOON + 1, 1.5))
+    assert await store.write([batch_of(Reading("meter-1", "voltage", NOON + 9, 1.0)), later, ROWS]) == {2: 3}
 
 
 async def test_v2_writes_are_understood(victoria_metrics: VictoriaMetrics) -> None:
