@@ -23,6 +23,7 @@ from edge.contract.event_classes import (
     event_classes,
 )
 from edge.contract.forms import Id
+from edge.contract.household import DeviceId
 from edge.contract.messages import MAX_BLOB, Severity
 from edge.contract.profile import DeviceProfile, ModbusProfile, Point, load_profile, profile_names
 
@@ -82,7 +83,9 @@ class DeviceRule(NamedTuple):
 class DeviceConfig(ConfigModel):
     """One device that this gateway reads."""
 
-    id: Id = Field(description="Unique on this gateway; the device's name in every reading.")
+    id: DeviceId = Field(
+        description="Unique on this gateway; the device's name in every reading. A household's begins with hh-."
+    )
     profile: Annotated[str, AfterValidator(_known_profile)] = Field(
         description="Name of a profile, or the path of your own (ending in .yaml)."
     )
