@@ -307,6 +307,7 @@ async def open_storm(
     name = f"storm_{secrets.token_hex(4)}"
     await asyncio.to_thread(postgres.query, f'CREATE DATABASE "{name}"')
     await asyncio.to_thread(influx.query, f'CREATE DATABASE "{name}"')
+    await asyncio.to_thread(influx.query, f'CREATE DATABASE "{name}_households"')
     broker = BrokerConfig(host="127.0.0.1", port=mosquitto.port)
     document = {
         "data_dir": str(folder / "cloud"),

@@ -82,8 +82,6 @@ class Line:
             for part in (self.programs, self._modbus, self.api):
                 await starting.enter_async_context(part)
             self._write_files()
-            if self.influx is not None:
-                await asyncio.to_thread(self.influx.query, f'CREATE DATABASE "{self.database}"')
             await run_once(["cloud", "init", "--config", str(self.folder / "cloud.yaml")])
             registry, config = str(self.folder / "registry.yaml"), str(self.folder / "cloud.yaml")
             await run_once(["cloud", "registry", "load", registry, "--config", config])

@@ -253,7 +253,7 @@ async def test_what_the_cloud_misses(
         f"data_dir: cloud\nbroker: {{host: 127.0.0.1, port: {broker.port}}}\napi: {{port: {free_ports(1)[0]}}}\n"
         f"series: {{engine: influx, url: '{influx.url}', database: anlan}}\n",
     )
-    assert await terminal.run("cloud", "init") == 0
+    assert await terminal.run("cloud", "init") == 1
     async with terminal.running("edge", "run", *GATEWAY) as agent, terminal.running("cloud", "run") as cloud:
         await agent.wait_for("no uplink")
         await cloud.wait_for("no connection")
@@ -264,6 +264,26 @@ async def test_what_the_cloud_misses(
         await cloud.wait_for("no answer")
         influx.start()
         await cloud.wait_for("database not found")
+    return terminal.said
+
+
+@holds("InfluxDB is not as the configuration says")
+async def test_what_influxdb_misses(terminal: Terminal, start_influxdb: Callable[..., InfluxDB]) -> str:
+    """The check names a wrong password, a right that is missing, a time that differs and a database that is absent."""
+    influx = start_influxdb(admin=("root", "root-secret"))
+    for statement in ("CREATE DATABASE anlan", "CREATE USER anlan WITH PASSWORD 'user-secret'"):
+        influx.query(statement)
+    influx.query("GRANT READ ON anlan TO anlan")
+    terminal.write(
+        "cloud.yaml",
+        f"data_dir: cloud\nbroker: {{host: 127.0.0.1, port: 1}}\napi: {{port: {free_ports(1)[0]}}}\n"
+        f"series: {{engine: influx, url: '{influx.url}', database: anlan, retention_days: 90,\n"
+        "  username: anlan, password_file: influx.password}\n",
+    )
+    for password in ("wrong-secret", "user-secret"):
+        terminal.write("influx.password", password, mode=0o600)
+        assert await terminal.run("cloud", "check") == 1
+    assert "-secret" not in terminal.said
     return terminal.said
 
 
