@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar
 
 import httpx
 import pytest
@@ -387,6 +387,23 @@ async def test_an_answer_that_is_cut_off_doubles_nothing(
     assert await line.stored() == expected(1, 2)
     assert line.counters.retries == 1
     await line.series.close()
+
+
+@pytest.mark.parametrize("api", ["v1", "v2"])
+async def test_a_line_that_no_request_can_hold_is_refused_with_its_batch(line: Line, api: Literal["v1", "v2"]) -> None:
+    """What is too large is sent in halves, down to a line; the batch of a line too large alone is refused alone."""
+    wide = [Reading("road-1", f"depth_{n}", NOON + 120_000, 0.125) for n in range(40)]
+    with recording_server() as server:
+        server.max_body = 400
+        line.series = InfluxStore(InfluxSettings(url=server.url, database="a", api=api, token="t", org="o"))
+        await line.take(Sent(sealed(1)), Sent(sealed(2, wide)), Sent(sealed(3)))
+        await line.series.close()
+        taken = b"\n".join(one.body for one in server.requests if len(one.body) <= server.max_body)
+    assert all(f"energy_import_total={2**53 + seq}i".encode() in taken for seq in (1, 3))
+    outcomes = line.outcomes()
+    assert (outcomes[1], outcomes[3]) == (("stored", ""), ("stored", ""))
+    assert outcomes[2][0] == "refused"
+    assert "Request Entity Too Large" in outcomes[2][1]
 
 
 async def test_a_server_that_asks_for_time_gets_it(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """What goes over the wire to InfluxDB, byte for byte, by both ways to write, and what its answers mean."""
 
 import asyncio
+import json
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -9,12 +10,14 @@ from email.utils import format_datetime
 from select import select
 from typing import Literal
 
+import httpx
 import pytest
 from msgspec.structs import replace
 
 from cloud.series import MisconfiguredError, RefusedError, SeriesError, UnavailableError
 from cloud.series.influx import InfluxStore
 from cloud.series.influx_settings import InfluxSettings
+from edge.contract.clock import SystemClock
 from edge.contract.messages import Flag, Reading, Test
 from tests.cloud.series.recording_server import Answer, RecordingServer, recording_server
 from tests.cloud.series.suite import NOON, batch_of
@@ -225,10 +228,22 @@ async def test_what_is_past_its_time_is_counted(store: InfluxStore, server: Reco
 
 
 async def test_v2_writes_are_understood(victoria_metrics: VictoriaMetrics) -> None:
-    """A server that speaks the v2 write API takes our lines without complaint."""
+    """A server that speaks the v2 write API takes our lines, and has each of their fields at its time."""
     store = InfluxStore(InfluxSettings(url=victoria_metrics.url, database="anlan", api="v2", token="t", org="town"))
-    await store.write([ROWS])
+    at = SystemClock().now_ms()  # it lets go what lies in the future
+    failed = Reading("road-3", "depth", at, 9.5, Flag.FAIL, Test.SPAN)
+    await store.write([batch_of(Reading("road-3", "depth", at - 1000, 0.125), failed, gateway="gw-understood")])
     await store.close()
+    async with httpx.AsyncClient(base_url=victoria_metrics.url, trust_env=False) as http:
+        await http.get("/internal/force_flush")
+        exported = (await http.get("/api/v1/export", params={"match[]": '{gateway="gw-understood"}'})).text
+    metrics = [json.loads(line) for line in exported.splitlines()]
+    assert {one["metric"]["__name__"]: (one["timestamps"], one["values"]) for one in metrics} == {
+        "waterlogging_sensor_depth": ([at - 1000], [0.125]),
+        "waterlogging_sensor_depth_failed": ([at], [9.5]),
+        "waterlogging_sensor_depth_flag": ([at], [4]),
+        "waterlogging_sensor_depth_tests": ([at], [8]),
+    }
 
 
 async def test_v2_with_a_wrong_login_is_for_a_person(start_victoria_metrics: Callable[..., VictoriaMetrics]) -> None:
