@@ -74,7 +74,7 @@ def make_private(folder: Path) -> None:
 def check(config: ConfigOption = CLOUD_YAML) -> None:
     """Try what the configuration names.
 
-    Database, broker, series store and API port: each says ok or its fault.
+    Database, broker, series store, that of households, and API port: each says ok or its fault.
     """
     log.configure(as_json=False, level=logging.ERROR)
     with errors_said():

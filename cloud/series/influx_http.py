@@ -158,6 +158,8 @@ def _results(answer: Answer, settings: InfluxSettings) -> list[dict[str, Any]]:
 def no_answer(settings: InfluxSettings, error: Exception) -> SeriesError:
     """Return the error for a server that cannot be asked."""
     reason, place = str(error) or type(error).__name__, f"InfluxDB {settings.url}"
+    if "WRONG_VERSION_NUMBER" in reason:
+        return MisconfiguredError(f"{place}: speaks no https there: correct the url")
     if "CERTIFICATE_VERIFY_FAILED" in reason:
         why = reason.partition("certificate verify failed: ")[2].partition(" (_ssl")[0]
         return MisconfiguredError(
@@ -167,8 +169,13 @@ def no_answer(settings: InfluxSettings, error: Exception) -> SeriesError:
 
 
 def open_context(settings: InfluxSettings) -> ssl.SSLContext | None:
-    """Return how a server is verified that is spoken to encrypted."""
-    return ssl.create_default_context(cafile=settings.ca_file) if settings.url.startswith("https:") else None
+    """Return how a server is verified that is spoken to encrypted. Raises MisconfiguredError for a useless ca_file."""
+    if not settings.url.startswith("https:"):
+        return None
+    try:
+        return ssl.create_default_context(cafile=settings.ca_file)
+    except OSError as error:
+        raise MisconfiguredError(f"ca_file {settings.ca_file}: cannot be used: {error}: it must be PEM") from error
 
 
 def _seconds(retry_after: str | None) -> float | None:

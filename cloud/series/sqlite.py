@@ -244,23 +244,29 @@ class SqliteStore:
     async def extent(self) -> tuple[int, int] | None:
         """See `SeriesStore.extent`."""
         ((oldest, newest),) = await self._select(_EXTENT)
-        return None if oldest is None else (oldest, newest)
+        return None if oldest is None or newest < self._oldest_ms else (max(oldest, self._oldest_ms), newest)
 
     async def estimate(self, *, start_ms: int, end_ms: int) -> int:
         """See `SeriesStore.estimate`; it is exact."""
-        ((count,),) = await self._select(_COUNT, start_ms, end_ms)
+        ((count,),) = await self._select(_COUNT, max(start_ms, self._oldest_ms), end_ms)
         return int(count)
 
     async def read_span(self, *, start_ms: int, end_ms: int) -> list[Batch]:
         """See `SeriesStore.read_span`."""
+        start = max(start_ms, self._oldest_ms)
 
         def read(connection: sqlite3.Connection) -> Iterator[SeriesColumn]:
             for series, *names in connection.execute(_ALL_SERIES).fetchall():
-                rows = connection.execute(_READ_COLUMN, (series, start_ms, end_ms)).fetchall()
+                rows = connection.execute(_READ_COLUMN, (series, start, end_ms)).fetchall()
                 if rows:
                     yield _column(SeriesId(*names), rows)
 
         return await self._ask(lambda connection: batches_of(read(connection)))
+
+    @property
+    def _oldest_ms(self) -> int:
+        """Before this, readings are only waiting to be deleted: whoever copies a store shall not take them along."""
+        return 0 if self._retention is None else self._retention.oldest_ms
 
     async def forget_expired(self) -> int:
         """See `SeriesStore.forget_expired`; in small pieces, so that what is to be written does not wait for long."""

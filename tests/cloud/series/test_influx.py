@@ -125,8 +125,15 @@ async def test_a_server_with_https_is_verified(start_influxdb: Callable[..., Inf
             await write_one(replace(settings, ca_file=certificate))
     assert "created" in await set_up(replace(v1, ca_file=certificate), may_shorten=False)
     await write_one(replace(v1, ca_file=certificate))
+    (tmp_path / "notes.txt").write_text("no certificate")
+    with pytest.raises(MisconfiguredError, match=r"ca_file .*notes\.txt: cannot be used: .*: it must be PEM"):
+        InfluxStore(replace(v1, ca_file=tmp_path / "notes.txt"))
     with pytest.raises(MisconfiguredError, match=r"answers 400: .*HTTPS server.*: is this the address of an InfluxDB"):
         await write_one(replace(v1, url=server.url.replace("https", "http")))
+    plain = start_influxdb()
+    for settings in (v1, InfluxSettings(url="", database="anlan", api="v2", token="secret", org="town")):
+        with pytest.raises(MisconfiguredError, match="speaks no https there: correct the url"):
+            await write_one(replace(settings, url=plain.url.replace("http", "https")))
 
 
 async def write_one(settings: InfluxSettings) -> None:

@@ -58,9 +58,15 @@ async def test_readings_are_kept_for_their_time_and_no_longer(store: SqliteStore
     assert await read_all(store, "gw-1", "meter-1", "voltage") == readings[2:]
     assert await store.forget_expired() == 0
     await clock.advance_to(NOON + DAY_MS + 1000)
+    assert await store.extent() == (limit + DAY_MS + 1000, limit + 2 * DAY_MS)
+    assert await store.estimate(start_ms=0, end_ms=NOON) == 1
+    assert [batch.kinds for batch in await store.read_span(start_ms=0, end_ms=NOON)] == [
+        {"meter-1": "electricity_meter"}
+    ]
     assert await store.forget_expired() == 2
     assert await read_all(store, "gw-1", "meter-1", "voltage") == readings[4:]
     await clock.advance_to(NOON + 3 * DAY_MS)
+    assert await store.extent() is None
     assert await store.forget_expired() == 1
     assert await store.series() == []
     assert await store.last_heard() == []
