@@ -3,10 +3,11 @@
 import asyncio
 import signal
 import socket
+import sqlite3
 import sys
 from asyncio.subprocess import PIPE, STDOUT, Process
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import httpx
@@ -16,9 +17,11 @@ from cloud.database import Database
 from cloud.migrations import migrate
 from cloud.registry.load import load_registry
 from cloud.registry.registry_file import RegistryFile
-from edge.contract.clock import AcceleratedClock
+from cloud.series.sqlite import SqliteStore
+from edge.contract.clock import AcceleratedClock, SystemClock
 from edge.contract.config_file import load_yaml
-from tests.cloud.series.suite import NOON
+from edge.contract.messages import Reading
+from tests.cloud.series.suite import DAY, NOON, batch_of
 from tests.servers import InfluxDB, Mosquitto, free_ports
 
 NEIGHBOURHOOD = Path(__file__).parent / "registry" / "neighbourhood.yaml"
@@ -190,6 +193,23 @@ async def test_check_knows_a_cloud_not_made_and_one_that_runs(cloud: Cloud) -> N
         assert f"api: ok, 127.0.0.1:{cloud.api_port} is taken, as it should be" in said
         code, said = await cloud.do("run")
     assert (code, said.startswith(f"data_dir {cloud.folder}/data: another cloud runs on this folder")) == (1, True)
+
+
+async def test_what_a_home_used_is_deleted_in_its_time(cloud: Cloud) -> None:
+    """A cloud that starts deletes what households read longer ago than is configured, and nothing else."""
+    cloud.write("series: {household: {retention_days: 30}}")
+    cloud.init()
+    now_ms = SystemClock().now_ms()
+    readings = [Reading("hh-k3v7q2mxpa4t", "voltage", now_ms - days * DAY, 230.0) for days in (40, 31, 29, 0)]
+    for name, left in (("series.db", 4), ("households.db", 2)):
+        store = SqliteStore(cloud.folder / "data" / name)
+        await store.write([batch_of(*readings)])
+        await store.close()
+        if name == "households.db":
+            async with cloud.running() as output:
+                await line_with(output, "readings past their time deleted")
+        with closing(sqlite3.connect(cloud.folder / "data" / name)) as file:
+            assert file.execute("SELECT count(*) FROM readings").fetchone() == (left,)
 
 
 async def test_no_command_waits_for_a_client_that_it_does_not_use() -> None:
