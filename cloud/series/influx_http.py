@@ -21,6 +21,7 @@ from cloud.series.influxql import Found
 from edge.contract.program import command
 
 _EXPIRED = re.compile(r"(?:beyond|outside) retention policy.*\bdropped=(\d+)", re.DOTALL)
+_TOKEN = re.compile(r"[!-~]*")
 _LIMITS = ("max-series-per-database", "max-values-per-tag")
 
 
@@ -94,10 +95,13 @@ class Answer(Struct, frozen=True):
 
 
 class InfluxHttp:
-    """Asks one server as one user; connects when it is first used."""
+    """Asks one server as one user; connects when it is first used. Raises MisconfiguredError at once for a wrong file."""
 
     def __init__(self, settings: InfluxSettings) -> None:
         self.settings = settings
+        if not _TOKEN.fullmatch(settings.token):  # whatever would come of it might be said with the token in it
+            reason = "holds a blank or another character that no token has: its first line must be the token alone"
+            raise MisconfiguredError(f"InfluxDB {settings.url}: the file that token_file names {reason}")
         auth = httpx.BasicAuth(settings.username, settings.password) if settings.username else None
         headers = {"Authorization": f"Token {settings.token}"} if settings.token else {}
         self._client = httpx.AsyncClient(

@@ -78,8 +78,8 @@ SecretPath = Annotated[Path, AfterValidator(_is_secret)]
 
 
 def read_secret(path: Path | None) -> str:
-    """Return the first line of a secret's file; nothing where there is none."""
-    return path.read_text(encoding="utf-8").partition("\n")[0].rstrip("\r") if path else ""
+    """Return the first line of a secret's file; nothing where there is none. What is no text makes it a wrong one."""
+    return path.read_text(encoding="utf-8-sig", errors="replace").partition("\n")[0].rstrip("\r") if path else ""
 
 
 class Problem(NamedTuple):

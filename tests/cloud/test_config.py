@@ -34,6 +34,8 @@ def test_secrets_come_from_files(tmp_path: Path) -> None:
     path = write(tmp_path, f"data_dir: data\nseries: {series}\n")
     settings = influx_settings(load_cloud_config(path).series)
     assert (settings.url, settings.database, settings.password) == ("http://127.0.0.1:8086", "anlan", "right")
+    secret.write_bytes(b"\xef\xbb\xbfright\r\n\xff")
+    assert influx_settings(load_cloud_config(path).series).password == "right"
     secret.chmod(0o644)
     with pytest.raises(ConfigError, match="everyone on this machine may read"):
         load_cloud_config(path)

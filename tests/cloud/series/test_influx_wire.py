@@ -106,6 +106,15 @@ async def test_a_secret_is_told_to_no_other_server(store: InfluxStore, server: R
     assert other.requests == []
 
 
+@pytest.mark.parametrize("token", ["secret ", "se cret", "s\x00ecret", "sécret", "\ufeffsecret"])
+def test_what_cannot_be_a_token_is_said_and_not_shown(token: str) -> None:
+    """A blank at the end, or the mark that editors put at the beginning, is found before anything is sent."""
+    settings = InfluxSettings(url="http://127.0.0.1:1", database="anlan", api="v2", token=token, org="town")
+    with pytest.raises(MisconfiguredError, match="the file that token_file names holds a blank or another") as caught:
+        InfluxStore(settings)
+    assert "cret" not in str(caught.value)
+
+
 async def test_what_is_too_large_is_sent_in_halves(store: InfluxStore, server: RecordingServer) -> None:
     """A body that the server finds too large is halved until it fits, and every line arrives once."""
     server.max_body = 250
