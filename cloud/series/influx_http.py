@@ -95,7 +95,7 @@ class Answer(Struct, frozen=True):
 
 
 class InfluxHttp:
-    """Asks one server as one user; connects when it is first used. Raises MisconfiguredError at once for a wrong file."""
+    """Asks one server as one user; connects when first used. Raises MisconfiguredError at once for a wrong file."""
 
     def __init__(self, settings: InfluxSettings) -> None:
         self.settings = settings
