@@ -10,15 +10,17 @@ transaction:
 
 The engine is synchronous and is called on threads of its own, never on the default executor, so that a store which
 hangs in other threads cannot hold up an event. What SQLite needs (WAL, BEGIN IMMEDIATE, "on conflict do nothing") is
-known here and nowhere else.
+known here, what PostgreSQL needs in `postgres`, and both nowhere else. Either has one writer at a time, whatever the
+number of processes: what a transaction has read stays true until it has written.
 
     Exception
     └── DatabaseError        the database cannot be reached, is locked or is full: retry later
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
 from types import TracebackType
@@ -27,8 +29,10 @@ from typing import Any, Self, TypeVar
 from sqlalchemy import BigInteger, Connection, Engine, Integer, MetaData, Table, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, InterfaceError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import DatabaseError as SqlalchemyDatabaseError
 
+from cloud import postgres
 from edge.contract.broker_config import is_loopback
 
 T = TypeVar("T")
@@ -68,16 +72,14 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.url: URL = make_url(url)
-        # What somebody typed, and hashes of secrets, are no part of an error that goes into the log.
-        self.engine: Engine = create_engine(self.url, hide_parameters=True)
-        one_writer = self.engine.dialect.name == "sqlite"
-        if one_writer:
-            event.listen(self.engine, "connect", _configure_sqlite)
-            event.listen(self.engine, "begin", _begin_sqlite)
         self._reading: dict[str, Any] = {"reads_only": True}
-        if not one_writer:  # there each statement would have a view of its own
+        if self.url.get_backend_name() == "postgresql":
+            self.engine = postgres.make_engine(self.url)
+            # Else each statement would have a view of its own.
             self._reading |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-        self._writers = ThreadPoolExecutor(1 if one_writer else READERS, thread_name_prefix="database-write")
+        else:
+            self.engine = _make_sqlite_engine(self.url)
+        self._writers = ThreadPoolExecutor(1, thread_name_prefix="database-write")
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="database-read")
 
     @classmethod
@@ -99,19 +101,13 @@ class Database:
 
     def write_now(self, work: Callable[[Connection], T]) -> T:
         """`write` for code that runs without an event loop, such as the command line."""
-        try:
-            with self.engine.begin() as connection:
-                return work(connection)
-        except (OperationalError, InterfaceError) as error:
-            raise self._unusable(error) from error
+        with self._errors_told(), self.engine.begin() as connection:
+            return work(connection)
 
     def read_now(self, work: Callable[[Connection], T]) -> T:
         """`read` for code that runs without an event loop."""
-        try:
-            with self.engine.connect().execution_options(**self._reading) as connection:
-                return work(connection)
-        except (OperationalError, InterfaceError) as error:
-            raise self._unusable(error) from error
+        with self._errors_told(), self.engine.connect().execution_options(**self._reading) as connection:
+            return work(connection)
 
     def close(self) -> None:
         """Wait for work that has begun, then close every connection."""
@@ -130,8 +126,17 @@ class Database:
     ) -> None:
         self.close()
 
-    def _unusable(self, error: OperationalError | InterfaceError) -> DatabaseError:
-        return DatabaseError(f"database {self}: {error.orig}")
+    @contextmanager
+    def _errors_told(self) -> Iterator[None]:
+        """Turn what is no fault of a statement into a DatabaseError of one line."""
+        try:
+            yield
+        except DBAPIError as error:
+            is_server = self.engine.dialect.name == "postgresql"
+            reason = postgres.why(error, self.url) if is_server else _why_sqlite(error)
+            if reason is None:
+                raise
+            raise DatabaseError(f"database {self}: {reason}") from error
 
 
 def check_url(text: str) -> str:
@@ -188,6 +193,22 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str,
     statement = dialect.insert(table).on_conflict_do_nothing()
     # Where a statement returns generated keys by itself, rows are counted only when that is asked for.
     return connection.execute(statement, list(rows), execution_options={"preserve_rowcount": True}).rowcount
+
+
+def _make_sqlite_engine(url: URL) -> Engine:
+    # What somebody typed, and hashes of secrets, are no part of an error that goes into the log.
+    engine = create_engine(url, hide_parameters=True)
+    event.listen(engine, "connect", _configure_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _why_sqlite(error: DBAPIError) -> str | None:
+    """Return what is wrong with the file; None for a fault of a statement."""
+    is_file = (
+        isinstance(error, OperationalError | InterfaceError) or type(error) is SqlalchemyDatabaseError
+    )  # not a database, or damaged
+    return str(error.orig) if is_file else None
 
 
 def _configure_sqlite(connection: SqliteConnection, _record: object) -> None:
