@@ -33,6 +33,13 @@ from edge.contract.profile import (
     quantities,
 )
 
+_TYPES = {
+    "string": "text",
+    "integer": "whole number",
+    "number": "number",
+    "boolean": "true or false",
+    "object": "names, each with a number",
+}
 ROOT = Path(__file__).parents[1]
 # Folders that hold nothing but generated files: what is there and not made here is stale.
 FOLDERS = ("firmware_configs/schemas", "docs/profiles")
@@ -250,7 +257,7 @@ def _value_words(whole: dict[str, Any], inner: dict[str, Any]) -> str:
         return f"list of {_value_words(whole, _resolve(whole, inner['items']))}"
     if inner.get("pattern") == f"^{ID.pattern}$":
         return "id"
-    words = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false"}[inner["type"]]
+    words = _TYPES[inner["type"]]
     words = {"path": "path", "date": "date"}.get(inner.get("format", ""), words)
     low, high = inner.get("minimum"), inner.get("maximum")
     if low is not None and high is not None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager
+from decimal import Decimal, InvalidOperation
 from enum import Enum
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -59,10 +60,15 @@ Unit = Annotated[int, typer.Option(min=1, max=247, help="Modbus unit.")]
 @app.command(epilog=example("simulate", "device eastron_sdm630 --port 5020 --set voltage_l1=251.5"))
 def device(
     profile: ProfileName,
+    *,
     port: Port = 5020,
     unit: Unit = 1,
     fixed: Annotated[
         list[str] | None, typer.Option("--set", metavar="POINT=VALUE", help="Hold a point at this value; repeatable.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--setting", metavar="NAME=NUMBER", help="A number of the site, such as ct_ratio=40; repeatable."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Another seed, another device.")] = 1,
 ) -> None:
@@ -70,16 +76,19 @@ def device(
 
     Its values move as real ones do.
     """
-    _run(_serve_device(profile, port=port, unit=unit, fixed=fixed or [], seed=seed))
+    _run(_serve_device(profile, port=port, unit=unit, fixed=fixed or [], settings=settings or [], seed=seed))
 
 
-async def _serve_device(profile_name: str, *, port: int, unit: int, fixed: list[str], seed: int) -> None:
+async def _serve_device(
+    profile_name: str, *, port: int, unit: int, fixed: list[str], settings: list[str], seed: int
+) -> None:
     profile = load_modbus_profile(profile_name)
-    served = SimulatedDevice(profile)
+    numbers = _numbers_of_site(profile, settings)
+    served = SimulatedDevice(profile, settings=numbers)
     held = dict(_hold(served, text) for text in fixed)
-    plausible = Plausible(profile, str(seed))
+    plausible = Plausible(served.profile, str(seed))
     async with ModbusServer({unit: served}, port=port) as server:
-        typer.echo(how_to_read(profile, server.port, unit))
+        typer.echo(how_to_read(profile, server.port, unit, numbers))
         while True:
             moving = plausible.at(_second_of_day())
             for name, value in (moving | held).items():
@@ -139,7 +148,7 @@ async def _serve_replay(
     served = SimulatedDevice(profile)
     async with ModbusServer({modbus_unit: served}, port=port) as server:
         lasts_s = (samples[-1].at_ms - samples[0].at_ms) / 1000 / speed
-        typer.echo(how_to_read(profile, server.port, modbus_unit))
+        typer.echo(how_to_read(profile, server.port, modbus_unit, _numbers_of_site(profile, [])))
         typer.echo(f"{len(samples)} values, {lasts_s:.0f} s; afterwards the last one stays until Ctrl-C")
         await replay(samples, served, shown, unit=unit_of_column, clock=SystemClock(), speed=speed)
         await asyncio.Event().wait()
@@ -259,8 +268,9 @@ def demo(
     raise typer.Exit(codes[0] if codes else 0)
 
 
-def how_to_read(profile: ModbusProfile, port: int, unit: int) -> str:
+def how_to_read(profile: ModbusProfile, port: int, unit: int, settings: Mapping[str, Decimal]) -> str:
     """Lines that say where the device is and how to read it from another terminal."""
+    numbers = ", ".join(f"{name}: {number}" for name, number in settings.items())
     return "\n".join(
         [
             f"{profile.maker} {profile.model} at 127.0.0.1:{port}, unit {unit}; Ctrl-C stops it. To read it:",
@@ -268,6 +278,7 @@ def how_to_read(profile: ModbusProfile, port: int, unit: int) -> str:
             f"  {command('edge', 'read DEVICE --config gateway.yaml')}   # where gateway.yaml has",
             f"    - id: DEVICE\n      profile: {profile.profile}",
             f"      modbus: {{host: 127.0.0.1, port: {port}, unit: {unit}}}",
+            *([f"      settings: {{{numbers}}}"] if numbers else []),
         ]
     )
 
@@ -279,6 +290,20 @@ def _mbpoll_line(point: RegisterPoint, port: int, unit: int) -> str:
     words = "" if kind and point.word_order == "low_first" else " -B" if kind else ""
     count = 1 if kind else len(point.registers)
     return f"mbpoll -m tcp -p {port} -a {unit} -t {number}{kind}{words} -r {point.address + 1} -c {count} -1 127.0.0.1"
+
+
+def _numbers_of_site(profile: ModbusProfile, texts: list[str]) -> dict[str, Decimal]:
+    """Return the profile's settings with what `NAME=NUMBER` says of them; raises SettingError."""
+    numbers = {name: setting.usual for name, setting in profile.settings.items()}
+    for text in texts:
+        name, _, number = text.partition("=")
+        try:
+            numbers[name] = Decimal(number)
+        except InvalidOperation:
+            raise SettingError(f"--setting {text}: expected NAME=NUMBER, such as {name}=40") from None
+    for key, fault in profile.setting_faults(numbers):
+        raise SettingError(f"--setting {key[0]}: {fault}")
+    return numbers
 
 
 def _hold(served: SimulatedDevice, text: str) -> tuple[str, float]:

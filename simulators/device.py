@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from decimal import Decimal
 from itertools import pairwise
+from types import MappingProxyType
 from typing import NamedTuple
 
 from edge.contract.clock import Clock, SystemClock
@@ -34,14 +37,22 @@ def load_modbus_profile(name: str) -> ModbusProfile:
 
 
 class SimulatedDevice:
-    """A device made from its profile; every point starts at 0.
+    """A device made from its profile; every register starts at 0.
 
-    ``silent``: answers nothing. ``refuses_with``: answers every request with this Modbus exception code. ``served``:
-    what was read from it, kept only when ``keep_served`` because it grows without end.
+    ``settings``: the site's numbers (its registers hold what it sees itself, before transformers and heights); usual
+    ones where they are not given. ``silent``: answers nothing. ``refuses_with``: answers every request with this Modbus
+    exception code. ``served``: what was read from it, kept only when ``keep_served`` because it grows without end.
     """
 
-    def __init__(self, profile: ModbusProfile, *, clock: Clock | None = None, keep_served: bool = False) -> None:
-        self.profile = profile
+    def __init__(
+        self,
+        profile: ModbusProfile,
+        *,
+        settings: Mapping[str, Decimal] = MappingProxyType({}),
+        clock: Clock | None = None,
+        keep_served: bool = False,
+    ) -> None:
+        self.profile = profile = profile.installed(settings)
         self.silent = False
         self.refuses_with: int | None = None
         self.served: list[Served] = []
@@ -56,8 +67,6 @@ class SimulatedDevice:
         for taboo in profile.reads.illegal:
             for address in range(taboo.first, taboo.last + 1):
                 self._words.get(taboo.table, {}).pop(address, None)
-        for point in profile.points:
-            self.set(point.name, 0)
 
     def set(self, name: str, value: Value) -> None:
         """Give a point a value in the unit of its quantity; None is the profile's "no value".

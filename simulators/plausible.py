@@ -7,7 +7,7 @@ import random
 from collections.abc import Iterator
 from typing import Final
 
-from edge.contract.profile import DeviceProfile, Point
+from edge.contract.profile import DeviceProfile, Point, quantity_of
 from edge.contract.readings import Value
 from simulators.household import DAY_S, Household
 
@@ -24,13 +24,13 @@ CURVES: Final[dict[str, tuple[float, float, float, float]]] = {
     "depth": (0.0, 0.0, 60, 2.0),
     "water_level": (1_800.0, 40.0, 3_600, 2.0),
     "flow": (600.0, 300.0, 900, 10.0),
-    "rain_total": (0.0, 0.0, 60, 0.0),
     "temperature": (21.0, 4.0, DAY_S, 0.1),
     "humidity": (65.0, 12.0, DAY_S, 0.5),
     "battery": (92.0, 4.0, DAY_S, 0.0),
     "battery_voltage": (12.6, 0.2, DAY_S, 0.02),
 }
-CONTACTS: Final = ("wet_contact", "door_contact", "tilt_contact", "mains_lost")  # open, closed, upright, there
+SENSOR_HEIGHT_MM: Final = 3_000  # of a level sensor above the zero of the level
+RAIN_MM_A_DAY: Final = 6.0
 WATER_L_A_DAY: Final = 280
 
 
@@ -55,19 +55,25 @@ class Plausible:
 
     def _value(self, point: Point, second: float) -> Value:
         quantity, suffix = point.quantity_name, point.name.rpartition("_")[2]
-        if quantity in CONTACTS:
-            return 0.0
+        if point.quantity.type == "contact":
+            return 0.0  # dry, closed, upright, in order
         if point.counter:
             return self._count(quantity, second)
+        if quantity == "rain_total":
+            return RAIN_MM_A_DAY * (1 + second / DAY_S)
+        if quantity == "distance":
+            return SENSOR_HEIGHT_MM - self._curve("water_level", second)
         share = PHASE_SHARES.get(suffix, 1.0)
         if quantity in CURVES:
-            value = self._curve(point, second)
+            value = self._curve(point.name, second)
             return value * LINE_TO_LINE if quantity == "voltage" and suffix in {"l12", "l23", "l31"} else value
         return self._load(quantity, self._home.power_w(second) * share * self._wobble(point, second))
 
     def _count(self, quantity: str, second: float) -> int:
         """Energy and water only grow; what a home feeds back is nothing."""
         used_wh = self._home.energy_wh(self._first_s, second)
+        if quantity == "water_reverse":
+            return 0
         if quantity == "water_volume":
             return round(self._home.first_wh / 100 + WATER_L_A_DAY * (second - self._first_s) / DAY_S)
         if quantity.endswith("_export"):
@@ -86,16 +92,16 @@ class Plausible:
         }
         return shown.get(quantity, 0.0)
 
-    def _curve(self, point: Point, second: float) -> float:
-        middle, swing, period_s, noise = CURVES[point.quantity_name]
-        rng = self._rng(point, second)
-        phase = random.Random(f"{self._seed}/{point.name}").random()
+    def _curve(self, name: str, second: float) -> float:
+        middle, swing, period_s, noise = CURVES[quantity_of(name)]
+        rng = self._rng(name, second)
+        phase = random.Random(f"{self._seed}/{name}").random()
         return middle + swing * math.sin(2 * math.pi * (second / period_s + phase)) + rng.gauss(0, noise)
 
     def _wobble(self, point: Point, second: float) -> float:
         """Appliances do not draw exactly the same all the time: 0.5 %."""
-        return 1 + self._rng(point, second).gauss(0, 0.005)
+        return 1 + self._rng(point.name, second).gauss(0, 0.005)
 
-    def _rng(self, point: Point, second: float) -> random.Random:
+    def _rng(self, name: str, second: float) -> random.Random:
         """Fresh noise each second, the same for the same seed, device, point and second."""
-        return random.Random(f"{self._seed}/{point.name}/{int(second)}")
+        return random.Random(f"{self._seed}/{name}/{int(second)}")

@@ -6,6 +6,7 @@ Relative paths count from the file's folder. Secrets are files of their own. Err
 import hashlib
 import json
 from collections.abc import Iterator
+from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, NamedTuple, Self
@@ -90,6 +91,9 @@ class DeviceConfig(ConfigModel):
         description="Name of a profile, or the path of your own (ending in .yaml)."
     )
     modbus: ModbusAddress | None = Field(default=None, description="For profiles of protocol modbus.")
+    settings: dict[Id, Decimal] = Field(
+        default_factory=dict, description="What the profile asks of the site, such as ct_ratio: 40; its page lists it."
+    )
     poll_s: float = Field(default=10.0, ge=0.1, le=86_400, description="Time between two readings.")
     heartbeat_s: float = Field(
         default=600.0, ge=0.1, le=86_400, description="An unchanged value is sent at least this often."
@@ -98,8 +102,9 @@ class DeviceConfig(ConfigModel):
 
     @cached_property
     def device_profile(self) -> DeviceProfile:
-        """The device's profile."""
-        return load_profile(self.profile)
+        """The device's profile, with the numbers of the site put in."""
+        profile = load_profile(self.profile)
+        return profile.installed(self.settings) if isinstance(profile, ModbusProfile) else profile
 
     @cached_property
     def device_rules(self) -> tuple[DeviceRule, ...]:
@@ -115,6 +120,7 @@ class DeviceConfig(ConfigModel):
 
     def _problems(self) -> Iterator[tuple[Key, str]]:
         is_modbus = isinstance(self.device_profile, ModbusProfile)
+        yield from self._setting_problems()
         if is_modbus and self.modbus is None:
             yield ("modbus",), f"missing: {self.device_profile.profile} is read by Modbus, say host and unit"
         if not is_modbus and self.modbus is not None:
@@ -130,6 +136,13 @@ class DeviceConfig(ConfigModel):
             for name in sorted(names & seen):
                 yield (*key, "class"), f"{name} is chosen twice"
             seen |= names
+
+    def _setting_problems(self) -> Iterator[tuple[Key, str]]:
+        profile = load_profile(self.profile)
+        if isinstance(profile, ModbusProfile):
+            yield from ((("settings", *key), reason) for key, reason in profile.setting_faults(self.settings))
+        elif self.settings:
+            yield ("settings",), f"{profile.profile} has no settings"
 
 
 class CameraConfig(ConfigModel):

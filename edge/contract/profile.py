@@ -4,7 +4,7 @@ A profile is one YAML file, `firmware_configs/profiles/<kind>/<profile>.yaml`; t
 are in `firmware_configs/quantities.yaml`. Loading checks everything; errors are `ConfigError`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from functools import cache, cached_property
@@ -50,6 +50,15 @@ class Quantity(ConfigModel):
     zh: str
     en: str
 
+    @property
+    def units(self) -> list[str]:
+        """Every unit that a value of this quantity may be given in, its own first."""
+        return [self.unit, *self.accepts]
+
+    def factor(self, unit: str) -> Fraction:
+        """Exact factor from one of `units` to the quantity's own."""
+        return Fraction(self.accepts.get(unit, Decimal(1)))
+
 
 class QuantityFile(ConfigModel):
     """The whole of quantities.yaml."""
@@ -88,9 +97,8 @@ class Point(ConfigModel):
 
     def _problems(self) -> Iterator[tuple[Key, str]]:
         quantity = self.quantity
-        units = [quantity.unit, *quantity.accepts]
-        if self.unit not in units:
-            yield ("unit",), f'"{self.unit}" is not one of {", ".join(units)}{nearest(self.unit, units)}'
+        if self.unit not in quantity.units:
+            yield ("unit",), _not_one_of(self.unit, quantity.units)
         if self.counter != (quantity.type == "counter"):
             yield ("counter",), f"{self.quantity_name} is {'' if quantity.type == 'counter' else 'not '}a counter"
         if quantity.type == "number" and self.span is None:
@@ -118,13 +126,21 @@ class RegisterPoint(Point):
     word_order: Order = Field(default="high_first", description="Which register of a wide value comes first.")
     byte_order: Order = Field(default="high_first", description="Which byte of each register comes first.")
     bit: int | None = Field(default=None, ge=0, le=15, description="Bit of a register, for type bool in a register.")
-    scale: Decimal = Field(default=Decimal(1), description="Exact decimal: value = raw x scale, in `unit`.")
+    scale: Decimal = Field(default=Decimal(1), description="Exact decimal: value = raw x scale + offset, in `unit`.")
+    offset: Decimal = Field(default=Decimal(0), description="Exact decimal, in `unit`.")
     missing: tuple[int, ...] = Field(default=(), description='Raw patterns that mean "no value", as unsigned numbers.')
+    times: tuple[Id, ...] = Field(default=(), description="Settings of the site that the value is multiplied by.")
+    plus: Id | None = Field(default=None, description="Setting of the site that is added to the value.")
 
     @cached_property
     def multiplier(self) -> Fraction:
         """Exact factor from the raw number to the quantity's unit."""
-        return Fraction(self.scale) * Fraction(self.quantity.accepts.get(self.unit, Decimal(1)))
+        return Fraction(self.scale) * self.quantity.factor(self.unit)
+
+    @cached_property
+    def addend(self) -> Fraction:
+        """What is added after that, exact, in the quantity's unit."""
+        return Fraction(self.offset) * self.quantity.factor(self.unit)
 
     @property
     def registers(self) -> range:
@@ -148,8 +164,8 @@ class RegisterPoint(Point):
             yield ("address",), f"{self.type} does not fit below address 0x10000"
         if self.scale == 0:
             yield ("scale",), "must not be 0"
-        if self.type == "bool" and (self.multiplier != 1 or self.missing):
-            yield ("type",), "a bool has neither scale nor missing"
+        if self.type == "bool" and (self.multiplier != 1 or self.offset or self.missing or self.times or self.plus):
+            yield ("type",), "a bool has no scale, offset, missing, times or plus"
         for index, pattern in enumerate(self.missing):
             if not 0 <= pattern < 1 << bits:
                 yield ("missing", index), f"must be an unsigned number of {bits} bits"
@@ -179,6 +195,36 @@ class Reads(ConfigModel):
     max_gap: int = Field(default=0, ge=0, le=124, description="Unused registers worth reading to save a request.")
     pause_ms: int = Field(default=0, ge=0, le=10_000, description="Quiet time between two requests.")
     illegal: tuple[IllegalRange, ...] = Field(default=(), description="Ranges that must not be read.")
+
+
+class Setting(ConfigModel):
+    """A number that only the site knows: the ratio of its transformers, the height that a sensor hangs at."""
+
+    unit: str = Field(default="1", description="Its unit; of one that is added, one of the point's quantity.")
+    range: tuple[Decimal, Decimal] = Field(description="Lowest and highest number it may have.")
+    default: Decimal | None = Field(default=None, description="Holds when gateway.yaml says nothing; none: it must.")
+    example: Decimal = Field(description="A usual number, for simulated devices and the profile's page.")
+    zh: str = Field(description="Chinese label, with what it is measured from.")
+    en: str = Field(description="English label, with what it is measured from.")
+
+    @model_validator(mode="after")
+    def _within_range(self) -> Self:
+        if not self.range[0] < self.range[1]:
+            raise Misfit([(("range",), "the first number must be less than the second")])
+        for key, number in (("default", self.default), ("example", self.example)):
+            if number is not None and (fault := self.fault(number)):
+                raise Misfit([((key,), fault)])
+        return self
+
+    @property
+    def usual(self) -> Decimal:
+        """The default; of one that gateway.yaml must give, the example."""
+        return self.example if self.default is None else self.default
+
+    def fault(self, number: Decimal) -> str:
+        """Why it cannot be this number; empty when it can."""
+        low, high = self.range
+        return "" if low <= number <= high else f"must be {low} to {high}{'' if self.unit == '1' else f' {self.unit}'}"
 
 
 class DeviceProfile(ConfigModel):
@@ -215,11 +261,39 @@ class ModbusProfile(DeviceProfile):
     """A device model read by Modbus."""
 
     protocol: Literal["modbus"]
+    settings: dict[Id, Setting] = Field(default_factory=dict, description="What gateway.yaml says of the site.")
     reads: Reads = Reads()
     points: tuple[RegisterPoint, ...] = Field(min_length=1)
 
+    def installed(self, values: Mapping[str, Decimal]) -> "ModbusProfile":
+        """The profile as it holds at a site: every point with the site's numbers in its scale, offset, span and steps.
+
+        A setting that `values` lacks, or that may not be what they say, has its usual number; `setting_faults` tells.
+        """
+        if not self.settings:
+            return self
+        numbers = {
+            name: values[name] if name in values and not setting.fault(values[name]) else setting.usual
+            for name, setting in self.settings.items()
+        }
+        points = tuple(_at_site(point, numbers, self.settings) for point in self.points)
+        return self.model_copy(update={"points": points, "settings": {}})
+
+    def setting_faults(self, values: Mapping[str, Decimal]) -> Iterator[tuple[Key, str]]:
+        """What is wrong with a site's numbers, each with its key."""
+        for name, number in values.items():
+            if name not in self.settings:
+                known = nearest(name, self.settings) or f" (it has {', '.join(self.settings) or 'none'})"
+                yield (name,), f"{self.profile} has no such setting{known}"
+            elif fault := self.settings[name].fault(number):
+                yield (name,), f"{fault}, found {number}"
+        for name, setting in self.settings.items():
+            if name not in values and setting.default is None:
+                yield (name,), f"missing: {setting.en}, such as {setting.example}"
+
     def _problems(self) -> Iterator[tuple[Key, str]]:
         yield from super()._problems()
+        yield from self._setting_problems()
         for index, point in enumerate(self.points):
             if len(point.registers) > self.reads.max_registers:
                 yield ("points", index), f"{point.type} is wider than reads.max_registers {self.reads.max_registers}"
@@ -233,11 +307,56 @@ class ModbusProfile(DeviceProfile):
             if taboo.last < taboo.first:
                 yield ("reads", "illegal", index, "last"), "must not be less than first"
 
+    def _setting_problems(self) -> Iterator[tuple[Key, str]]:
+        used: set[str] = set()
+        for index, point in enumerate(self.points):
+            key: Key = ("points", index)
+            for name in (*point.times, *([point.plus] if point.plus else [])):
+                used.add(name)
+                if name not in self.settings:
+                    at = "plus" if name == point.plus else "times"
+                    yield (*key, at), f'"{name}" is not one of the profile\'s settings{nearest(name, self.settings)}'
+            known = {name: self.settings[name] for name in (*point.times, point.plus) if name in self.settings}
+            if any(known[name].range[0] <= 0 for name in point.times if name in known):
+                yield (*key, "times"), "what a value is multiplied by must be above 0: mend the setting's range"
+            if point.plus in known and (unit := known[point.plus].unit) not in point.quantity.units:
+                yield ("settings", point.plus, "unit"), _not_one_of(unit, point.quantity.units)
+        yield from ((("settings", name), "no point uses it") for name in self.settings if name not in used)
+
 
 class GatewayProfile(DeviceProfile):
     """The gateway itself as a device: its health points are read from the operating system, not from registers."""
 
     protocol: Literal["gateway"]
+
+
+def _at_site(point: RegisterPoint, numbers: Mapping[str, Decimal], settings: Mapping[str, Setting]) -> RegisterPoint:
+    """A point with the site's numbers put in."""
+    if not point.times and not point.plus:
+        return point
+    factor, moved = Fraction(1), Fraction(0)  # moved: in the quantity's unit
+    for name in point.times:
+        factor *= Fraction(numbers[name])
+    if point.plus:
+        moved = Fraction(numbers[point.plus]) * point.quantity.factor(settings[point.plus].unit)
+    offset = Fraction(point.offset) * factor + moved / point.quantity.factor(point.unit)
+    changes = {
+        "scale": _decimal(Fraction(point.scale) * factor),
+        "offset": _decimal(offset),
+        "span": point.span and tuple(float(Fraction(end) * factor + moved) for end in point.span),
+        "deadband": float(Fraction(point.deadband) * factor),
+        "resolution": point.resolution and float(Fraction(point.resolution) * factor),
+    }
+    kept = point.model_dump(exclude={"times", "plus", *changes})
+    return RegisterPoint.model_validate({**kept, **changes})
+
+
+def _decimal(number: Fraction) -> Decimal:
+    return Decimal(number.numerator) / Decimal(number.denominator)
+
+
+def _not_one_of(word: str, choices: Sequence[str]) -> str:
+    return f'"{word}" is not one of {", ".join(choices)}{nearest(word, choices)}'
 
 
 def _overlap(one: range, other: range) -> bool:

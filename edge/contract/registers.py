@@ -3,9 +3,9 @@
 Words are unsigned 16-bit numbers in the order they have on the wire; for a coil or a discrete input one word, 0 or 1.
 Values are in the unit of the point's quantity: `int` for counters, `float` for everything else, None for "no value".
 
-A scale is an exact decimal: raw 2301 with scale 0.1 is 230.1, the nearest float to the exact product. A counter is
-rounded to its integer unit (half to even). Formats: IEEE 754 for float32 and float64, two's complement for int*, sign
-bit and magnitude for sign_magnitude16; Modbus Application Protocol V1.1b3 fixes only the bytes of one register.
+Scale and offset are exact decimals: raw 2301 with scale 0.1 is 230.1, the nearest float to the exact result. A counter
+is rounded to its integer unit (half to even). Formats: IEEE 754 for float32 and float64, two's complement for int*,
+sign bit and magnitude for sign_magnitude16; Modbus Application Protocol V1.1b3 fixes only the bytes of one register.
 """
 
 import math
@@ -93,32 +93,44 @@ def _to_number(point: RegisterPoint, pattern: int) -> int | float | None:
 
 
 def _to_value(point: RegisterPoint, raw: int | float) -> Value:
-    if isinstance(raw, float) and point.multiplier == 1 and not point.counter:
+    if isinstance(raw, float) and _is_plain(point) and not point.counter:
         return raw  # keeps -0.0
     exact = Fraction(raw) * point.multiplier
+    if point.addend:
+        exact += point.addend
     if point.counter:
         count = round(exact)
         return count if count in INT64 else None
     try:
-        return float(exact)  # the nearest float to the exact product
+        return float(exact)  # the nearest float to the exact result
     except OverflowError:
         return None
+
+
+def _is_plain(point: RegisterPoint) -> bool:
+    """Whether the raw number is the value."""
+    return point.multiplier == 1 and point.addend == 0
 
 
 def _to_pattern(point: RegisterPoint, value: float | int) -> int | None:
     """The unsigned pattern of a value; None when it does not fit."""
     bits = 16 * words(point)
     if point.type in _FLOAT_FORMAT:
-        number = float(value) if point.multiplier == 1 else float(Fraction(value) / point.multiplier)
+        number = float(value) if _is_plain(point) else float(_raw(point, value))
         try:
             return int.from_bytes(struct.pack(_FLOAT_FORMAT[point.type], number), "big")
         except OverflowError:
             return None
-    raw = round(Fraction(value) / point.multiplier)
+    raw = round(_raw(point, value))
     if point.type == "sign_magnitude16":
         return raw if 0 <= raw < 1 << 15 else (1 << 15) - raw if -(1 << 15) < raw < 0 else None
     lowest = -(1 << (bits - 1)) if point.type.startswith("int") else 0
     return raw % (1 << bits) if lowest <= raw < lowest + (1 << bits) else None
+
+
+def _raw(point: RegisterPoint, value: float | int) -> Fraction:
+    """The exact raw number of a value."""
+    return (Fraction(value) - point.addend) / point.multiplier
 
 
 def _missing_pattern(point: RegisterPoint) -> int:

@@ -81,6 +81,21 @@ def test_defaults(tmp_path: Path) -> None:
     assert config.data_dir == tmp_path / "data"
 
 
+def test_numbers_of_the_site(tmp_path: Path) -> None:
+    """What a device cannot know is said in gateway.yaml, and its rules and spans reckon with it."""
+    text = smallest(
+        "  - id: a\n    profile: apg_mnu\n    modbus: {host: 127.0.0.1}\n    settings: {mounting_height: 4200.5}\n"
+        "    rules: [{class: RIVER.WARN, threshold: 4000}]"
+    )
+    device = load(tmp_path, text).devices[0]
+    assert device.device_profile.point("water_level").span == (-6163.5, 4200.5)
+    assert device.device_rules[0].threshold == 4000
+    with pytest.raises(ConfigError, match=r"4300 is never reached: water_level measures -6163.5 to 4200.5 mm"):
+        load(tmp_path, text.replace("threshold: 4000", "threshold: 4300"))
+    with pytest.raises(ConfigError, match=r"devices.0.settings.mounting_height: missing: height of the sensor's face"):
+        load(tmp_path, text.replace("settings: {mounting_height: 4200.5}", "settings: {}"))
+
+
 def test_a_profile_of_ones_own(tmp_path: Path) -> None:
     """A profile may stand beside gateway.yaml; its faults are told in its own lines."""
     profile = (config_folder() / "profiles" / "level_transmitter" / "generic_qdy30a.yaml").read_text(encoding="utf-8")
@@ -92,7 +107,7 @@ def test_a_profile_of_ones_own(tmp_path: Path) -> None:
     faulty.write_text(profile.replace("unit: m,", "unit: km,"), encoding="utf-8")
     with pytest.raises(ConfigError) as caught:
         load(tmp_path, text.replace("mine.yaml", "faulty.yaml"))
-    assert str(caught.value) == f'{faulty}:16: points.0.unit: "km" is not one of mm, cm, m (did you mean "m"?)'
+    assert str(caught.value) == f'{faulty}:17: points.0.unit: "km" is not one of mm, cm, m (did you mean "m"?)'
 
 
 @pytest.mark.parametrize("edit", load_edits(Path(__file__).parents[1] / "cases" / "gateway_faults.txt"))

@@ -20,6 +20,7 @@ from edge.contract.profile import (
     quantity_of,
 )
 from edge.contract.readings import ID_PATTERN
+from edge.contract.registers import decode, encode
 from tests.contract.edits import Edit, load_edits
 
 GOOD = """\
@@ -47,14 +48,12 @@ def test_every_profile_loads(path: Path) -> None:
 
 
 def test_the_first_profiles() -> None:
-    """The kinds that the first version needs are there, each read as its protocol says."""
+    """The kinds that a street needs are there, each read as its protocol says."""
     kinds = {load_profile(name).kind: type(load_profile(name)) for name in profile_names()}
-    assert kinds == {
-        "electricity_meter": ModbusProfile,
-        "level_transmitter": ModbusProfile,
-        "waterlogging_sensor": ModbusProfile,
-        "gateway": GatewayProfile,
-    }
+    assert kinds.pop("gateway") is GatewayProfile
+    assert set(kinds.values()) == {ModbusProfile}
+    street = {"electricity_meter", "water_meter", "level_transmitter", "waterlogging_sensor", "rain_gauge"}
+    assert street <= set(kinds)
 
 
 def test_a_good_profile(tmp_path: Path) -> None:
@@ -79,6 +78,80 @@ def test_refusals(tmp_path: Path, edit: Edit) -> None:
     with pytest.raises(ConfigError) as caught:
         load_profile(path)
     assert f"{path}:{edit.answer}" in str(caught.value).splitlines()
+
+
+INSTALLED = """\
+profile: installed
+maker: nobody
+model: none
+kind: level_transmitter
+protocol: modbus
+source: {document: no document, origin: made for a test, checked: nothing at all}
+settings:
+  ct_ratio: {range: [1, 9999], default: 1, example: 40, zh: z, en: ratio of the transformers}
+  height: {unit: m, range: [0.3, 15], example: 3, zh: z, en: height of the sensor}
+points:
+  - {name: current, unit: mA, table: input, address: 0, type: uint16, scale: 10,
+     times: [ct_ratio], span: [0, 6], deadband: 0.02}
+  - {name: energy_import, unit: kWh, table: input, address: 1, type: uint32, scale: "0.01",
+     times: [ct_ratio], counter: true}
+  - {name: water_level, unit: cm, table: input, address: 3, type: uint16, scale: "-0.1",
+     plus: height, span: [-5000, -250], resolution: 1}
+  - {name: temperature, unit: °C, table: input, address: 4, type: uint16, scale: "0.1", offset: -40, span: [-40, 100]}
+"""
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> ModbusProfile:
+    (tmp_path / "installed.yaml").write_text(INSTALLED, encoding="utf-8")
+    profile = load_profile(tmp_path / "installed.yaml")
+    assert isinstance(profile, ModbusProfile)
+    return profile
+
+
+def test_the_numbers_of_a_site_are_put_in(installed: ModbusProfile) -> None:
+    """Ratios multiply, a height is added; span, dead band and steps move along; other points stay as they are."""
+    current, energy, level, temperature = installed.installed(
+        {"ct_ratio": Decimal(40), "height": Decimal("3.5")}
+    ).points
+    # 40 x 123 counts of 10 mA = 49.2 A; 40 x 12.34 kWh = 493.6 kWh; 3500 mm - 2010 mm = 1490 mm; 65.1 - 40 = 25.1 °C
+    assert (decode(current, [123]), current.span, current.deadband) == (49.2, (0.0, 240.0), 0.8)
+    assert decode(energy, [0, 1234]) == 493_600
+    assert (decode(level, [2010]), level.span, level.resolution) == (1490.0, (-1500.0, 3250.0), 1.0)
+    assert decode(temperature, [651]) == 25.1
+    assert temperature is installed.points[3]
+    for point, value in ((current, 49.2), (energy, 493_600), (level, 1490.0), (temperature, 25.1)):
+        assert decode(point, encode(point, value)) == value
+
+
+def test_without_settings_a_profile_is_what_it_was() -> None:
+    """Most devices tell all there is: nothing is made anew for them."""
+    profile = load_profile("eastron_sdm630")
+    assert isinstance(profile, ModbusProfile)
+    assert profile.installed({}) is profile
+
+
+def test_what_is_not_said_has_a_usual_number(installed: ModbusProfile) -> None:
+    """The default, or for a number that has none its example, so that any device can be simulated."""
+    current, _, level, _ = installed.installed({}).points
+    assert (decode(current, [123]), decode(level, [2010])) == (1.23, 990.0)
+
+
+@pytest.mark.parametrize(
+    ("values", "faults"),
+    [
+        ({"height": 3}, []),
+        ({}, [(("height",), "missing: height of the sensor, such as 3")]),
+        ({"height": 3, "ct_ratio": 0}, [(("ct_ratio",), "must be 1 to 9999, found 0")]),
+        ({"height": 16}, [(("height",), "must be 0.3 to 15 m, found 16")]),
+        ({"height": 3, "ratio": 1}, [(("ratio",), 'installed has no such setting (did you mean "ct_ratio"?)')]),
+    ],
+)
+def test_numbers_of_a_site_are_checked(
+    installed: ModbusProfile, values: dict[str, int], faults: list[tuple[tuple[str], str]]
+) -> None:
+    """What is missing, unknown or out of range is told by its name."""
+    assert list(installed.setting_faults({name: Decimal(number) for name, number in values.items()})) == faults
 
 
 def test_unknown_profile() -> None:

@@ -114,6 +114,9 @@ async def test_a_bad_users_file_is_said(tmp_path: Path) -> None:
         (["device", EVERY_TYPE, "--set", "depth=deep"], "--set depth=deep: expected POINT=NUMBER"),
         (["device", EVERY_TYPE, "--set", "depth=99999"], "depth: 99999.0 mm does not fit into uint16"),
         (["device", "anlan_gateway"], "only devices read by Modbus can be served"),
+        (["device", "acrel_dtsd1352", "--setting", "ct=4"], "--setting ct: acrel_dtsd1352 has no such setting"),
+        (["device", "acrel_dtsd1352", "--setting", "ct_ratio=0"], "--setting ct_ratio: must be 1 to 9999, found 0"),
+        (["device", "apg_mnu", "--setting", "mounting_height"], "--setting mounting_height: expected NAME=NUMBER"),
         (["replay", "none.csv", "--profile", "x", "--point", "p", "--column", "c", "--unit", "u"], "none.csv: No such"),
     ],
 )
