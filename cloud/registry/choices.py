@@ -6,9 +6,20 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from edge.contract.event_classes import Comparison, EventClass, event_classes
-from edge.contract.profile import DeviceProfile, Point, load_profile, profile_names
+from edge.contract.profile import DeviceProfile, ModbusProfile, Point, load_profile, profile_names
 
 SHOWN_QUANTITIES = 4
+
+
+class SettingChoice(NamedTuple):
+    """A number of the site that a model asks for; `default` is empty where it must be given."""
+
+    name: str
+    unit: str
+    default: str
+    example: str
+    zh: str
+    en: str
 
 
 class ProfileChoice(NamedTuple):
@@ -20,6 +31,7 @@ class ProfileChoice(NamedTuple):
     kind: str
     zh: str
     en: str
+    settings: tuple[SettingChoice, ...] = ()
 
 
 class WatchedPoint(NamedTuple):
@@ -90,7 +102,15 @@ def _choice(profile: DeviceProfile) -> ProfileChoice:
         profile.kind,
         f"{number} 个测点：{zh}{' 等' if more else ''}",
         f"{number} point{'s' if number > 1 else ''}: {en}{' and more' if more else ''}",
+        tuple(_settings(profile)),
     )
+
+
+def _settings(profile: DeviceProfile) -> Iterator[SettingChoice]:
+    for name, setting in profile.settings.items() if isinstance(profile, ModbusProfile) else ():
+        default = "" if setting.default is None else str(setting.default)
+        unit = "" if setting.unit == "1" else setting.unit
+        yield SettingChoice(name, unit, default, str(setting.example), setting.zh, setting.en)
 
 
 @cache

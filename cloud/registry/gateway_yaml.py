@@ -42,7 +42,7 @@ NUMBERS = frozenset(
         *("clear_hold_s", "keepalive_s", "batch_s", "status_s", "max_mb", "max_days"),
     )
 )
-"""Last parts of the keys that hold numbers."""
+"""Last parts of the keys that hold numbers, besides the settings of devices, whose names are their profiles'."""
 
 _COMMENTS: Mapping[str, str] = {
     "password_file": "its first line is the password; chmod 600 首行是密码，仅所有者可读",
@@ -62,6 +62,7 @@ _MODELS = (
 _ORDER = list(dict.fromkeys(field.alias or name for model in _MODELS for name, field in model.model_fields.items()))
 _REGISTRY_ONLY = re.compile(r"(.*\.)?(name|site)")
 _DEVICE = re.compile(r"devices\.(\d+)(.*)")
+_SETTING = re.compile(r"devices\.\d+\.settings\.([^.]+)")
 _WIDTH = 42  # of a line before its comment
 
 
@@ -69,7 +70,8 @@ def gateway_yaml(form: Form) -> str:
     """Return the text of a gateway.yaml. Raises FormError with every fault."""
     _refuse_unknown_profiles(form)
     wanted = {field: text for field, text in form.items() if _REGISTRY_ONLY.fullmatch(field) is None}
-    filled = _with_own_health(fill(wanted, numbers=NUMBERS, empty={"tls"}))
+    numbers = NUMBERS | {found[1] for field in wanted if (found := _SETTING.fullmatch(field))}
+    filled = _with_own_health(fill(wanted, numbers=numbers, empty={"tls"}))
     config = filled.check(GatewayConfig)
     return "\n".join(_lines(_ordered(filled.values), config)).rstrip() + "\n"
 

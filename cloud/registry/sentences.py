@@ -39,6 +39,9 @@ SENTENCES: Mapping[str, str] = {
     "the event could never end: {point} measures {lowest} to {highest} {unit}": (
         "事件将无法结束：{point} 的量程是 {lowest} 至 {highest} {unit}"
     ),
+    "missing: {setting}, such as {example}": "请填写，例如 {example}",
+    "must be {least} to {most}, found {found}": "应在 {least} 至 {most} 之间，填写的是 {found}",
+    "{profile} has no such setting (it has {names})": "{profile} 没有这一项",
     "{name} is chosen twice": "{name} 选了两次",
     "{code} watches {points}: say which with point": "{code} 同时监测 {points}，请选定其中一个测点",
     "{code} needs {quantity}, which {profile} does not measure": "{code} 需要 {quantity}，{profile} 不测这个量",

@@ -333,7 +333,7 @@ def _kind_name(page: Page, profile: str) -> str:
 
 
 def _in_order(fault: Fault) -> tuple[int, int, str]:
-    """As the fields stand on the page."""
+    """As the fields stand on the page, the settings of a model last."""
     parts = fault.field.split(".")
     device = int(parts[1]) if parts[0] == "devices" and len(parts) > 1 and parts[1].isdecimal() else -1
     ends = list(LABELS)
@@ -348,7 +348,7 @@ def _is_label_of(end: str, field: str) -> bool:
 def _tell(page: Page, fault: Fault, typed: Typed) -> Told:
     """Say what is wrong, and at which field of which device."""
     ends = sorted((end for end in LABELS if _is_label_of(end, fault.field)), key=len)
-    label = page._(LABELS[ends[-1]]) if ends else ""
+    label = page._(LABELS[ends[-1]]) if ends else _setting_label(page, fault.field, typed)
     parts = fault.field.split(".")
     if parts[0] == "devices" and len(parts) > 1:
         number = parts[1]
@@ -356,6 +356,13 @@ def _tell(page: Page, fault: Fault, typed: Typed) -> Told:
         label = " · ".join(filter(None, (name, label)))
     text = page._("please fill this in") if fault.en == "missing" else page.words.pick(fault)
     return Told(fault.field, label, text)
+
+
+def _setting_label(page: Page, field: str, typed: Typed) -> str:
+    """Return what the model calls a setting of a device, nothing where the field is none."""
+    device, _, name = field.partition(".settings.")
+    settings = (setting for row in rows_of(typed) if row.field == device for setting in row.profile.settings)
+    return next((page.words.pick(setting) for setting in settings if setting.name == name), "")
 
 
 def _name_of(gateway: str) -> str:

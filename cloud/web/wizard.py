@@ -36,13 +36,19 @@ _FIELD = re.compile(
     r"gateway|name|place|site|q|site_q|(devices\.\d{1,3}\.)?new\.(name|address|latitude|longitude|grid)|data_dir"
     r"|broker\.(host|port|tls|tls\.ca_file|username|password_file)"
     r"|devices\.\d{1,3}\.(profile|id|name|site|site_q|poll_s|heartbeat_s|modbus\.(host|port|unit)"
-    r"|rules\.\d{1,3}\.(class|point|threshold|clear))"
+    r"|settings\.[a-z0-9_-]{1,64}|rules\.\d{1,3}\.(class|point|threshold|clear))"
 )
 _FOR_FILES = re.compile(r"gateway|name|site|data_dir|broker\..*|devices\.\d+\.(?!new\.|site_q).*")
 _SITE = re.compile(r"(devices\.\d{1,3}\.)?site")
 _ROW = re.compile(r"devices\.(\d+)\.(.*)")
 _RULE = re.compile(r"(devices\.\d+\.rules\.\d+)\.(class|point|threshold|clear)")
-_STEMS = {"electricity_meter": "meter", "level_transmitter": "level", "waterlogging_sensor": "depth"}
+_STEMS = {
+    "electricity_meter": "meter",
+    "level_transmitter": "level",
+    "rain_gauge": "rain",
+    "water_meter": "water",
+    "waterlogging_sensor": "depth",
+}
 """What ids of a kind of device begin with."""
 _PACES = {"electricity_meter": ("10", "300")}
 _PACE = ("60", "600")
@@ -130,6 +136,7 @@ def add_row(typed: Typed, profile: str, *, kind_name: str) -> dict[str, str]:
         "modbus.unit": _next(typed.get(f"{last}.unit", "0")),
         "poll_s": poll,
         "heartbeat_s": heartbeat,
+        **{f"settings.{setting.name}": setting.default for setting in found.settings if setting.default},
     }
     return {**typed, **{f"devices.{number}.{part}": text for part, text in proposed.items()}}
 

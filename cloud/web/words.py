@@ -98,6 +98,8 @@ KINDS: Mapping[str, str] = {
     "electricity_meter": N_("electricity meter"),
     "gateway": N_("gateway"),
     "level_transmitter": N_("level transmitter"),
+    "rain_gauge": N_("rain gauge"),
+    "water_meter": N_("water meter"),
     "waterlogging_sensor": N_("waterlogging sensor"),
     "camera": N_("camera"),
 }

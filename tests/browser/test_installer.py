@@ -94,7 +94,7 @@ async def fill_in_place(page: Page) -> None:
 
 async def fill_in_meter(page: Page, port: int) -> None:
     """Find the meter by a word, and say where it is."""
-    await page.get_by_label("厂家、型号、类别或测量的量").fill("eastron")
+    await page.get_by_label("厂家、型号、类别或测量的量").fill("sdm630")
     await expect(page.locator("#models li")).to_have_count(1)
     await page.get_by_role("button", name="添加 Eastron").click()
     await expect(page.get_by_label("编号")).to_have_value("meter-1")
@@ -150,7 +150,7 @@ async def test_it_works_without_scripts(served: Served, new_page: Pages) -> None
     await page.get_by_role("button", name="下一步").last.click()
     await page.get_by_label("厂家、型号、类别或测量的量").fill("积水")
     await page.get_by_label("厂家、型号、类别或测量的量").press("Enter")
-    await page.get_by_role("button", name="添加 Moxa").click()
+    await page.get_by_role("button", name="添加 Moxa ioLogik E1242").click()
     await page.get_by_label("道路积水", exact=False).first.check()
     await page.get_by_role("button", name="下一步").last.click()
     await expect(page.get_by_role("alert")).to_contain_text("网络地址: 请填写")
@@ -188,7 +188,7 @@ async def test_what_was_typed_is_there_again(served: Served, new_page: Pages) ->
     await page.get_by_label("Name of the site").fill("North gate")
     await page.get_by_label("Grid", exact=True).select_option("heping-01")
     await page.get_by_role("button", name="Next step").last.click()
-    await page.get_by_role("button", name="Add Chint").click()
+    await page.get_by_role("button", name="Add Chint DTSU666").click()
     await page.get_by_label("Network address").fill("192.0.2.7")
     await page.get_by_role("button", name="中文").click()
     await expect(page.get_by_text("之前填写的内容已恢复")).to_be_visible()

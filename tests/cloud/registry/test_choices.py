@@ -37,7 +37,8 @@ def test_no_word_finds_every_model() -> None:
 def test_a_kind_is_found_as_the_page_calls_it() -> None:
     """Names of kinds that the page gives are searched too."""
     names = {"electricity_meter": "电表"}
-    assert len(search_profiles("电表", kinds=names)) == 2
+    meters = [name for name in profile_names() if load_profile(name).kind == "electricity_meter"]
+    assert [choice.profile for choice in search_profiles("电表", kinds=names)] == meters
     assert search_profiles("电表") == []
 
 
@@ -48,6 +49,17 @@ def test_a_model_says_what_it_measures() -> None:
     (meter,) = search_profiles("sdm630")
     assert meter.en == "17 points: voltage (V), current (A), active power (W), reactive power (var) and more"
     assert meter.zh == "17 个测点：电压 (V)、电流 (A)、有功功率 (W)、无功功率 (var) 等"
+
+
+def test_a_model_asks_for_the_numbers_of_its_site() -> None:
+    """What is usual is proposed; a number that only the site knows is asked for with an example and its unit."""
+    (meter,) = search_profiles("dtsd1352")
+    ratios = [(one.name, one.unit, one.default) for one in meter.settings]
+    assert ratios == [("ct_ratio", "", "1"), ("pt_ratio", "", "1")]
+    (level,) = search_profiles("apg_mnu")
+    (height,) = level.settings
+    assert (height.name, height.unit, height.default) == ("mounting_height", "mm", "")
+    assert height.example
 
 
 def test_classes_fit_the_model() -> None:

@@ -16,7 +16,7 @@ from cloud.registry.sentences import _PATTERNS, in_chinese
 from edge.contract.config_file import read_document
 from edge.contract.forms import HOST, ID
 from edge.contract.gateway_config import GatewayConfig, load_gateway_config
-from edge.contract.profile import load_profile, profile_names
+from edge.contract.profile import ModbusProfile, load_profile, profile_names
 
 ROAD = {
     "devices.0.id": "road-1",
@@ -133,10 +133,13 @@ devices:
 
 @pytest.mark.parametrize("name", [name for name in profile_names() if name != OWN_HEALTH["profile"]])
 def test_what_is_proposed_is_taken(name: str, tmp_path: Path) -> None:
-    """For every model all classes that are proposed make a good file, with a number where one is asked for."""
-    point = load_profile(name).points[0]
-    number = str(point.span[1] - 1) if point.span else "1"
+    """For every model all classes that are proposed make a good file, with a number wherever one is asked for."""
+    profile = load_profile(name)
+    assert isinstance(profile, ModbusProfile)
     form = {**GATEWAY, "devices.0.id": "a", "devices.0.profile": name, "devices.0.modbus.host": "192.0.2.11"}
+    form |= {f"devices.0.settings.{key}": str(setting.example) for key, setting in profile.settings.items()}
+    point = profile.installed({key: setting.example for key, setting in profile.settings.items()}).points[0]
+    number = str(point.span[1] - 1) if point.span else "1"
     for row, choice in enumerate(rules_for(name)):
         form[f"devices.0.rules.{row}.class"] = choice.event_class.code
         form[f"devices.0.rules.{row}.threshold"] = number if choice.needs_threshold else ""
@@ -202,6 +205,16 @@ FAULTS: list[tuple[dict[str, str], list[tuple[str, str]]]] = [
       "devices.0.rules.1.threshold": "1"}, [("devices.0.rules.1.clear", "has no meaning for equals")]),
     ({"devices.4.rules.2.threshold": ""}, [
         ("devices.4.rules.2.threshold", "missing: RIVER.WARN has no default, it is a value of the site")]),
+    ({"devices.4.profile": "apg_mnu"}, [
+        ("devices.4.settings.mounting_height",
+         "missing: height of the sensor's face above the zero of the level, such as 3000")]),
+    ({"devices.4.profile": "apg_mnu", "devices.4.settings.mounting_height": "20"}, [
+        ("devices.4.settings.mounting_height", "must be 100 to 20000 mm, found 20")]),
+    ({"devices.4.profile": "apg_mnu", "devices.4.settings.mounting_height": "high"}, [
+        ("devices.4.settings.mounting_height", 'expected a number, found "high"')]),
+    ({"devices.7.id": "m", "devices.7.profile": "chint_dtsu666", "devices.7.modbus.host": "192.0.2.13",
+      "devices.7.settings.ct": "20"}, [
+        ("devices.7.settings.ct", "chint_dtsu666 has no such setting (it has ct_ratio, pt_ratio)")]),
     ({"cameras.0.classes.1": "RIVER.WARN"}, [("cameras.0.classes.1", "RIVER.WARN is not a camera class")]),
     ({"camera_listener.host": "", "camera_listener.port": ""}, [
         ("camera_listener", "missing: say where the cameras post to")]),
@@ -249,7 +262,8 @@ def test_numbers_are_those_of_the_models() -> None:
             if node.get("type") in ("number", "integer"):
                 found.add(name)
             for key, child in node.items():
-                walk(child, key if key not in ("anyOf", "items", "properties") else name)
+                if key != "patternProperties":  # the names of settings are their profiles'
+                    walk(child, key if key not in ("anyOf", "items", "properties") else name)
         elif isinstance(node, list):
             for child in node:
                 walk(child, name)

@@ -229,14 +229,15 @@ async def test_a_device_that_was_removed_can_be_put_back(site: Site) -> None:
 
 async def test_enter_in_a_search_searches(site: Site) -> None:
     """Without JavaScript it would press the first button of the form, and go on to the next step."""
-    fields = {**PLACE, "step": "devices", "shown_q": "", "q": "eastron"}
+    fields = {**PLACE, "step": "devices", "shown_q": "", "q": "sdm630"}
     answer = await press(site, "next", fields)
     assert fields_of(answer.text)["step"] == "devices"
     assert answer.text.count('value="add:') == 1
     for words, models in {
-        "水位": ["generic_qdy30a"],
-        "电表 chint": ["chint_dtsu666"],
-        "electricity meter chint": ["chint_dtsu666"],
+        "水位 qdy30a": ["generic_qdy30a"],
+        "电表 dtsu": ["chint_dtsu666"],
+        "electricity meter dtsu": ["chint_dtsu666"],
+        "雨量计 lambrecht": ["lambrecht_raine"],
         "mars": [],
     }.items():
         for language in ("zh", "en"):
@@ -259,6 +260,19 @@ async def test_devices_are_added_with_what_is_likely_and_removed(site: Site) -> 
     fields = fields_of((await press(site, "add:moxa_e1242_depth", fields)).text)
     assert (fields["devices.2.id"], fields["devices.2.modbus.unit"]) == ("depth-1", "3")
     assert fields_of((await press(site, "add:nothing", fields)).text) == fields
+
+
+async def test_numbers_that_only_the_site_knows_are_asked_for(drawn: Site) -> None:
+    """By the model's own words, with what is usual filled in; they go into the file."""
+    answer = await press(drawn, "add:chint_dtsu666", {**PLACE, "step": "devices"})
+    assert "ratio of the current transformers, 40 for 200/5 A" in answer.text
+    assert fields_of(answer.text)["devices.0.settings.ct_ratio"] == "1"
+    fields = fields_of((await press(drawn, "add:apg_mnu", {**PLACE, "step": "devices"})).text)
+    assert fields["devices.0.settings.mounting_height"] == ""
+    given = {"devices.0.modbus.host": "192.0.2.7", "devices.0.settings.mounting_height": "4200"}
+    assert (await finish(drawn, {**fields, **BROKER, **given})).status_code == 303
+    text = (await drawn.visit("sun", "/gateways/gw-7/gateway.yaml")).text
+    assert "settings: {mounting_height: 4200}" in text
 
 
 async def test_there_is_a_bound_to_devices(site: Site) -> None:

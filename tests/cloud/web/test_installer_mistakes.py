@@ -36,6 +36,13 @@ ERRORS = [
     ("devices", {"devices.0.modbus.host": ""}, "devices-0-modbus-host", "please fill this in"),
     ("devices", {"devices.0.modbus.port": "http"}, "devices-0-modbus-port", "expected a whole number"),
     ("devices", {"devices.0.heartbeat_s": "5"}, "devices-0-heartbeat_s", "5 s is shorter than poll_s 10 s"),
+    ("devices", {"devices.3.profile": "apg_mnu"}, "devices-3-settings-mounting_height", "such as 3000"),
+    (
+        "devices",
+        {"devices.0.profile": "chint_dtsu666", "devices.0.settings.ct_ratio": "0"},
+        "devices-0-settings-ct_ratio",
+        "must be 1 to",
+    ),
     ("devices", {"devices.0.site": "nowhere"}, "devices-0-site", "unknown site nowhere"),
     ("devices", {"devices.3.rules.0.threshold": ""}, "devices-3-rules-0-threshold", "it is a value of the site"),
     ("devices", {"devices.3.rules.0.threshold": "x"}, "devices-3-rules-0-threshold", "expected a number"),
