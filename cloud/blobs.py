@@ -12,7 +12,6 @@ from pathlib import Path
 from sqlalchemy import BigInteger, Column, Connection, Integer, LargeBinary, String, Table, delete, func, select
 
 from cloud.database import insert_new, metadata
-from cloud.registry.tables import gateways
 from edge.contract.messages import MAX_BLOB, BlobPiece
 
 MAX_EVIDENCE = 12 * 1024 * 1024  # bytes of a picture that a person takes: phones make larger ones than cameras
@@ -53,8 +52,6 @@ def take_piece(connection: Connection, piece: BlobPiece, folder: Path, *, now_ms
 
     Raises PictureError when the pieces together are not what they are named, and forgets them.
     """
-    # One process at a time puts the pictures of a gateway together: each of two would see no piece of the other's.
-    connection.execute(select(gateways.c.id).where(gateways.c.id == piece.gateway).with_for_update(key_share=True))
     if _is_kept(connection, piece.name):
         return True
     row = {"gateway": piece.gateway, "name": piece.name, "index": piece.index}

@@ -129,8 +129,7 @@ def record(connection: Connection, entries: Sequence[Entry]) -> dict[Name, Entry
 
     An entry that comes back with another hash is a conflict: the name was taken by other content, and stays so.
     """
-    # In one order, so that two processes with the same messages do not wait for each other.
-    insert_new(connection, ledger, [_row_of(entry) for entry in sorted(entries, key=lambda entry: entry.name)])
+    insert_new(connection, ledger, [_row_of(entry) for entry in entries])
     return known(connection, {entry.name for entry in entries})
 
 

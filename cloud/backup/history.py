@@ -17,6 +17,7 @@ import msgspec
 from cloud.backup.archive import HISTORY, ArchiveWriter
 from cloud.backup.progress import Progress
 from cloud.config import CloudConfig
+from cloud.series.config import SERIES_FILE
 from cloud.series.sqlite import SqliteStore
 from edge.contract.messages import Batch, ClockState, Flag, Reading
 from edge.contract.readings import EARLIEST, LATEST, Value
@@ -30,8 +31,8 @@ _series_of = itemgetter(0, 1, 2, 3)
 
 
 def series_file(config: CloudConfig) -> Path:
-    """Return the file of the embedded series store."""
-    return config.data_dir / "series.db"
+    """Return the file of the embedded series store; that of households is in no backup, which would outlive it."""
+    return config.data_dir / SERIES_FILE
 
 
 def add_history(writer: ArchiveWriter, path: Path, progress: Progress) -> int:

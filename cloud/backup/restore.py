@@ -58,7 +58,8 @@ def restore(config: CloudConfig, path: Path, *, replace: bool, progress: Progres
         try:
             database.write_now(lambda connection: filling.fill(connection, str(database), replace=replace))
         except DBAPIError as error:
-            raise BackupError(f"database {database}: {filling.place}{error.orig}: nothing was changed") from error
+            reason = " ".join(str(error.orig).split())
+            raise BackupError(f"database {database}: {filling.place}{reason}: nothing was changed") from error
         except OSError as error:
             raise BackupError(f"{error.filename or config.data_dir}: {error.strerror}: nothing was changed") from error
     return header, contents

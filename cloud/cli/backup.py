@@ -12,6 +12,7 @@ import typer
 
 from cloud.backup import BackupError
 from cloud.backup.archive import Contents, Header, verify
+from cloud.backup.history import series_file
 from cloud.backup.make import Choice, back_up
 from cloud.backup.progress import Progress
 from cloud.backup.restore import restore
@@ -38,7 +39,8 @@ def backup(
 ) -> None:
     """Back up registry, ledger, orders, pictures and history.
 
-    Into one FILE, while the cloud runs, whatever the database. The history of an InfluxDB is not in it.
+    Into one FILE, while the cloud runs, whatever the database. The history of an InfluxDB is not in it, and none of
+    households.
     """
     with errors_said(), _cleaned_up_when_terminated():
         if check:
@@ -102,7 +104,7 @@ def _what_now(settings: CloudConfig, header: Header, contents: Contents) -> list
     if contents.readings is None:
         lines.append("History is not in it: what is there now was left as it is.")
     elif settings.series.engine != "sqlite":
-        lines.append(f"History: is in {settings.data_dir / 'series.db'}: move it to InfluxDB")
+        lines.append(f"History: is in {series_file(settings)}: {command('cloud', 'series copy')} moves it to InfluxDB")
     return lines
 
 

@@ -123,10 +123,11 @@ def _was_confirmed(connection: Connection, event: Event) -> bool:
 def _fire(connection: Connection, event: Event, *, rule: OrderRule, now_ms: int) -> None:
     """Attach the event to the alert of its cause, or make one and, if the class asks for it, an order."""
     cause = alerts.c.firing == fingerprint(event)
-    firing = connection.scalar(select(alerts.c.id).where(cause).with_for_update())  # nobody resolves it meanwhile
+    firing = connection.scalar(select(alerts.c.id).where(cause))
     if firing is not None and _is_finished(connection, firing):
         _resolve(connection, firing, at=event.began_at)
-    number, is_new = _claim_alert(connection, event)
+    is_new = _open_alert(connection, event)
+    number: int = connection.scalars(select(alerts.c.id).where(cause)).one()
     if is_new and rule.opens_order:
         place = find_place(connection, event.gateway, event.device)
         if place is None:
@@ -135,16 +136,6 @@ def _fire(connection: Connection, event: Event, *, rule: OrderRule, now_ms: int)
     connection.execute(
         update(events).where(events.c.gateway == event.gateway, events.c.id == event.id).values(alert=number)
     )
-
-
-def _claim_alert(connection: Connection, event: Event) -> tuple[int, bool]:
-    """Return the firing alert of an event's cause, which nobody resolves meanwhile, and whether it is a new one."""
-    cause = alerts.c.firing == fingerprint(event)
-    while True:
-        is_new = _open_alert(connection, event)
-        number = connection.scalar(select(alerts.c.id).where(cause).with_for_update())
-        if number is not None:  # else it fired a moment ago, and another process has resolved it
-            return number, is_new
 
 
 def _open_alert(connection: Connection, event: Event) -> bool:
