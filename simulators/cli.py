@@ -275,8 +275,8 @@ def how_to_read(profile: ModbusProfile, port: int, unit: int, settings: Mapping[
         [
             f"{profile.maker} {profile.model} at 127.0.0.1:{port}, unit {unit}; Ctrl-C stops it. To read it:",
             f"  {_mbpoll_line(profile.points[0], port, unit)}   # {profile.points[0].name}",
-            f"  {command('edge', 'read DEVICE --config gateway.yaml')}   # where gateway.yaml has",
-            f"    - id: DEVICE\n      profile: {profile.profile}",
+            f"  {command('edge', 'read device-1 --config gateway.yaml')}   # where gateway.yaml has",
+            f"    - id: device-1\n      profile: {profile.profile}",
             f"      modbus: {{host: 127.0.0.1, port: {port}, unit: {unit}}}",
             *([f"      settings: {{{numbers}}}"] if numbers else []),
         ]

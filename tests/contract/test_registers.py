@@ -5,18 +5,17 @@ import re
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.contract.profile import BIT_TABLES, ModbusProfile, RegisterPoint, RegisterType, load_profile
 from edge.contract.readings import Value
 from edge.contract.registers import decode, encode, words
+from tests.golden import CASES, case_name, load_case
 
-CASES = sorted((Path(__file__).parents[1] / "cases" / "profiles").glob("*/*.yaml"))
 WORD = st.integers(0, 0xFFFF)
 ORDERS = st.sampled_from(["high_first", "low_first"])
 INTEGERS: dict[RegisterType, tuple[int, int]] = {
@@ -40,33 +39,7 @@ def counter(**settings: Any) -> RegisterPoint:
     return point(**plain | settings)
 
 
-class Case(NamedTuple):
-    """Registers of one device at one moment, and the readings they hold with the numbers of a site."""
-
-    registers: dict[str, dict[int, int]]
-    expect: dict[str, Value]
-    settings: dict[str, Decimal]
-
-
-def load_case(path: Path) -> Case:
-    # BaseLoader keeps every scalar as text: 0123 must stay a hex word
-    content = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)  # noqa: S506 -- makes strings only
-    registers: dict[str, dict[int, int]] = {}
-    for table, blocks in content["registers"].items():
-        for first, text in blocks.items():
-            found = {int(first, 0) + index: int(word, 16) for index, word in enumerate(text.split())}
-            registers.setdefault(table, {}).update(found)
-    settings = {name: Decimal(text) for name, text in content.get("settings", {}).items()}
-    return Case(registers, {name: _to_value(text) for name, text in content["expect"].items()}, settings)
-
-
-def _to_value(text: str) -> Value:
-    if text == "null":
-        return None
-    return float(text) if "." in text else int(text)
-
-
-@pytest.mark.parametrize("path", CASES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+@pytest.mark.parametrize("path", CASES, ids=case_name)
 def test_golden_cases(path: Path) -> None:
     """Every point of the profile reads what was worked out by hand, to the last bit, and writes the same words."""
     profile = load_profile(path.parent.name)

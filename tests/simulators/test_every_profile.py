@@ -1,0 +1,77 @@
+"""Every profile of the tree as a simulated device, read over TCP as `anlan-edge read` reads it."""
+
+import json
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from edge.contract.clock import SystemClock
+from edge.contract.gateway_config import load_gateway_config
+from edge.contract.profile import ModbusProfile, RegisterPoint, load_profile, profile_names
+from edge.contract.readings import Flag, Value
+from edge.readout import Readout, read_device
+from simulators.device import SimulatedDevice
+from simulators.modbus_server import ModbusServer
+from simulators.plausible import Plausible
+from tests.golden import CASES, case_name, load_case
+
+NOON_S = 43_200
+GATEWAY = """\
+gateway: bench
+data_dir: {folder}
+broker: {{host: 127.0.0.1, port: 1883}}
+devices:
+  - id: device
+    profile: {profile}
+    modbus: {{host: 127.0.0.1, port: {port}}}
+    settings: {settings}
+"""
+
+
+def modbus_profiles() -> list[ModbusProfile]:
+    return [profile for profile in map(load_profile, profile_names()) if isinstance(profile, ModbusProfile)]
+
+
+async def read(served: SimulatedDevice, settings: Mapping[str, Decimal], folder: Path) -> Readout:
+    """Serve the device and read it once, with a gateway.yaml of its own."""
+    numbers = json.dumps({name: str(number) for name, number in settings.items()}).replace('"', "")
+    async with ModbusServer({1: served}) as server:
+        path = folder / "gateway.yaml"
+        text = GATEWAY.format(folder=folder, profile=served.profile.profile, port=server.port, settings=numbers)
+        path.write_text(text, encoding="utf-8")
+        return await read_device(load_gateway_config(path), "device", clock=SystemClock())
+
+
+@pytest.mark.parametrize("path", CASES, ids=case_name)
+async def test_golden_values_come_back(path: Path, tmp_path: Path) -> None:
+    """What a case expects is set by name and read to the last bit, through the requests that the gateway plans."""
+    profile = load_profile(path.parent.name)
+    assert isinstance(profile, ModbusProfile)
+    case = load_case(path)
+    served = SimulatedDevice(profile, settings=case.settings)
+    for name, value in case.expect.items():
+        served.set(name, value)
+    readout = await read(served, case.settings, tmp_path)
+    assert readout.faults == []
+    assert {one.point.name: repr(one.reading.value) for one in readout.points} == {
+        name: repr(value) for name, value in case.expect.items()
+    }
+
+
+@pytest.mark.parametrize("profile", modbus_profiles(), ids=lambda profile: profile.profile)
+async def test_plausible_values_are_good_readings(profile: ModbusProfile, tmp_path: Path) -> None:
+    """A device that is simulated at a site with usual numbers gives good readings alone, near what it was given."""
+    settings = {name: setting.usual for name, setting in profile.settings.items()}
+    served = SimulatedDevice(profile, settings=settings)
+    given: dict[str, Value] = Plausible(profile.installed(settings), "1").at(NOON_S)
+    for name, value in given.items():
+        served.set(name, value)
+    readout = await read(served, settings, tmp_path)
+    assert readout.faults == []
+    for point, _, reading in readout.points:
+        assert isinstance(point, RegisterPoint)
+        step = float(abs(point.multiplier))
+        assert reading.value == pytest.approx(given[point.name], abs=step, rel=1e-6), point.name
+        assert reading.flag == Flag.PASS, point.name
