@@ -7,17 +7,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, delete, select
 from sqlalchemy.event import listen
 
-from cloud.blobs import blob_pieces, path_of, take_piece
+from cloud.blobs import blob_pieces, blobs, path_of, take_piece
 from cloud.database import Database
 from cloud.migrations import migrate
 from cloud.registry.load import load_registry
 from cloud.registry.registry_file import RegistryFile
 from cloud.workorders.alerts import record_event
 from cloud.workorders.order_rules import rule_of
-from cloud.workorders.tables import alerts, events, orders
+from cloud.workorders.tables import alerts, event_blobs, event_revisions, events, evidence, orders, transitions
 from edge.contract.config_file import load_yaml
 from edge.contract.messages import BLOB_PIECE, BlobPiece, Event, EventState, split_blob
 from tests.cloud.conftest import NEIGHBOURHOOD
@@ -25,12 +25,12 @@ from tests.cloud.workorders.samples import MINUTE, NOW, flood
 from tests.servers import Postgres
 
 FIRST, SECOND = "a" * 32, "b" * 32
-BLOCKED_S = 0.3  # a transaction that has not ended by then waits for the other one
+BLOCKED_S = 0.1  # a transaction that has not ended by then waits for the other one
 
 
-@pytest.fixture
-def database(postgres: Postgres) -> Iterator[Database]:
-    """A PostgreSQL database with the neighbourhood in it; SQLite has one writer and no such moments."""
+@pytest.fixture(scope="module")
+def neighbourhood(postgres: Postgres) -> Iterator[Database]:
+    """A PostgreSQL database with the neighbourhood in it."""
     name = f"clouds_{secrets.token_hex(4)}"
     postgres.query(f'CREATE DATABASE "{name}"')
     registry = load_yaml(NEIGHBOURHOOD, RegistryFile)
@@ -38,6 +38,18 @@ def database(postgres: Postgres) -> Iterator[Database]:
         database.write_now(migrate)
         database.write_now(lambda connection: load_registry(connection, registry))
         yield database
+
+
+@pytest.fixture
+def database(neighbourhood: Database) -> Database:
+    """The neighbourhood, in which nothing has happened yet."""
+
+    def forget(connection: Connection) -> None:
+        for table in (event_revisions, event_blobs, events, transitions, evidence, orders, alerts, blob_pieces, blobs):
+            connection.execute(delete(table))
+
+    neighbourhood.write_now(forget)
+    return neighbourhood
 
 
 def take(database: Database, event: Event) -> None:
