@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,7 @@ from tests.leftovers import nothing_left_behind  # noqa: F401  # an autouse fixt
 from tests.servers import InfluxDB, Mosquitto, Postgres, Server, VictoriaMetrics
 
 S = TypeVar("S", bound=Server)
+REMOVE_S = 5.0
 
 SERVER_FIXTURES = {
     f"{prefix}{name}" for prefix in ("", "start_") for name in ("mosquitto", "influxdb", "victoria_metrics", "postgres")
@@ -83,7 +85,14 @@ def starter(kind: type[S]) -> Iterator[Callable[..., S]]:
     finally:
         for server in made:
             server.stop()
-        shutil.rmtree(root)
+        _remove(root)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder into which a helper of a server that has ended may still write for a moment, as Chromium's do."""
+    deadline = time.monotonic() + REMOVE_S
+    while folder.exists():
+        shutil.rmtree(folder, ignore_errors=time.monotonic() < deadline)
 
 
 @pytest.fixture(scope="session")
@@ -130,9 +139,9 @@ def start_victoria_metrics() -> Iterator[Callable[..., VictoriaMetrics]]:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    """The run's shared PostgreSQL."""
+    """The run's shared PostgreSQL, which a crash would leave without its databases."""
     with starter(Postgres) as start:
-        yield start()
+        yield start(durable=False)
 
 
 @pytest.fixture

@@ -316,11 +316,16 @@ class VictoriaMetrics(Server):
 
 
 class Postgres(Server):
-    """PostgreSQL with one superuser, anlan, whom it trusts on loopback."""
+    """PostgreSQL with one superuser, anlan, whom it trusts on loopback; unless `durable` it loses all in a crash."""
 
     name = "postgresql"
     package = "postgresql"
     stop_signal = signal.SIGINT  # "fast": does not wait for clients to leave
+
+    def __init__(self, folder: Path, *, durable: bool = True) -> None:
+        """Without `durable` nothing waits for the disk, which no test should that does not kill it."""
+        super().__init__(folder)
+        self._durable = durable
 
     @classmethod
     def _binary(cls, program: str) -> str | None:
@@ -351,7 +356,9 @@ class Postgres(Server):
             options = ["-U", "anlan", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
             _run([initdb, "-D", str(data), *options], user=self.user)
         address = ["-c", "listen_addresses=127.0.0.1", "-p", str(self.port), "-k", str(self.folder)]
-        return [self.program() or "postgres", "-D", str(data), *address]
+        careless = ["fsync=off", "synchronous_commit=off", "full_page_writes=off"]
+        options = [] if self._durable else [part for each in careless for part in ("-c", each)]
+        return [self.program() or "postgres", "-D", str(data), *address, *options]
 
     def is_ready(self) -> bool:
         """Whether it takes queries; during recovery it accepts connections and refuses them."""

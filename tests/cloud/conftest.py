@@ -1,25 +1,50 @@
-"""What tests of the cloud share: an empty database of their own, and a small neighbourhood to fill it with."""
+"""What tests of the cloud share: an empty database of their own, and a small neighbourhood to fill it with.
+
+Whatever asks for `database` runs twice: on SQLite and on PostgreSQL.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-import cloud.migrations  # noqa: F401 -- with it every table is on the metadata
 from cloud.database import Database, metadata
+from cloud.migrations import migrate
 from cloud.registry.load import load_registry
 from cloud.registry.registry_file import RegistryFile
 from edge.contract.config_file import load_yaml
+from tests.cloud.databases import BOTH, make_empty, new_postgres
+from tests.servers import Postgres
 
 NEIGHBOURHOOD = Path(__file__).parent / "registry" / "neighbourhood.yaml"
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Let the shared PostgreSQL start before, and not within, the first test that runs on it."""
+    if isinstance(item, pytest.Function) and item.get_closest_marker("servers") and "database" in item.fixturenames:
+        item.fixturenames = ["postgres", *item.fixturenames]
+
+
+@pytest.fixture(params=BOTH)
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """An empty database with all tables."""
-    with Database.at(tmp_path / "cloud.db") as database:
-        database.write_now(metadata.create_all)
-        yield database
+    if request.param == "postgresql":
+        with Database(request.getfixturevalue("migrated_postgres")) as database:
+            make_empty(database)
+            yield database
+    else:
+        with Database.at(tmp_path / "cloud.db") as database:
+            database.write_now(metadata.create_all)
+            yield database
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres: Postgres) -> str:
+    """The URL of a PostgreSQL database with all tables, which one test after another fills and the next one empties."""
+    url = new_postgres(postgres)
+    with Database(url) as database:
+        database.write_now(migrate)
+    return url
 
 
 @pytest.fixture

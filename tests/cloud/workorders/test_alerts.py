@@ -14,11 +14,13 @@ from cloud.workorders.order_rules import OrderRule, rule_of
 from cloud.workorders.states import State
 from cloud.workorders.tables import alerts, event_revisions, evidence, orders, transitions
 from edge.contract.messages import Event, EventState, Severity
+from tests.cloud.databases import delete_rows
 from tests.cloud.workorders.samples import MINUTE, NOW, flood, make_event, move, with_pictures
 
 SUSPECT, CONFIRMED, UPDATED = EventState.SUSPECT, EventState.CONFIRMED, EventState.UPDATED
 WITHDRAWN, ENDED = EventState.WITHDRAWN, EventState.ENDED
 ACCEPT = OrderRule(accepts=True, recovers=True)
+TABLES = ("events", "event_revisions", "event_blobs", "alerts", "orders", "order_transitions", "order_evidence")
 
 
 def record(database: Database, *events: Event, rule: OrderRule = ACCEPT) -> None:
@@ -35,9 +37,8 @@ def rows(database: Database, table: Table) -> list[Any]:
 
 def everything(database: Database) -> dict[str, list[dict[str, Any]]]:
     """Return every row, without the random codes of cases."""
-    names = ("events", "event_revisions", "event_blobs", "alerts", "orders", "order_transitions", "order_evidence")
     return {
-        name: [{**row._asdict(), "case_code": None} for row in rows(database, metadata.tables[name])] for name in names
+        name: [{**row._asdict(), "case_code": None} for row in rows(database, metadata.tables[name])] for name in TABLES
     }
 
 
@@ -61,7 +62,7 @@ def test_the_order_of_arrival_changes_nothing(neighbourhood: Database, states: l
     for permutation in itertools.permutations(revisions):
         record(neighbourhood, *permutation, *permutation)
         outcomes.append(everything(neighbourhood))
-        neighbourhood.write_now(_empty)
+        neighbourhood.write_now(lambda connection: delete_rows(connection, TABLES))
     assert all(outcome == outcomes[0] for outcome in outcomes)
     assert len(outcomes[0]["orders"]) == (CONFIRMED in states)
 
@@ -193,8 +194,3 @@ def test_two_processes_open_one_order(neighbourhood: Database) -> None:
             thread.join()
     assert [row.revision for row in rows(neighbourhood, event_revisions)] == [1, 2]
     assert len(rows(neighbourhood, orders)) == 1
-
-
-def _empty(connection: Connection) -> None:
-    for name in ("order_evidence", "order_transitions", "orders", "event_blobs", "event_revisions", "events", "alerts"):
-        connection.execute(metadata.tables[name].delete())

@@ -1,0 +1,60 @@
+"""Databases for tests: of both kinds, emptied again, and what stands in them."""
+
+import secrets
+from collections.abc import Collection
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, MetaData, text
+
+from cloud.database import Database, DatabaseError, metadata
+from cloud.migrations import migrate
+from tests.servers import Postgres
+
+BOTH = ("sqlite", pytest.param("postgresql", marks=pytest.mark.servers))
+"""The parameters of a fixture that gives a database of each kind."""
+
+
+def new_postgres(postgres: Postgres) -> str:
+    """Return the URL of a new PostgreSQL database without a table."""
+    name = f"test_{secrets.token_hex(4)}"
+    postgres.query(f'CREATE DATABASE "{name}"')
+    return postgres.url(name)
+
+
+def make_empty(database: Database) -> None:
+    """Bring a PostgreSQL database to what it was after its migrations; 4 ms, where a new one takes 45 ms."""
+    try:
+        database.write_now(delete_rows)
+    except DatabaseError:  # the test before took a table away
+        database.write_now(lambda c: c.exec_driver_sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public"))
+        database.write_now(migrate)
+
+
+def delete_rows(connection: Connection, names: Collection[str] = tuple(metadata.tables)) -> None:
+    """Delete every row of these tables, and let their numbers begin at 1 again, as SQLite does by itself."""
+    tables = [table for table in reversed(metadata.sorted_tables) if table.name in names]
+    if connection.dialect.name != "postgresql":
+        for table in tables:
+            connection.execute(table.delete())
+        return
+    # In one statement: most of the time goes into waiting for answers.
+    numbered = [table.name for table in tables if table.autoincrement_column is not None]
+    sequences = text("SELECT pg_get_serial_sequence(name, 'id') FROM unnest(CAST(:names AS text[])) AS name")
+    restarts = [f"ALTER SEQUENCE {name} RESTART" for name in connection.scalars(sequences, {"names": numbered})]
+    deletions = [str(table.delete()) for table in tables]
+    connection.exec_driver_sql("; ".join(deletions + restarts))
+
+
+def everything(database: Database) -> dict[str, list[tuple[Any, ...]]]:
+    """Return every row of every table, whatever the program declares."""
+    return database.read_now(_everything)
+
+
+def _everything(connection: Connection) -> dict[str, list[tuple[Any, ...]]]:
+    there = MetaData()
+    there.reflect(connection)
+    return {
+        table.name: sorted((tuple(row) for row in connection.execute(table.select())), key=repr)
+        for table in there.sorted_tables
+    }
