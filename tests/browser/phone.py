@@ -28,6 +28,7 @@ NO_NETWORK = (
     "net::ERR_",
     "Failed to load resource",
     r"\[object Event\] .*/app\.js",  # htmx, of the live stream
+    "htmx:(afterRequest|sendError)",  # htmx, of a part that it asked for at that moment
     "error occurred when fetching the script",  # of the service worker, whether there is a new one
 )
 WAIT_UNTIL_KEPT = """async (path) => {

@@ -14,7 +14,7 @@ from cloud.workorders.tables import evidence, orders, transitions
 from edge.contract.messages import Batch, ClockState, Flag, Reading
 from tests.browser.axe import axe
 from tests.browser.pages import Pages
-from tests.browser.phone import CODE, PATH, Phone, move, open_order, steps, targets
+from tests.browser.phone import CODE, PATH, Phone, allow_no_network, move, open_order, steps, targets
 from tests.browser.served import Served
 from tests.cloud.workorders.samples import MINUTE
 
@@ -132,8 +132,9 @@ async def test_news_come_by_themselves(phone: Phone) -> None:
     await expect(phone.page.locator("textarea[name=more]")).to_have_value("half a sent")
 
 
-async def test_what_it_reads_now_goes_on(phone: Phone) -> None:
+async def test_what_it_reads_now_goes_on(phone: Phone, new_page: Pages) -> None:
     """Its age counts, a new reading comes by itself, and without a network it is said to be of its time."""
+    allow_no_network(new_page)
 
     async def read(depth: float) -> None:
         reading = Reading("road-1", "depth", phone.served.now_ms, depth, Flag.PASS)

@@ -243,6 +243,14 @@
     else if (["mine", "order"].includes(event.target.id)) asked = performance.now();
   });
 
+  // While something waits to be sent, a session that is over is said here; the page is not left for the sign-in's.
+  document.addEventListener("htmx:beforeOnLoad", (event) => {
+    if (event.detail.xhr.status !== 401 || unsent === 0) return;
+    event.preventDefault();
+    outcome = queue.outcomes.SIGN_IN;
+    show();
+  });
+
   // A part that has not changed stays, and so does one that somebody has unfolded or is in.
   document.addEventListener("htmx:oobBeforeSwap", (event) => {
     const { target, fragment } = event.detail;
