@@ -79,6 +79,7 @@ class RealGateway:
         self._floods = floods
         self._roads = {road: SimulatedDevice(load_modbus_profile(ROAD)) for road in floods}
         self.agent: Agent | None = None
+        self._said = 0  # readings
 
     @property
     def devices(self) -> list[str]:
@@ -113,10 +114,11 @@ class RealGateway:
             device.set("depth", depth_mm(at_s, self._floods[road]))
             taken = await self.agent.poll(road)
             self.revisions += taken.revisions
+            self._said += len(taken.to_send)
 
     def is_settled(self) -> bool:
-        """Whether all that was committed has its receipt."""
-        return self.agent is None or self.agent.waiting() == 0
+        """Whether all that was taken is committed and has its receipt."""
+        return self.agent is not None and len(self.rows) == self._said and self.agent.waiting() == 0
 
     def _document(self, broker: BrokerConfig, port: int) -> dict[str, Any]:
         roads = [
