@@ -294,8 +294,8 @@ async def test_the_worker_answers_over_a_real_broker(
 class _DownStore(SqliteStore):
     """A series store that hangs for ever, which is worse than one that refuses."""
 
-    async def write(self, batches: object) -> None:
-        await asyncio.Event().wait()
+    async def write(self, batches: object) -> dict[int, int]:
+        return await asyncio.Future[dict[int, int]]()
 
 
 async def test_events_do_not_wait_for_the_series_store(
