@@ -18,6 +18,7 @@ import structlog
 import uvicorn
 
 from cloud.api.app import create_app
+from cloud.api.patience import ImpatientProtocol
 from cloud.api.services import Services
 from cloud.config import ApiConfig, CloudConfig
 from cloud.database import Database
@@ -149,6 +150,7 @@ def server_settings(services: Services) -> uvicorn.Config:
     add_pages(app)
     return uvicorn.Config(
         app,
+        http=ImpatientProtocol,
         lifespan="off",
         ws="none",
         log_config=None,
