@@ -4,6 +4,7 @@ Whatever asks for `database` runs twice: on SQLite and on PostgreSQL.
 """
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,10 @@ def migrated_postgres(postgres: Postgres) -> str:
 @pytest.fixture
 def neighbourhood(database: Database) -> Database:
     """The database, with the neighbourhood of neighbourhood.yaml in it."""
-    registry = load_yaml(NEIGHBOURHOOD, RegistryFile)
-    database.write_now(lambda connection: load_registry(connection, registry))
+    database.write_now(lambda connection: load_registry(connection, _registry()))
     return database
+
+
+@cache
+def _registry() -> RegistryFile:
+    return load_yaml(NEIGHBOURHOOD, RegistryFile)

@@ -2,9 +2,12 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import cast
 
 import httpx
 import pytest
+from fastapi import FastAPI
+from starlette.datastructures import State
 
 from cloud.api.app import create_app
 from cloud.api.services import Services
@@ -19,8 +22,14 @@ from tests.cloud.api.callers import JPEG, Caller, issue, make_batch, make_status
 from tests.cloud.workorders.samples import NOW, flood, with_pictures
 
 
+@pytest.fixture(scope="session")
+def api() -> FastAPI:
+    """The application, without services: to make it takes longer than most tests."""
+    return create_app(cast("Services", None))
+
+
 @pytest.fixture
-async def caller(neighbourhood: Database, tmp_path: Path) -> AsyncIterator[Caller]:
+async def caller(api: FastAPI, neighbourhood: Database, tmp_path: Path) -> AsyncIterator[Caller]:
     """The API over a neighbourhood with one dispatched order at heping-01, its picture, readings and a status."""
     series = SqliteStore(tmp_path / "series.db")
     folder = tmp_path / "blobs"
@@ -33,7 +42,9 @@ async def caller(neighbourhood: Database, tmp_path: Path) -> AsyncIterator[Calle
     services = Services(
         database=neighbourhood, series=series, clock=SteppedClock(NOW), counters=Counters(), blobs_folder=folder
     )
-    transport = httpx.ASGITransport(create_app(services), raise_app_exceptions=False)
+    api.state = State()
+    api.state.services = services
+    transport = httpx.ASGITransport(api, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         yield Caller(client, {**tokens, "nobody": "x"})
     await series.close()

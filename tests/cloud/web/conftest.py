@@ -3,15 +3,18 @@
 import re
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import httpx
 import pytest
 from fastapi import FastAPI
 from sqlalchemy import Connection
+from starlette.datastructures import State
 
 from cloud.api.app import create_app
 from cloud.api.services import Services
+from cloud.config import MapConfig
 from cloud.database import Database
 from cloud.ingest import Counters
 from cloud.registry.sign_in import open_session
@@ -24,7 +27,22 @@ from tests.cloud.workorders.samples import NOW, flood
 
 LOGINS = ("wang", "li", "chen", "zhao", "sun")
 """Of neighbourhood.yaml: wang and li work, chen operates, zhao administers, sun installs."""
+HERE = Path(__file__).parent
 CSRF = re.compile(r'name="csrf" (?:value|content)="([^"]+)"')
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run each test of the pages on PostgreSQL with its first parameters alone.
+
+    Parameters are who looks and what is typed, seldom which questions the database is asked.
+    """
+    seen = set()
+    for item in list(items):
+        if item.path.is_relative_to(HERE) and "[postgresql-" in item.name:
+            name = (item.path, item.name.partition("[")[0])
+            if name in seen:
+                items.remove(item)
+            seen.add(name)
 
 
 class Site:
@@ -77,8 +95,16 @@ class Site:
         return {"Cookie": "; ".join(cookies)}
 
 
+@pytest.fixture(scope="session")
+def pages() -> FastAPI:
+    """The application, without services: to make it takes longer than most tests."""
+    app = create_app(cast("Services", SimpleNamespace(map=MapConfig())))
+    add_pages(app)
+    return app
+
+
 @pytest.fixture
-async def site(neighbourhood: Database, tmp_path: Path) -> AsyncIterator[Site]:
+async def site(pages: FastAPI, neighbourhood: Database, tmp_path: Path) -> AsyncIterator[Site]:
     """The pages over an empty neighbourhood: registered, but nothing has arrived yet."""
     series = SqliteStore(tmp_path / "series.db")
     services = Services(
@@ -88,12 +114,14 @@ async def site(neighbourhood: Database, tmp_path: Path) -> AsyncIterator[Site]:
         counters=Counters(),
         blobs_folder=tmp_path / "blobs",
     )
-    app = create_app(services)
-    add_pages(app)
+    pages.state = State()
+    pages.state.services = services
+    routes = list(pages.router.routes)
     secrets = {login: neighbourhood.write_now(_session(login)) for login in LOGINS}
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    transport = httpx.ASGITransport(pages, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
-        yield Site(app, client, services, secrets)
+        yield Site(pages, client, services, secrets)
+    pages.router.routes[:] = routes
     await series.close()
 
 

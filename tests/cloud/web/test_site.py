@@ -4,8 +4,10 @@ import gzip
 import re
 
 import pytest
+from sqlalchemy import update
 
 from cloud.config import MapConfig
+from cloud.registry.tables import people
 from cloud.web.assets import BUNDLES, asset_url, assets
 from cloud.web.site import content_policy
 from tests.cloud.web.conftest import Site
@@ -108,5 +110,5 @@ async def test_the_look_is_kept(site: Site) -> None:
 async def test_a_name_is_text_wherever_it_is_shown(site: Site) -> None:
     """What somebody is called is never markup."""
     name = "<img src=x onerror=alert(1)>"
-    site.write(lambda c: c.exec_driver_sql("UPDATE people SET name = ?", (name,)))
+    site.write(lambda c: c.execute(update(people).values(name=name)))
     assert name not in await site.see("wang", "/account")
