@@ -83,6 +83,17 @@ async def test_an_unanswered_request_does_not_say_where_we_keep_things(
     assert answer.json() == {"error": "the database does not answer: try again"}
 
 
+@pytest.mark.parametrize("value", ["' OR '1'='1", "'; DROP TABLE orders; --", '" OR 1=1 --', "\\' OR 1=1 --"])
+async def test_a_value_is_never_a_part_of_a_statement(operator: httpx.AsyncClient, value: str) -> None:
+    """What would be SQL is a grid that there is not, or no id at all; the order is still there."""
+    assert (await operator.get("orders", params={"grid": value})).json()["orders"] == []
+    asked = {"gateway": value}
+    for path, name in (("series", "gateway"), ("latest", "device"), ("readings", "point")):
+        asked[name] = value
+        assert (await operator.get(path, params=asked)).status_code == 422
+    assert len((await operator.get("orders")).json()["orders"]) == 1
+
+
 async def test_every_answer_is_described(operator: httpx.AsyncClient) -> None:
     """What a transition and a picture may be answered stands in the OpenAPI document, in the errors' shape."""
     paths = (await operator.get("openapi.json")).json()["paths"]

@@ -48,6 +48,18 @@ async def test_a_server_that_is_down_can_be_retried(start_influxdb: Callable[...
     await store.close()
 
 
+@pytest.mark.parametrize(
+    "name", ["x' OR 'a' = 'a", 'x" FROM /.*/ --', "x\\' OR 'a' = 'a", "x'; DROP SERIES FROM /.*/; --"]
+)
+async def test_a_name_is_never_a_part_of_the_question(store: InfluxStore, name: str) -> None:
+    """Whatever quotes and signs a name has, it names nothing, and nothing is lost."""
+    await store.write([ONE])
+    for names in ((name, "meter-1", "voltage"), (ONE.gateway, name, "voltage"), (ONE.gateway, "meter-1", name)):
+        assert await store.read(*names, start_ms=NOON - DAY, end_ms=NOON + DAY, limit=10) == []
+    assert await store.latest(ONE.gateway, name) == []
+    assert len(await store.series()) == 1
+
+
 async def test_a_wrong_database_is_named(influx_settings: InfluxSettings) -> None:
     """Whoever names a database that is not there is told to create it or to correct its name."""
     store = InfluxStore(replace(influx_settings, database="nowhere"))
