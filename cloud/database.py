@@ -29,7 +29,7 @@ from typing import Any, Self, TypeVar
 from sqlalchemy import BigInteger, Connection, Engine, Integer, MetaData, Table, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import DatabaseError as SqlalchemyDatabaseError
 
 from cloud import postgres
@@ -149,17 +149,14 @@ def check_url(text: str) -> str:
     if backend not in SUPPORTED:
         meant = ' (did you mean "postgresql"?)' if backend == "postgres" else ""
         raise ValueError(f"{backend} is not supported{meant}: use one of {', '.join(SUPPORTED)}")
+    if url.drivername != backend:
+        raise ValueError(f"{url.drivername}: the driver is not chosen here: write only {backend}://")
     try:
-        dialect = url.get_dialect()
-        dialect.import_dbapi()
-    except NoSuchModuleError:
-        raise ValueError(f"no driver is called {url.get_driver_name()}: write only {backend}://") from None
+        url.get_dialect().import_dbapi()
     except ImportError as error:
         raise ValueError(
             f"{backend} needs the Python package {error.name}, which is not here: install it first"
         ) from None
-    if dialect.is_async:
-        raise ValueError(f"the driver {url.get_driver_name()} is asynchronous: write only {backend}://")
     if backend == "sqlite" and url.database in (None, "", ":memory:"):
         raise ValueError("names no file: write sqlite:///, then its path")
     if backend == "postgresql":

@@ -3,11 +3,13 @@
 Why there is one writer: docs/decisions/one-writer.md.
 """
 
+import re
+from getpass import getuser
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 DRIVER = "postgresql+psycopg"
 PATIENCE_S = 10
@@ -44,6 +46,7 @@ def make_engine(url: URL) -> Engine:
     given = {name: value for name, value in url.normalized_query.items() if name == "options"}
     settings: dict[str, Any] = {name: value for name, value in CONNECTING.items() if name not in url.query}
     settings["options"] = " ".join((options, *given.get("options", ())))
+    # What somebody typed, and hashes of secrets, are no part of an error that goes into the log.
     engine = create_engine(
         url.set(drivername=DRIVER).difference_update_query(["options"]),
         connect_args=settings,
@@ -51,6 +54,7 @@ def make_engine(url: URL) -> Engine:
         hide_parameters=True,
     )
     event.listen(engine, "begin", _begin)
+    event.listen(engine, "handle_error", _hide_values)
     return engine
 
 
@@ -58,7 +62,7 @@ def why(error: DBAPIError, url: URL) -> str | None:
     """Return in one line what is wrong with the server or our place there, and what to do; None for other errors."""
     state: str | None = getattr(error.orig, "sqlstate", None)
     if state is None:
-        return _why_not_connected(error, url) if isinstance(error, OperationalError) else None
+        return _why_not_connected(error, url) if isinstance(error, OperationalError | InterfaceError) else None
     if state in NO_TABLES:
         return f"has not the tables of this program ({_line(error)})"
     if state not in LOST and not state.startswith(OF_THE_SERVER):
@@ -73,18 +77,18 @@ def _why_not_connected(error: DBAPIError, url: URL) -> str:
 
 
 def _line(error: DBAPIError) -> str:
-    """Return the server's own words; where in a statement it saw the fault says nothing to whom it is shown."""
-    line = " ".join(str(error.orig).partition("\nLINE ")[0].split())
-    return line.removeprefix("connection failed: ").replace(
-        " Is the server running on that host and accepting TCP/IP connections?", ""
-    )
+    """Return the server's own words, in one line and without libpq's questions."""
+    line = " ".join(_REST.split(str(error.orig))[0].split())
+    return line.removeprefix("connection failed: ").removeprefix("connection is bad: ")
 
 
 def _with_advice(line: str, advice: str, url: URL) -> str:
-    names = {"role": url.username or "anlan", "database": url.database or url.username or "anlan"}
+    role = url.username or getuser()
+    names = {"role": role, "database": url.database or role}
     return f"{line}: {advice.format_map(names)}" if advice else line
 
 
+_REST = re.compile(r"\n\s*Is the server running|\nMultiple connection attempts failed")
 _ASK = "as its superuser type in psql: "
 _PASSWORD = "write the password of this role into a file, and name that as database_password_file"  # noqa: S105
 _CREATE = _ASK + 'CREATE DATABASE "{database}" OWNER "{role}" ENCODING \'UTF8\' TEMPLATE template0;'
@@ -131,3 +135,15 @@ _ADVICE_BY_WORDS: tuple[tuple[tuple[str, ...], str], ...] = (
 def _begin(connection: Connection) -> None:
     if not connection.get_execution_options().get("reads_only", False):
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITER})")
+
+
+def _hide_values(context: ExceptionContext) -> None:
+    """Leave the server's details out of an error: they quote the row, and errors go into the log."""
+    said = str(context.original_exception)
+    primary = getattr(getattr(context.original_exception, "diag", None), "message_primary", None)
+    if primary is None:
+        return
+    context.original_exception.args = (primary,)
+    if context.sqlalchemy_exception is not None:
+        first, *rest = context.sqlalchemy_exception.args
+        context.sqlalchemy_exception.args = (first.replace(said, primary), *rest)

@@ -18,11 +18,13 @@ from tests.cloud.databases import BOTH, make_empty, new_postgres
 from tests.servers import Postgres
 
 NEIGHBOURHOOD = Path(__file__).parent / "registry" / "neighbourhood.yaml"
+BY_KIND = {"database", "empty"}
+"""Fixtures that give a database of either kind."""
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Let the shared PostgreSQL start before, and not within, the first test that runs on it."""
-    if isinstance(item, pytest.Function) and item.get_closest_marker("servers") and "database" in item.fixturenames:
+    if isinstance(item, pytest.Function) and item.get_closest_marker("servers") and BY_KIND & set(item.fixturenames):
         item.fixturenames = ["postgres", *item.fixturenames]
 
 
@@ -46,6 +48,19 @@ def migrated_postgres(postgres: Postgres) -> str:
     with Database(url) as database:
         database.write_now(migrate)
     return url
+
+
+@pytest.fixture(params=BOTH)
+def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """A database without any table."""
+    with Database(_new_url(request, tmp_path)) as database:
+        yield database
+
+
+def _new_url(request: pytest.FixtureRequest, folder: Path) -> str:
+    if request.param == "postgresql":
+        return new_postgres(request.getfixturevalue("postgres"))
+    return f"sqlite:///{folder / 'empty.db'}"
 
 
 @pytest.fixture

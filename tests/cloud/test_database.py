@@ -1,7 +1,6 @@
-"""The database: one transaction per piece of work, safe between threads and processes."""
+"""The database: one transaction per piece of work, safe between threads and processes; on SQLite and PostgreSQL."""
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,10 +15,9 @@ children = Table("children", tables, Column("parent", ForeignKey(parents.c.name)
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    with Database.at(tmp_path / "test.db") as database:
-        database.write_now(tables.create_all)
-        yield database
+def database(empty: Database) -> Database:
+    empty.write_now(tables.create_all)
+    return empty
 
 
 def count_parents(connection: Connection) -> int:
@@ -61,20 +59,31 @@ async def test_an_error_shows_no_values(database: Database) -> None:
     assert "typed-4711" not in str(refused.value)
 
 
-async def test_read_then_write_from_two_connections_loses_no_update(tmp_path: Path) -> None:
+async def test_read_then_write_from_two_connections_loses_no_update(database: Database) -> None:
     """Two processes that read a number and write it back plus one never fail and never overwrite each other."""
-    path = tmp_path / "two.db"
 
     def add_one(connection: Connection) -> None:
         number = connection.scalar(select(parents.c.number))
         assert number is not None
         connection.execute(parents.update().values(number=number + 1))
 
-    with Database.at(path) as one, Database.at(path) as other:
-        one.write_now(tables.create_all)
-        await one.write(lambda c: c.execute(insert(parents).values(name="a", number=0)))
-        await asyncio.gather(*(database.write(add_one) for _ in range(20) for database in (one, other)))
-        assert await one.read(lambda c: c.scalar(select(parents.c.number))) == 40
+    await database.write(lambda c: c.execute(insert(parents).values(name="a", number=0)))
+    with Database(database.url.render_as_string(hide_password=False)) as other:
+        await asyncio.gather(*(each.write(add_one) for _ in range(20) for each in (database, other)))
+    assert await database.read(lambda c: c.scalar(select(parents.c.number))) == 40
+
+
+async def test_a_read_sees_one_moment(database: Database) -> None:
+    """What is written while somebody reads is not seen by half, and does not wait for the reader."""
+
+    def count_twice(connection: Connection) -> tuple[int, int]:
+        before = count_parents(connection)
+        with Database(database.url.render_as_string(hide_password=False)) as other:
+            other.write_now(lambda c: c.execute(insert(parents).values(name="a", number=1)))
+        return before, count_parents(connection)
+
+    assert await database.read(count_twice) == (0, 0)
+    assert await database.read(count_parents) == 1
 
 
 async def test_unusable_file_is_named(tmp_path: Path) -> None:
@@ -82,3 +91,12 @@ async def test_unusable_file_is_named(tmp_path: Path) -> None:
     unable = pytest.raises(DatabaseError, match=r"absent/x\.db: unable to open database file")
     with Database.at(tmp_path / "absent" / "x.db") as database, unable:
         await database.read(count_parents)
+
+
+def test_a_file_that_is_no_database_is_said(tmp_path: Path) -> None:
+    """It is no fault of a statement, and the file stays as it was."""
+    path = tmp_path / "letter.txt"
+    path.write_text("Dear Sir or Madam, " * 100)
+    with Database.at(path) as database, pytest.raises(DatabaseError, match=r"letter\.txt: file is not a database"):
+        database.write_now(tables.create_all)
+    assert path.read_text().startswith("Dear Sir")
