@@ -58,7 +58,7 @@ def restore(config: CloudConfig, path: Path, *, replace: bool, progress: Progres
         try:
             database.write_now(lambda connection: filling.fill(connection, str(database), replace=replace))
         except DBAPIError as error:
-            reason = " ".join(str(error.orig).split())
+            reason = str(error.orig).partition("\n")[0]  # what follows shows the row
             raise BackupError(f"database {database}: {filling.place}{reason}: nothing was changed") from error
         except OSError as error:
             raise BackupError(f"{error.filename or config.data_dir}: {error.strerror}: nothing was changed") from error
