@@ -62,7 +62,6 @@ def make_link(connection: Connection, login: str, *, now_ms: int, hours: int = L
     """Return the code of a new one-time link for an active person; earlier links end. Raises UnknownPersonError."""
     if find_person(connection, login) is None:
         raise UnknownPersonError(f"person {login}: not in the registry")
-    connection.execute(select(people.c.login).where(people.c.login == login).with_for_update())  # one after another
     unused = (sign_in_links.c.login == login) & sign_in_links.c.used_at.is_(None)
     connection.execute(update(sign_in_links).where(unused).values(used_at=now_ms))
     code = secrets.token_urlsafe(18)
@@ -112,8 +111,7 @@ def find_password(connection: Connection, login: str) -> str | None:
 
 def begin_attempt(connection: Connection, login: str, *, now_ms: int) -> Attempt:
     """Count an attempt as a wrong one, before it is compared: however many come at once, only the first few are."""
-    asked = select(credentials).where(_is_active(login)).with_for_update()
-    row = connection.execute(asked).one_or_none()
+    row = connection.execute(select(credentials).where(_is_active(login))).one_or_none()
     if row is None:
         return Attempt()
     if is_locked(row.locked_until, now_ms):

@@ -64,7 +64,6 @@ def fingerprint(event: Event) -> str:
 def _keep_revision(connection: Connection, event: Event, *, now_ms: int) -> bool:
     state = _columns(event)
     insert_new(connection, events, [{"gateway": event.gateway, "id": event.id, "received_at": now_ms, **state}])
-    connection.execute(_event(event).with_for_update())  # one process at a time goes on with this event
     revision = {
         "gateway": event.gateway,
         "event": event.id,

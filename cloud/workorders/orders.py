@@ -201,7 +201,7 @@ def clear_by_sensor(connection: Connection, alert: int, *, rule: OrderRule, clea
 
     An order that someone acknowledged or returned is theirs to finish: for it this is evidence, no more.
     """
-    order = connection.execute(select(orders).where(orders.c.alert == alert).with_for_update()).one_or_none()
+    order = connection.execute(select(orders).where(orders.c.alert == alert)).one_or_none()
     if order is None or State(order.state) in FINISHED:
         return
     text = f"sensor cleared at {datetime.fromtimestamp(cleared_at / 1000, UTC).isoformat(timespec='seconds')}"
