@@ -135,7 +135,8 @@ def drop(connection: Connection, letter_id: int) -> bool:
 
 def _keep_or_count(connection: Connection, letter: DeadLetter, now_ms: int) -> bool:
     """Keep one letter; return False when its content was kept already and is counted."""
-    content, topic = sha256(letter.payload).digest(), letter.topic[:256]
+    # A broker should let no NUL pass, and PostgreSQL keeps none in a text.
+    content, topic = sha256(letter.payload).digest(), letter.topic[:256].replace("\0", "\N{REPLACEMENT CHARACTER}")
     is_same = and_(dead_letters.c.hash == content, dead_letters.c.topic == topic)
     waiting = letter.gateway is not None and letter.reason == unregistered(letter.gateway)
     count = {"count": dead_letters.c.count + 1, "last_at": now_ms, "reason": letter.reason, "waiting": waiting}

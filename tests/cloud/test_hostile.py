@@ -1,6 +1,8 @@
 """What hostile or broken gateways, clocks and servers try: memory, floods, places of others, and waits without end."""
 
 import asyncio
+import itertools
+import json
 import os
 from collections.abc import AsyncGenerator, Sequence
 from functools import partial
@@ -8,13 +10,14 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select
 from tenacity import Future, RetryCallState, Retrying
 
 import cloud.gateway_states
 import cloud.series.sqlite
 from cloud.blobs import keep_picture, path_of
 from cloud.database import Database, metadata
+from cloud.dead_letters import dead_letters
 from cloud.events import EventTaker
 from cloud.gateway_states import find_state, gateway_states, take_inventory, take_status
 from cloud.ingest import GROUP_BYTES, collect, pause_s
@@ -22,6 +25,7 @@ from cloud.registry.registry import Registry
 from cloud.series import UnavailableError
 from cloud.series.sqlite import SqliteStore
 from edge.contract.clock import SteppedClock
+from edge.contract.envelope import pack_body
 from edge.contract.messages import (
     Batch,
     ClockState,
@@ -193,3 +197,22 @@ def test_an_event_names_a_point_that_every_database_can_keep(point: str) -> None
     event = msgspec.structs.replace(flood(EventState.CONFIRMED)[0], point=point)
     with pytest.raises(ContractError, match=r"\$\.point"):
         encode_event(event)
+
+
+async def test_no_text_from_a_gateway_is_one_that_a_database_cannot_keep(
+    neighbourhood: Database, tmp_path: Path
+) -> None:
+    """NUL, half a character, or far too much in any field is refused with a reason, and ends no worker."""
+    taker = EventTaker(neighbourhood, Registry(neighbourhood), SteppedClock(NOW), blobs_folder=tmp_path)
+    event: dict[str, object] = msgspec.to_builtins(flood(EventState.CONFIRMED)[0])
+    texts = ("a\0b", "x" * 70_000)
+    for seq, (field, odd) in enumerate(itertools.product(event, texts), start=1):
+        body = pack_body(msgspec.msgpack.encode({**event, field: odd}), 0)
+        await taker.take(topic("gw-1", "event"), seal(body, lane=Lane.EVENTS, epoch=EPOCH, seq=seq))
+    plain = msgspec.to_builtins(inventory_of("gw-1"))
+    for field, odd in itertools.product(plain, (*texts, "\ud800")):
+        await taker.take(topic("gw-1", "inventory"), json.dumps({**plain, field: odd}).encode())
+    for name in ("anlan/v1/gw-1/ev\0ent", f"anlan/v1/{texts[1]}/event"):
+        assert await taker.take(name, b"AL") is None
+    refused = 2 * len(event) + 3 * len(plain) + 2 - len(("unit", "rule", "note"))  # these may hold any short text
+    assert neighbourhood.read_now(lambda c: c.scalar(select(func.count()).select_from(dead_letters))) == refused
