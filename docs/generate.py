@@ -11,22 +11,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from cloud.config import CloudConfig
 from cloud.registry.registry_file import RegistryFile
 from cloud.workorders.work_time import WorkTimeFile
-from docs import dependencies
+from docs import dependencies, schemas
 from edge.contract.config_file import ConfigError
-from edge.contract.event_classes import EventClass, EventClassFile, Limit, SensingRule, event_classes
+from edge.contract.event_classes import EventClass, Limit, SensingRule, event_classes
 from edge.contract.forms import ID
 from edge.contract.gateway_config import GatewayConfig
 from edge.contract.profile import (
     DeviceProfile,
-    GatewayProfile,
     ModbusProfile,
     Point,
-    QuantityFile,
     RegisterPoint,
     load_profile,
     profile_names,
@@ -44,17 +40,6 @@ ROOT = Path(__file__).parents[1]
 # Folders that hold nothing but generated files: what is there and not made here is stale.
 FOLDERS = ("firmware_configs/schemas", "docs/profiles")
 NOTICE = "<!-- Made by `./anlan generate`: change the source, not this file. -->\n\n"
-SCHEMAS: Mapping[str, Any] = {
-    "profile": ModbusProfile | GatewayProfile,
-    "quantities": QuantityFile,
-    "event_classes": EventClassFile,
-    "work_time": WorkTimeFile,
-    "gateway": GatewayConfig,
-    "cloud": CloudConfig,
-    "registry": RegistryFile,
-}
-
-
 CONFIGS = "../firmware_configs"
 FILES: Mapping[str, tuple[Any, str]] = {
     "gateway.yaml": (GatewayConfig, f"An example: [river_street.yaml]({CONFIGS}/gateways/river_street.yaml)."),
@@ -66,7 +51,7 @@ FILES: Mapping[str, tuple[Any, str]] = {
 
 def generated() -> dict[str, str]:
     """Every generated file: its path from the repository's root, and its content."""
-    files = {f"firmware_configs/schemas/{name}.json": schema_text(kind) for name, kind in SCHEMAS.items()}
+    files = schemas.schema_files()
     profiles = [load_profile(name) for name in profile_names()]
     files |= {f"docs/profiles/{profile.profile}.md": profile_page(profile) for profile in profiles}
     files["docs/profiles/README.md"] = profile_index(profiles)
@@ -100,16 +85,6 @@ def write_files(files: Mapping[str, str], root: Path = ROOT) -> list[str]:
 
 def _read(path: Path) -> str | None:
     return path.read_text(encoding="utf-8") if path.exists() else None
-
-
-def schema_of(kind: Any) -> dict[str, Any]:
-    """The JSON Schema of a model, or of a union of models."""
-    return TypeAdapter[Any](kind).json_schema()
-
-
-def schema_text(kind: Any) -> str:
-    """A schema as a file, always in the same order."""
-    return json.dumps(schema_of(kind), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def table(headings: list[str], rows: list[list[str]]) -> str:
@@ -215,7 +190,7 @@ def settings_page() -> str:
     page += "`[]` stands for each entry of a list. Relative paths count from the file's folder. "
     page += f"An id is made of {ID.words}.\n"
     for name, (kind, words) in FILES.items():
-        schema = schema_of(kind)
+        schema = schemas.schema_of(kind)
         rows = list(_setting_rows(schema, schema, prefix=""))
         page += f"\n## {name}\n\n{words}\n\n{table(['setting', 'value', 'default', 'meaning'], rows)}"
     return page

@@ -47,8 +47,8 @@ class Quantity(ConfigModel):
         description="number: 64-bit float; counter: 64-bit integer that only grows; contact: 0.0 or 1.0."
     )
     accepts: dict[str, Decimal] = Field(default_factory=dict, description="Register unit: factor to the quantity's.")
-    zh: str
-    en: str
+    zh: str = Field(description="Chinese label.")
+    en: str = Field(description="English label.")
 
     @property
     def units(self) -> list[str]:
@@ -183,9 +183,9 @@ class Source(ConfigModel):
 class IllegalRange(ConfigModel):
     """Addresses that the device refuses to be read, even inside a longer read."""
 
-    table: Table
-    first: int = Field(ge=0, le=0xFFFF)
-    last: int = Field(ge=0, le=0xFFFF)
+    table: Table = Field(description="Where they are.")
+    first: int = Field(ge=0, le=0xFFFF, description="Counted from 0, as sent on the wire.")
+    last: int = Field(ge=0, le=0xFFFF, description="The last one that is refused.")
 
 
 class Reads(ConfigModel):
@@ -231,12 +231,12 @@ class DeviceProfile(ConfigModel):
     """One device model."""
 
     profile: Id = Field(description="The file's name without .yaml.")
-    maker: str
-    model: str
+    maker: str = Field(description="As on the device; sold by several makers, where nobody knows who makes it.")
+    model: str = Field(description="As on the device, with what tells it from others of its name.")
     kind: Id = Field(description="Kind of device, the folder's name: electricity_meter, gateway.")
     protocol: Literal["modbus", "gateway"] = Field(description="How it is read; gateway: the gateway's own health.")
-    source: Source
-    points: tuple[Point, ...] = Field(min_length=1)
+    source: Source = Field(description="Where the register map comes from.")
+    points: tuple[Point, ...] = Field(min_length=1, description="What it measures.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -262,8 +262,8 @@ class ModbusProfile(DeviceProfile):
 
     protocol: Literal["modbus"]
     settings: dict[Id, Setting] = Field(default_factory=dict, description="What gateway.yaml says of the site.")
-    reads: Reads = Reads()
-    points: tuple[RegisterPoint, ...] = Field(min_length=1)
+    reads: Reads = Field(default=Reads(), description="How the device wants to be read.")
+    points: tuple[RegisterPoint, ...] = Field(min_length=1, description="What it measures, and where.")
 
     def installed(self, values: Mapping[str, Decimal]) -> "ModbusProfile":
         """The profile as it holds at a site: every point with the site's numbers in its scale, offset, span and steps.
