@@ -136,6 +136,8 @@ class Copy:
         self._progress.begin("verifying", len(days))
         await _for_each(days, verify)
         self._progress.end()
+        for found in (proof.different_days, proof.changed_days):
+            found.sort()
         proof.shown.sort(key=lambda one: (one.day, one.series))
         return proof
 

@@ -35,7 +35,7 @@ class Copied(Struct, frozen=True, tag="copied"):
 
 
 class Verified(Struct, frozen=True, tag="verified"):
-    """What was read back of a day is what the source holds; sums are exact, of floats with 17 digits."""
+    """What was read back of a day is what the source holds; sums are exact, of floats the float nearest to it."""
 
     day: str
     flags: dict[str, int]

@@ -48,7 +48,7 @@ class Sums(Struct, frozen=True):
         if self.integers != other.integers:
             found.append(f"sum of integers {other.integers - self.integers:+,}")
         if self.floats != other.floats:
-            found.append(f"sum of floats {shown(other.floats - self.floats, '+')}")
+            found.append(f"sum of floats {shown(other.floats - self.floats, signed=True)}")
         return found
 
 
@@ -178,12 +178,13 @@ def label(flag: Flag) -> str:
     return {Flag.PASS: "passed", Flag.FAIL: "failed"}.get(flag, flag.name.lower().replace("_", " "))
 
 
-def shown(total: Fraction, sign: str = "") -> str:
-    """Return an exact sum as people read it."""
+def shown(total: Fraction, *, signed: bool = False) -> str:
+    """Return an exact sum as people read it: as the nearest float, with all of its digits."""
     try:
-        return f"{float(total):{sign}.17g}"
+        text = repr(float(total))
     except OverflowError:
-        return f"{round(total):{sign}}"
+        text = str(round(total))
+    return f"+{text}" if signed and total > 0 else text
 
 
 def _by_series(batches: Sequence[Batch]) -> dict[SeriesKey, _Rows]:

@@ -109,6 +109,17 @@ def by_series(batches: Sequence[Batch]) -> dict[tuple[str, str, str], list[tuple
     return {key: sorted(rows, key=lambda row: str(row[0])) for key, rows in found.items()}
 
 
+async def everything(store: SeriesStore) -> dict[tuple[str, str, str], list[tuple[object, ...]]]:
+    """Return every reading as `by_series` does, read series by series."""
+    found: dict[tuple[str, str, str], list[tuple[object, ...]]] = {}
+    for one in await store.series():
+        readings = await store.read(one.gateway, one.device, one.point, start_ms=0, end_ms=FOREVER, limit=10**6)
+        found[one.gateway, one.device, one.point] = [
+            (reading.taken_at, exactly(reading.value), reading.flag, reading.tests) for reading in readings
+        ]
+    return found
+
+
 SPANS = st.tuples(st.integers(-10 * MINUTE, 60 * MINUTE), st.integers(0, 240 * MINUTE), st.integers(5_000, DAY))
 """Where a span starts, counted from NOON, how long it is, and how long its parts are."""
 
