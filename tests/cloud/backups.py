@@ -82,13 +82,13 @@ def make_tables(config: CloudConfig, revision: str | None = None) -> None:
 def fill(config: CloudConfig) -> None:
     """Put rows with every kind of value into each table that there is."""
     with database_of(config) as database:
-        database.write_now(_fill)
+        database.write_now(fill_tables)
 
 
 def content_of(config: CloudConfig) -> Content:
     """Return the rows of every table, in order, with JSON as its text."""
     with database_of(config) as database:
-        return database.read_now(_content)
+        return database.read_now(content)
 
 
 def back_up_to(config: CloudConfig, file: Path, *, progress: Progress | None = None, **choice: bool) -> Path:
@@ -144,7 +144,7 @@ def _tables(connection: Connection) -> list[Table]:
     return [table for table in metadata.sorted_tables if table.name != "alembic_version"]
 
 
-def _fill(connection: Connection) -> None:
+def fill_tables(connection: Connection) -> None:
     for table in _tables(connection):
         for column in table.columns:
             if isinstance(column.type, JSON):
@@ -182,7 +182,7 @@ def _value(column: Column[Any], number: int) -> Any:
     return text[: getattr(column.type, "length", None) or len(text)]
 
 
-def _content(connection: Connection) -> Content:
+def content(connection: Connection) -> Content:
     return {table.name: sorted(_rows(connection, table), key=repr) for table in _tables(connection)}
 
 

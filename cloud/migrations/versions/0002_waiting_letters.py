@@ -10,10 +10,13 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add the column before the payload, so that it can be read without that."""
+    """Add the column, in SQLite before the payload, so that it can be read without that."""
     column: sa.Column[bool] = sa.Column("waiting", sa.Boolean(), nullable=False, server_default=sa.false())
-    with op.batch_alter_table("dead_letters", recreate="always") as table:
-        table.add_column(column, insert_before="payload")
+    if op.get_context().dialect.name == "sqlite":
+        with op.batch_alter_table("dead_letters", recreate="always") as table:
+            table.add_column(column, insert_before="payload")
+    else:  # a copy of the table would number its next row 1 again
+        op.add_column("dead_letters", column)
     with op.batch_alter_table("dead_letters") as table:
         table.alter_column("waiting", server_default=None)
 

@@ -91,10 +91,15 @@ def _make_case_codes() -> None:
     op.add_column("orders", sa.Column("case_code", sa.String(length=16), nullable=False, server_default=""))
     orders = sa.table("orders", sa.column("id", sa.BigInteger), sa.column("case_code", sa.String))
     connection = op.get_bind()
-    for number in connection.scalars(sa.select(orders.c.id)).all():
-        code = "".join(secrets.choice(ALPHABET) for _ in range(12))
-        connection.execute(sa.update(orders).where(orders.c.id == number).values(case_code=code))
+    give = sa.update(orders).where(orders.c.id == sa.bindparam("number")).values(case_code=sa.bindparam("code"))
+    numbers = connection.scalars(sa.select(orders.c.id)).all()
+    if numbers:  # all in one call: one by one, 100,000 orders took most of a minute
+        connection.execute(give, [{"number": number, "code": _new_code()} for number in numbers])
     op.create_index("ix_orders_case_code", "orders", ["case_code"], unique=True)
+
+
+def _new_code() -> str:
+    return "".join(secrets.choice(ALPHABET) for _ in range(12))
 
 
 def downgrade() -> None:
