@@ -2,7 +2,7 @@
 # Part of ./anlan: installs what a command needs, once, in the folder $root. Why it is shell: docs/decisions/one-script.md
 # shellcheck disable=SC2154  # root is set by ./anlan
 
-servers="mosquitto influxdb victoria-metrics postgresql chromium fonts-noto-cjk libatomic1 socat mbpoll"
+servers="mosquitto influxdb victoria-metrics postgresql chromium fonts-noto-cjk libatomic1 socat mbpoll systemd"
 venv=$root/.venv
 state=$root/.anlan
 locks=$root/deploy/locks

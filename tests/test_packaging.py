@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import json
 import re
-import shutil
 import subprocess
 import sys
 import tomllib
@@ -19,6 +18,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from cloud.web.assets import VENDOR
+from deploy.wheel import build_wheel
 from tests import layout
 
 LOCKS = layout.ROOT / "deploy" / "locks"
@@ -62,6 +62,15 @@ def test_a_lock_pins_what_the_project_asks_for(lock: str, extras: tuple[str, ...
     assert unmet([*table["dependencies"], *of_extras], pins((LOCKS / lock).read_text())) == []
 
 
+@pytest.mark.parametrize("extra", ["edge", "cloud"])
+def test_a_machine_installs_what_is_tested(extra: str) -> None:
+    """The lock of a gateway or a cloud has what its extra asks for, as the product was tested."""
+    table = project()
+    here = pins((LOCKS / f"{extra}.txt").read_text())
+    assert unmet([*table["dependencies"], *table["optional-dependencies"][extra]], here) == []
+    assert here.items() - pins((LOCKS / "product.txt").read_text()).items() == set()
+
+
 def test_a_missing_or_old_pin_is_found() -> None:
     """A requirement that the lock lacks or pins too low is named."""
     assert unmet(["typer>=2", "PyYAML>=6", "gone"], {"typer": "1.9", "pyyaml": "6.0.3"}) == ["typer>=2", "gone"]
@@ -73,7 +82,7 @@ def test_the_tests_run_what_the_product_runs() -> None:
     assert product - test == set()
 
 
-@pytest.mark.parametrize("lock", ["product.txt", "test.txt", "uv.txt", "node.txt"])
+@pytest.mark.parametrize("lock", ["product.txt", "edge.txt", "cloud.txt", "test.txt", "uv.txt", "node.txt"])
 def test_a_lock_has_hashes_and_no_addresses(lock: str) -> None:
     """Each pin is held to its files by hash, and the lock works with any index."""
     text = (LOCKS / lock).read_text()
@@ -97,17 +106,8 @@ def test_the_packages_of_the_pages_are_pinned() -> None:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
-    """The wheel of the present tree, built from a copy so that the tree stays as it is."""
-    folder = tmp_path_factory.mktemp("wheel")
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(layout.ROOT / name, folder)
-    for name in layout.PACKAGES:
-        shutil.copytree(layout.ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    build = "import setuptools.build_meta as build; build.build_wheel('out')"
-    (folder / "out").mkdir()
-    subprocess.run([sys.executable, "-c", build], cwd=folder, check=True, capture_output=True, timeout=120)
-    (path,) = (folder / "out").glob("*.whl")
-    return zipfile.ZipFile(path)
+    """The wheel of the present tree, as `./anlan wheel` builds it."""
+    return zipfile.ZipFile(build_wheel(tmp_path_factory.mktemp("wheel")))
 
 
 def test_the_wheel_holds_every_file_of_the_packages(wheel: zipfile.ZipFile) -> None:
@@ -156,3 +156,14 @@ def test_a_gateway_needs_nothing_of_the_cloud() -> None:
         for each in [*table["dependencies"], *table["optional-dependencies"]["edge"]]
     }
     assert on_a_gateway & (layout.NOT_ON_A_GATEWAY | {"influxdb-client", "alembic", "httpx", "argon2-cffi"}) == set()
+
+
+@pytest.mark.parametrize(
+    ("program", "extra", "lost"), [("cloud", "cloud", "sqlalchemy"), ("simulators", "simulate", "httpx")]
+)
+def test_a_missing_extra_is_said(program: str, extra: str, lost: str) -> None:
+    """Where only a gateway's packages are installed, the other commands say what they need."""
+    start = f"import sys, runpy; sys.modules['{lost}'] = None; runpy.run_module('{program}', run_name='__main__')"
+    done = subprocess.run([sys.executable, "-c", start], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert re.fullmatch(rf".* Python package {lost}: install .*anlan\[{extra}\]\n", done.stderr)
