@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import typer
+import yaml
 
 import cloud.cli
 import edge.cli
@@ -108,3 +109,30 @@ def test_the_wheel_says_where_it_cannot_be_put(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SystemExit, match=r"file/dist: Not a directory"):
         wheel.main(["--out", str(tmp_path / "file" / "dist")])
+
+
+CONTAINERS = sorted((layout.ROOT / "deploy" / "container").glob("Containerfile.*"))
+
+
+@pytest.mark.parametrize("file", CONTAINERS, ids=lambda file: str(file.suffix[1:]))
+def test_a_container_is_made_of_what_there_is(file: Path, tmp_path: Path) -> None:
+    """What it copies is what `./anlan wheel` leaves; it runs one of our commands, and not as root."""
+    text = file.read_text().replace("\\\n", " ")
+    (copied,) = re.findall(r"^COPY (dist/\S+) (dist/\S+) /packages/$", text, re.MULTILINE)
+    wheel.main(["--out", str(tmp_path / "dist")])
+    assert all(len(list(tmp_path.glob(pattern))) == 1 for pattern in copied)
+    assert re.findall(r"^USER (\w+)$", text, re.MULTILINE) == ["anlan"]
+    (program,) = re.findall(r'^ENTRYPOINT \["/opt/anlan/bin/(\S+)"\]$', text, re.MULTILINE)
+    assert program in APPS
+    assert "--require-hashes" in text
+
+
+def test_the_composition_opens_nothing_but_the_broker() -> None:
+    """Pages are published on loopback, the database on no port; every file it mounts from the checkout is there."""
+    folder = layout.ROOT / "deploy" / "container"
+    services = yaml.safe_load((folder / "compose.yaml").read_text())["services"]
+    published = {name: [port.rpartition(":")[0] for port in of.get("ports", ())] for name, of in services.items()}
+    assert published == {"cloud": ["127.0.0.1:8000"], "database": [], "broker": ["8883", "8884"]}
+    assert (folder / services["cloud"]["build"]["context"] / services["cloud"]["build"]["dockerfile"]).exists()
+    mounted = [volume.partition(":")[0] for of in services.values() for volume in of["volumes"]]
+    assert [path for path in mounted if path.startswith("../") and not (folder / path).exists()] == []
