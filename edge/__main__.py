@@ -1,5 +1,16 @@
-"""``python -m edge``."""
+"""``python -m edge``, and ``anlan-edge`` where the package is installed."""
 
-from edge.cli import main
+import sys
 
-main()
+
+def main() -> None:
+    """Run the command line, or say what is not installed."""
+    try:
+        from edge.cli import main as run  # noqa: PLC0415 -- a cloud has the package without what a gateway needs
+    except ModuleNotFoundError as error:
+        sys.exit(f"the gateway needs the Python package {error.name}: install what edge.txt names, or anlan[edge]")
+    run()
+
+
+if __name__ == "__main__":
+    main()

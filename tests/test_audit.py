@@ -143,7 +143,7 @@ def test_what_is_found_counts_more_than_what_could_not_be_asked() -> None:
 
 
 def test_every_lock_is_asked_about() -> None:
-    """No lock of the repository is left out; those of a gateway and a cloud are parts of the product's, as a test holds."""
+    """No lock of the repository is left out; those of gateway and cloud are parts of the product's."""
     parts = {"edge.txt", "cloud.txt"}
     assert {f"{name}.txt" for name in LOCKS} | parts == {path.name for path in LOCK.parent.glob("*.txt")}
 
