@@ -315,6 +315,7 @@
 
   // With a network again, or seen again, a page makes room for what is true now.
   const sendThenRenew = async () => {
+    await show(); // a network that is back is not called gone, even if the first request over it fails
     await sendNow();
     if (navigator.onLine) await renewInPlace();
   };
