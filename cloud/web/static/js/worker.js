@@ -47,7 +47,7 @@
 
   // Keep a page that may be kept; an answer that says that the person is another one, or nobody, ends what was kept.
   const keep = async (path, answer) => {
-    if (answer.type === "opaqueredirect") return forget();
+    if (answer.type === "opaqueredirect" || answer.status === 401) return forget(); // of a page, of a part of one
     const session = answer.headers.get(KEEP);
     if (answer.status === 200 && session !== null) {
       await forget(PAGES + session);
