@@ -50,9 +50,7 @@ class _Device:
 
     def __init__(self, config: DeviceConfig, agent: Agent) -> None:
         self.config = config
-        self.driver = driver_for(
-            config, links=agent.links, clock=agent.clock, data_dir=agent.config.data_dir, waiting=agent.waiting
-        )
+        self.driver = driver_for(config, agent.config, links=agent.links, clock=agent.clock, waiting=agent.waiting)
         self.pipeline = pipeline_for(config, gateway=agent.config.gateway, new_id=agent.new_id)
         self.skipped = 0  # polls left out because the one before took too long
         self._is_missing = False

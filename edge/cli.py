@@ -85,7 +85,7 @@ def check(config: ConfigOption = GATEWAY_YAML) -> None:
         f"broker {settings.broker.address}, configuration {settings.config_hash}"
     )
     for device in settings.devices:
-        for line in _described(device):
+        for line in _described(settings, device):
             typer.echo(line)
     for camera in settings.cameras:
         typer.echo(f"\n{camera.id}: camera, may raise {', '.join(camera.classes)}")
@@ -232,19 +232,19 @@ def _notes(config: GatewayConfig) -> Iterator[str]:
     places: dict[str, list[str]] = {}
     for device in config.devices:
         if device.modbus is not None:
-            place = f"unit {device.modbus.unit} at {device.modbus.host}:{device.modbus.port}"
+            place = f"unit {device.modbus.unit} at {config.line_of(device)}"
             places.setdefault(place, []).append(device.id)
     for place, devices in places.items():
         if len(devices) > 1:
             yield f"{' and '.join(devices)} are the same {place}"
 
 
-def _described(device: DeviceConfig) -> Iterator[str]:
+def _described(config: GatewayConfig, device: DeviceConfig) -> Iterator[str]:
     profile = device.device_profile
     yield ""
     if isinstance(profile, ModbusProfile) and device.modbus is not None:
         blocks = plan(profile)
-        place = f"{device.modbus.host}:{device.modbus.port} unit {device.modbus.unit}"
+        place = f"{config.line_of(device)} unit {device.modbus.unit}"
         how = f"{len(profile.points)} points in {len(blocks)} requests"
         requests = [f"    {block}: {', '.join(block.names)}" for block in blocks]
     else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 from edge.contract.clock import Clock
 from edge.contract.gateway_config import DeviceConfig, GatewayConfig
@@ -17,13 +16,13 @@ from edge.report import Reporter, ReportRule
 
 
 def driver_for(
-    device: DeviceConfig, *, links: ModbusLinks, clock: Clock, data_dir: Path, waiting: Callable[[], int]
+    device: DeviceConfig, config: GatewayConfig, *, links: ModbusLinks, clock: Clock, waiting: Callable[[], int]
 ) -> Driver:
     """Return the driver that the device's profile asks for; ``waiting`` counts the messages in the outbox."""
     if device.modbus is not None:
-        return links.driver(device, clock)
+        return links.driver(device, config.line_of(device), clock)
     points = [point.name for point in device.device_profile.points]
-    return GatewayHealth(device.id, points=points, clock=clock, folder=data_dir, waiting=waiting)
+    return GatewayHealth(device.id, points=points, clock=clock, folder=config.data_dir, waiting=waiting)
 
 
 def pipeline_for(device: DeviceConfig, *, gateway: str, new_id: Callable[[], str]) -> Pipeline:

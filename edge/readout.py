@@ -50,7 +50,7 @@ async def read_device(config: GatewayConfig, device_id: str, *, clock: Clock) ->
         health = GatewayHealth(device.id, points=names, clock=clock, folder=config.data_dir, waiting=lambda: 0)
         return await _read(device, health)
     async with ModbusLinks() as links:
-        return await _read(device, links.driver(device, clock))
+        return await _read(device, links.driver(device, config.line_of(device), clock))
 
 
 def _find(config: GatewayConfig, device_id: str) -> DeviceConfig:

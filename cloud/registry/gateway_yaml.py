@@ -13,6 +13,7 @@ from typing import Any
 
 from cloud.registry.forms import Fault, Filled, Form, FormError, fill
 from edge.contract.broker_config import BrokerConfig
+from edge.contract.buses import ModbusAddress
 from edge.contract.config_file import in_yaml
 from edge.contract.event_classes import event_classes
 from edge.contract.gateway_config import (
@@ -20,7 +21,6 @@ from edge.contract.gateway_config import (
     CameraListenerConfig,
     DeviceConfig,
     GatewayConfig,
-    ModbusAddress,
     RuleChoice,
 )
 from edge.contract.profile import profile_names
@@ -39,7 +39,8 @@ OWN_HEALTH: Mapping[str, Any] = {"id": "gateway", "profile": "anlan_gateway", "p
 NUMBERS = frozenset(
     (
         *("port", "unit", "timeout_s", "poll_s", "heartbeat_s", "threshold", "clear", "samples", "hold_s"),
-        *("clear_hold_s", "keepalive_s", "batch_s", "status_s", "max_mb", "max_days"),
+        *("clear_hold_s", "keepalive_s", "batch_s", "status_s", "max_mb", "max_days", "baud", "stop_bits"),
+        *("deadband", "deadband_percent"),
     )
 )
 """Last parts of the keys that hold numbers, besides the settings of devices, whose names are their profiles'."""

@@ -14,6 +14,7 @@ from typing import Annotated, NamedTuple, Self
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from edge.contract.broker_config import BrokerConfig
+from edge.contract.buses import BusConfig, Line, ModbusAddress
 from edge.contract.config_file import ConfigModel, Key, LocalPath, Misfit, SecretPath, load_yaml, nearest
 from edge.contract.event_classes import (
     Comparison,
@@ -43,15 +44,6 @@ def _known_profile(name: str, info: ValidationInfo) -> str:
     return name
 
 
-class ModbusAddress(ConfigModel):
-    """Where a device answers by Modbus TCP."""
-
-    host: str = Field(min_length=1, max_length=253, description="Address of the device or of its serial converter.")
-    port: int = Field(default=502, ge=1, le=65535, description="Modbus TCP port.")
-    unit: int = Field(default=1, ge=0, le=247, description="Modbus unit (slave) number.")
-    timeout_s: float = Field(default=3.0, ge=0.05, le=60, description="How long to wait for an answer.")
-
-
 class RuleChoice(ConfigModel):
     """An event class to watch for on a device; every number given here replaces the class's own."""
 
@@ -62,6 +54,30 @@ class RuleChoice(ConfigModel):
     samples: int | None = Field(default=None, ge=1, le=100, description="Consecutive samples that confirm.")
     hold_s: float | None = Field(default=None, ge=0, description="How long they must last at least.")
     clear_hold_s: float | None = Field(default=None, ge=0, description="How long it must stay clear before it ends.")
+
+
+class PointChoice(ConfigModel):
+    """What one point of a device does otherwise than the device; what is not given is as there or in the profile."""
+
+    poll_s: float | None = Field(default=None, ge=0.1, le=86_400, description="Time between two readings.")
+    heartbeat_s: float | None = Field(
+        default=None, ge=0.1, le=86_400, description="An unchanged value is sent at least this often."
+    )
+    deadband: float | None = Field(
+        default=None, ge=0, description="Changes up to this, in the unit of the point's quantity, are not sent."
+    )
+    deadband_percent: float | None = Field(
+        default=None, gt=0, le=100, description="Changes up to this share of the value sent last are not sent."
+    )
+
+
+class Reporting(NamedTuple):
+    """When a point is read, and when a reading of it is worth sending; the deadband in the quantity's unit."""
+
+    poll_s: float
+    heartbeat_s: float
+    deadband: float
+    deadband_percent: float
 
 
 class DeviceRule(NamedTuple):
@@ -98,6 +114,9 @@ class DeviceConfig(ConfigModel):
     heartbeat_s: float = Field(
         default=600.0, ge=0.1, le=86_400, description="An unchanged value is sent at least this often."
     )
+    points: dict[str, PointChoice] = Field(
+        default_factory=dict, description="Points, by name, that are read or sent otherwise than the device."
+    )
     rules: tuple[RuleChoice, ...] = Field(default=(), description="Event classes to watch for.")
 
     @cached_property
@@ -105,6 +124,22 @@ class DeviceConfig(ConfigModel):
         """The device's profile, with the numbers of the site put in."""
         profile = load_profile(self.profile)
         return profile.installed(self.settings) if isinstance(profile, ModbusProfile) else profile
+
+    def reporting(self, point: Point) -> Reporting:
+        """When a point of the device is read and sent."""
+        choice = self.points.get(point.name, PointChoice())
+        poll_s = self.poll_s if choice.poll_s is None else choice.poll_s
+        heartbeat_s = max(self.heartbeat_s, poll_s) if choice.heartbeat_s is None else choice.heartbeat_s
+        deadband = point.deadband if choice.deadband is None else choice.deadband
+        return Reporting(poll_s, heartbeat_s, deadband, choice.deadband_percent or 0.0)
+
+    @cached_property
+    def polls(self) -> dict[float, tuple[Point, ...]]:
+        """The points that are read together, by seconds between two readings, shortest first."""
+        intervals: dict[float, list[Point]] = {}
+        for point in self.device_profile.points:
+            intervals.setdefault(self.reporting(point).poll_s, []).append(point)
+        return {poll_s: tuple(intervals[poll_s]) for poll_s in sorted(intervals)}
 
     @cached_property
     def device_rules(self) -> tuple[DeviceRule, ...]:
@@ -127,6 +162,7 @@ class DeviceConfig(ConfigModel):
             yield ("modbus",), f"{self.device_profile.profile} is not read by Modbus"
         if self.heartbeat_s < self.poll_s:
             yield ("heartbeat_s",), f"{self.heartbeat_s:g} s is shorter than poll_s {self.poll_s:g} s"
+        yield from self._point_problems()
         seen: set[str] = set()
         for index, choice in enumerate(self.rules):
             key: Key = ("rules", index)
@@ -136,6 +172,21 @@ class DeviceConfig(ConfigModel):
             for name in sorted(names & seen):
                 yield (*key, "class"), f"{name} is chosen twice"
             seen |= names
+
+    def _point_problems(self) -> Iterator[tuple[Key, str]]:
+        points = {point.name: point for point in self.device_profile.points}
+        for name, choice in self.points.items():
+            key: Key = ("points", name)
+            if name not in points:
+                yield key, f"{self.device_profile.profile} has no such point{nearest(name, points)}"
+                continue
+            if self.modbus is None and choice.poll_s is not None:
+                yield (*key, "poll_s"), "all points of the gateway itself are read together"
+            said = self.reporting(points[name])
+            if said.heartbeat_s < said.poll_s:
+                yield (*key, "heartbeat_s"), f"{said.heartbeat_s:g} s is shorter than poll_s {said.poll_s:g} s"
+            if choice.deadband_percent is not None and points[name].quantity.type != "number":
+                yield (*key, "deadband_percent"), f"a {points[name].quantity.type} has no percentage of itself"
 
     def _setting_problems(self) -> Iterator[tuple[Key, str]]:
         profile = load_profile(self.profile)
@@ -186,6 +237,9 @@ class GatewayConfig(ConfigModel):
     batch_s: float = Field(default=10.0, ge=0.1, le=3600, description="Readings are sent together this often.")
     status_s: float = Field(default=60.0, ge=1, le=3600, description="Time between two status messages.")
     outbox: OutboxConfig = OutboxConfig()
+    buses: tuple[BusConfig, ...] = Field(
+        default=(), description="Lines that several devices share: serial ports and serial converters."
+    )
     devices: tuple[DeviceConfig, ...] = Field(default=(), description="What this gateway reads.")
     cameras: tuple[CameraConfig, ...] = Field(default=(), description="What may post pictures to this gateway.")
     camera_listener: CameraListenerConfig | None = Field(
@@ -213,6 +267,37 @@ class GatewayConfig(ConfigModel):
             if name in seen:
                 yield (place, index, "id"), f'"{name}" is already the id of {seen[name]}'
             seen.setdefault(name, f"{place}.{index}")
+        yield from self._bus_problems()
+
+    def _bus_problems(self) -> Iterator[tuple[Key, str]]:
+        ids = [bus.id for bus in self.buses]
+        places = [(bus.line.host, bus.line.port) for bus in self.buses]
+        for index, bus in enumerate(self.buses):
+            if bus.id in ids[:index]:
+                yield ("buses", index, "id"), f'"{bus.id}" is already the id of buses.{ids.index(bus.id)}'
+            if places[index] in places[:index]:
+                first = places.index(places[index])
+                yield ("buses", index), f"is at the same {bus.line} as buses.{first}: a line is one bus"
+        for index, device in enumerate(self.devices):
+            key: Key = ("devices", index, "modbus")
+            address = device.modbus
+            if address is None:
+                continue
+            if address.bus is not None and address.bus not in ids:
+                hint = nearest(address.bus, ids) or (f" (there is {', '.join(ids)})" if ids else " (there are none)")
+                yield (*key, "bus"), f'"{address.bus}" is not one of buses{hint}'
+            elif address.bus is None and (address.host, address.port) in places:
+                bus_id = ids[places.index((address.host or "", address.port))]
+                yield (*key, "host"), f"is the bus {bus_id}: say bus: {bus_id} instead"
+            elif self.line_of(device).framing == "rtu" and address.unit == 0:
+                yield (*key, "unit"), "on a serial line 0 speaks to all at once, and nobody answers"
+
+    def line_of(self, device: DeviceConfig) -> Line:
+        """Where a Modbus device of this gateway answers. Raises KeyError for a bus that is not there, or no Modbus."""
+        if device.modbus is None:
+            raise KeyError(device.id)
+        lines = {bus.id: bus.line for bus in self.buses}
+        return device.modbus.line or lines[device.modbus.bus or ""]
 
     @cached_property
     def config_hash(self) -> str:

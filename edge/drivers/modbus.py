@@ -27,6 +27,7 @@ from pymodbus.client import AsyncModbusTcpClient
 from pymodbus.exceptions import ModbusException
 from pymodbus.pdu import ModbusPDU
 
+from edge.contract.buses import Line
 from edge.contract.clock import Clock
 from edge.contract.gateway_config import DeviceConfig
 from edge.contract.messages import Test
@@ -204,13 +205,13 @@ class ModbusLinks:
         """Return the connection to an address, the same one for every unit behind it."""
         return self._links.setdefault((host, port), ModbusLink(host, port))
 
-    def driver(self, device: DeviceConfig, clock: Clock) -> ModbusDevice:
-        """Return the driver of a configured device; raises ConfigurationError when it is not one for Modbus."""
+    def driver(self, device: DeviceConfig, line: Line, clock: Clock) -> ModbusDevice:
+        """Return the driver of a configured device on its line; raises ConfigurationError when it is not one for Modbus."""
         profile, address = device.device_profile, device.modbus
         if not isinstance(profile, ModbusProfile) or address is None:
             raise ConfigurationError(f"{device.id}: profile {device.profile} is not read by Modbus")
         return ModbusDevice(
-            device.id, link=self.link(address.host, address.port), unit=address.unit, plan=plan(profile), clock=clock,
+            device.id, link=self.link(line.host, line.port), unit=address.unit, plan=plan(profile), clock=clock,
             timeout_s=address.timeout_s, tries=TRIES, pause_s=profile.reads.pause_ms / 1000,
         )  # fmt: skip
 
