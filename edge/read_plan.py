@@ -1,10 +1,12 @@
-"""Which requests read all points of a device: as few as its profile allows. Pure."""
+"""Which requests read the points of a device: those that take the least time on its line. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import get_args
+from typing import NamedTuple, get_args
 
+from edge.bus_time import NETWORK, Wire
 from edge.contract.profile import ModbusProfile, Reads, RegisterPoint, Table
 
 
@@ -34,33 +36,102 @@ class Block:
         }
 
 
-def plan(profile: ModbusProfile) -> list[Block]:
-    """Return the fewest blocks that read each point once and whole, ordered by table, then address.
+class _Item(NamedTuple):
+    """Addresses that are read together in any case, and the points that lie in them."""
 
-    A block spans at most ``reads.max_registers`` addresses. Unneeded ones between two points are read along, at most
-    ``reads.max_gap`` in a row and never an illegal one, for that would make the device refuse the whole block.
+    registers: range
+    points: tuple[RegisterPoint, ...]
 
-    Filling each block as far as it goes is best possible, because points do not overlap: a block that ended earlier
-    would leave more to the next one. (The loader has seen to it that each point fits one block and is legal.)
+
+class _Best(NamedTuple):
+    """The best way to read the first so many items; the smaller one is the better one."""
+
+    time_ns: int
+    requests: int
+    registers: int
+    last_from: int  # the item with which the last request begins
+
+
+def plan(
+    points: ModbusProfile | Iterable[RegisterPoint], reads: Reads | None = None, wire: Wire = NETWORK
+) -> list[Block]:
+    """Return the blocks that read each point once and whole in the least bus time, ordered by table, then address.
+
+    Of plans that take equally long, it is one with the fewest requests, and of those one with the fewest registers.
+
+    A block spans at most ``reads.max_registers`` addresses. Unneeded ones between two points are read along where that
+    saves time: at most ``reads.max_gap`` in a row, which is what the device permits, and never an illegal one, for that
+    would make it refuse the whole block. (The loader has seen to it that each point fits one block and is legal.)
+
+    **Why this is the least.** Points that share registers (bits of one) are one item: whichever block reads one of them
+    has the others for nothing. Items do not overlap. Each block may then be taken to hold *consecutive* items of its
+    table: let blocks A and B interleave, A beginning first, in a plan of least time. Their spans meet, so either
+
+    - B ends before A does: A may have B's items too. Its span stays as it is, its gaps only become narrower, and B's
+      request is saved.
+    - Or A ends first: A may have those items of B that lie before its end. Its span stays as it is, its gaps only
+      become narrower; B loses its first items, so it begins later and keeps the rest of its gaps.
+
+    Nothing illegal comes into a span, no span grows, and a request never takes longer for fewer registers: the plan
+    still takes the least time. The sum of the spans has fallen, so after some such steps no two blocks interleave.
+
+    Of plans of consecutive items the best is found exactly: the best one for the first n items ends in a request for
+    items k to n, after the best one for the first k - 1 (Bellman's principle, as all three costs are sums).
     """
+    if isinstance(points, ModbusProfile):
+        reads, points = points.reads, points.points
+    limits = reads or Reads()
+    by_table: dict[Table, list[RegisterPoint]] = {table: [] for table in get_args(Table)}
+    for point in points:
+        by_table[point.table].append(point)
+    return [block for table, its in by_table.items() for block in _plan_table(table, _items(its), limits, wire)]
+
+
+def plan_of(profile: ModbusProfile, wire: Wire = NETWORK) -> list[Block]:
+    """Return the plan for all points of a profile."""
+    return plan(profile.points, profile.reads, wire)
+
+
+def _items(points: list[RegisterPoint]) -> list[_Item]:
+    """Join points that share registers; sorted by address."""
+    items: list[_Item] = []
+    for point in sorted(points, key=lambda each: (each.address, each.name)):
+        here = point.registers
+        if items and here.start < items[-1].registers.stop:
+            before, its = items.pop()
+            items.append(_Item(range(before.start, max(before.stop, here.stop)), (*its, point)))
+        else:
+            items.append(_Item(here, (point,)))
+    return items
+
+
+def _plan_table(table: Table, items: Sequence[_Item], reads: Reads, wire: Wire) -> list[Block]:
+    joins = [True, *(_may_join(items[index - 1], items[index], table, reads) for index in range(1, len(items)))]
+    best = [_Best(0, 0, 0, 0)]
+    for last in range(len(items)):
+        choices: list[_Best] = []
+        for first in range(last, -1, -1):
+            count = items[last].registers.stop - items[first].registers.start
+            if first < last and (count > reads.max_registers or not joins[first + 1]):
+                break
+            before = best[first]
+            time_ns = before.time_ns + wire.request_ns(table, count)
+            choices.append(_Best(time_ns, before.requests + 1, before.registers + count, first))
+        best.append(min(choices))
     blocks: list[Block] = []
-    for table in get_args(Table):
-        points = sorted((p for p in profile.points if p.table == table), key=lambda point: (point.address, point.name))
-        while points:
-            size = _reach(points, table, profile.reads)
-            taken, points = points[:size], points[size:]
-            start, stop = taken[0].registers.start, taken[-1].registers.stop
-            blocks.append(Block(table, start, stop - start, tuple(taken)))
-    return blocks
+    end = len(items)
+    while end:
+        first = best[end].last_from
+        start, stop = items[first].registers.start, items[end - 1].registers.stop
+        its = tuple(point for item in items[first:end] for point in item.points)
+        blocks.append(Block(table, start, stop - start, its))
+        end = first
+    return blocks[::-1]
 
 
-def _reach(points: list[RegisterPoint], table: Table, reads: Reads) -> int:
-    """Return how many of the points, sorted by address, the first request can take."""
-    start = points[0].registers.start
-    for index in range(1, len(points)):
-        before, here = points[index - 1].registers, points[index].registers
-        if here.stop - start > reads.max_registers or here.start - before.stop > reads.max_gap:
-            return index
-        if any(t.table == table and before.stop <= t.last and t.first < here.start for t in reads.illegal):
-            return index
-    return len(points)
+def _may_join(before: _Item, here: _Item, table: Table, reads: Reads) -> bool:
+    """Whether one request may read through from an item to the next one."""
+    first, last = before.registers.stop, here.registers.start - 1
+    if last - first + 1 > reads.max_gap:
+        return False
+    return not any(each.table == table and each.first <= last and first <= each.last for each in reads.illegal)
