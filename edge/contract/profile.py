@@ -4,171 +4,52 @@ A profile is one YAML file, `firmware_configs/profiles/<kind>/<profile>.yaml`; t
 are in `firmware_configs/quantities.yaml`. Loading checks everything; errors are `ConfigError`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from fractions import Fraction
-from functools import cache, cached_property
-from importlib.resources import files
+from functools import cache
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from edge.contract.config_file import ConfigError, ConfigModel, Key, Misfit, Problem, load_yaml, nearest, read_document
+from edge.contract.config_file import ConfigError, ConfigModel, Key, Misfit, Problem, nearest, read_document
 from edge.contract.forms import Id
-from edge.contract.readings import is_reserved
+from edge.contract.points import (
+    Point,
+    Quantity,
+    QuantityFile,
+    RegisterPoint,
+    config_folder,
+    not_one_of,
+    quantities,
+    quantity_of,
+)
+from edge.contract.registers import BIT_TABLES, REGISTER_COUNT, Order, RegisterType, Table
 
-Table = Literal["input", "holding", "coil", "discrete"]
-RegisterType = Literal[
-    "bool", "uint16", "int16", "sign_magnitude16", "uint32", "int32", "uint64", "int64", "float32", "float64"
+__all__ = [
+    "BIT_TABLES",
+    "REGISTER_COUNT",
+    "DeviceProfile",
+    "GatewayProfile",
+    "IllegalRange",
+    "ModbusProfile",
+    "Order",
+    "Point",
+    "Quantity",
+    "QuantityFile",
+    "Reads",
+    "RegisterPoint",
+    "RegisterType",
+    "Setting",
+    "Source",
+    "Table",
+    "config_folder",
+    "load_profile",
+    "profile_names",
+    "quantities",
+    "quantity_of",
 ]
-Order = Literal["high_first", "low_first"]
-
-BIT_TABLES: tuple[Table, ...] = ("coil", "discrete")
-REGISTER_COUNT: Mapping[RegisterType, int] = {
-    "bool": 1,
-    "uint16": 1,
-    "int16": 1,
-    "sign_magnitude16": 1,
-    "uint32": 2,
-    "int32": 2,
-    "float32": 2,
-    "uint64": 4,
-    "int64": 4,
-    "float64": 4,
-}
-
-
-class Quantity(ConfigModel):
-    """A physical kind of value: its one unit, and the register units that are brought to it."""
-
-    unit: str = Field(description="The one unit inside the program and in the store.")
-    type: Literal["number", "counter", "contact"] = Field(
-        description="number: 64-bit float; counter: 64-bit integer that only grows; contact: 0.0 or 1.0."
-    )
-    accepts: dict[str, Decimal] = Field(default_factory=dict, description="Register unit: factor to the quantity's.")
-    zh: str = Field(description="Chinese label.")
-    en: str = Field(description="English label.")
-
-    @property
-    def units(self) -> list[str]:
-        """Every unit that a value of this quantity may be given in, its own first."""
-        return [self.unit, *self.accepts]
-
-    def factor(self, unit: str) -> Fraction:
-        """Exact factor from one of `units` to the quantity's own."""
-        return Fraction(self.accepts.get(unit, Decimal(1)))
-
-
-class QuantityFile(ConfigModel):
-    """The whole of quantities.yaml."""
-
-    quantities: dict[Id, Quantity] = Field(description="By name; a point's name begins with its quantity.")
-
-
-class Point(ConfigModel):
-    """One value a device offers. `span`, `deadband` and `resolution` are in the quantity's unit."""
-
-    name: Id = Field(description="Begins with its quantity: voltage_l1, depth.")
-    unit: str = Field(description="The unit the device gives: the quantity's own or one it accepts.")
-    counter: bool = Field(default=False, description="Said for quantities of type counter, and only for them.")
-    span: tuple[float, float] | None = Field(
-        default=None, description="Lowest and highest value the sensor can measure; outside is flagged 4."
-    )
-    deadband: float = Field(default=0.0, ge=0, description="Changes up to this are not sent (report by exception).")
-    resolution: float | None = Field(default=None, gt=0, description="Smallest step the device can show.")
-    zh: str = Field(default="", description="Chinese label; the quantity's when empty.")
-    en: str = Field(default="", description="English label; the quantity's when empty.")
-
-    @field_validator("name")
-    @classmethod
-    def _has_quantity(cls, name: str) -> str:
-        quantity_of(name)
-        if is_reserved(name):
-            raise ValueError(f'"{name}": a name that ends so is kept for flags and failed values')
-        return name
-
-    @model_validator(mode="after")
-    def _fits_quantity(self) -> Self:
-        problems = list(self._problems())
-        if problems:
-            raise Misfit(problems)
-        return self
-
-    def _problems(self) -> Iterator[tuple[Key, str]]:
-        quantity = self.quantity
-        if self.unit not in quantity.units:
-            yield ("unit",), _not_one_of(self.unit, quantity.units)
-        if self.counter != (quantity.type == "counter"):
-            yield ("counter",), f"{self.quantity_name} is {'' if quantity.type == 'counter' else 'not '}a counter"
-        if quantity.type == "number" and self.span is None:
-            yield ("span",), "missing: say the lowest and highest value the sensor can measure"
-        if self.span is not None and not self.span[0] < self.span[1]:
-            yield ("span",), "the first number must be less than the second"
-
-    @cached_property
-    def quantity_name(self) -> str:
-        """The quantity this point measures: the longest one its name begins with."""
-        return quantity_of(self.name)
-
-    @cached_property
-    def quantity(self) -> Quantity:
-        """The quantity this point measures; values are in `point.quantity.unit`."""
-        return quantities()[self.quantity_name]
-
-
-class RegisterPoint(Point):
-    """A point at a Modbus address."""
-
-    table: Table = Field(description="input: function 4, holding: 3, coil: 1, discrete: 2.")
-    address: int = Field(ge=0, le=0xFFFF, description="Counted from 0, as sent on the wire; hex is allowed.")
-    type: RegisterType = Field(description="What the registers hold. sign_magnitude16: top bit is the sign.")
-    word_order: Order = Field(default="high_first", description="Which register of a wide value comes first.")
-    byte_order: Order = Field(default="high_first", description="Which byte of each register comes first.")
-    bit: int | None = Field(default=None, ge=0, le=15, description="Bit of a register, for type bool in a register.")
-    scale: Decimal = Field(default=Decimal(1), description="Exact decimal: value = raw x scale + offset, in `unit`.")
-    offset: Decimal = Field(default=Decimal(0), description="Exact decimal, in `unit`.")
-    missing: tuple[int, ...] = Field(default=(), description='Raw patterns that mean "no value", as unsigned numbers.')
-    times: tuple[Id, ...] = Field(default=(), description="Settings of the site that the value is multiplied by.")
-    plus: Id | None = Field(default=None, description="Setting of the site that is added to the value.")
-
-    @cached_property
-    def multiplier(self) -> Fraction:
-        """Exact factor from the raw number to the quantity's unit."""
-        return Fraction(self.scale) * self.quantity.factor(self.unit)
-
-    @cached_property
-    def addend(self) -> Fraction:
-        """What is added after that, exact, in the quantity's unit."""
-        return Fraction(self.offset) * self.quantity.factor(self.unit)
-
-    @property
-    def registers(self) -> range:
-        """The addresses (or bit addresses) this point takes up."""
-        return range(self.address, self.address + REGISTER_COUNT[self.type])
-
-    def _problems(self) -> Iterator[tuple[Key, str]]:
-        yield from super()._problems()
-        yield from self._register_problems()
-        is_bit_table = self.table in BIT_TABLES
-        if is_bit_table and self.type != "bool":
-            yield ("type",), f"a {self.table} holds one bit: type must be bool"
-        if self.type == "bool" and not is_bit_table and self.bit is None:
-            yield ("bit",), "missing: say which bit of the register"
-        if self.bit is not None and (is_bit_table or self.type != "bool"):
-            yield ("bit",), "only for type bool in an input or holding register"
-
-    def _register_problems(self) -> Iterator[tuple[Key, str]]:
-        bits = 16 * REGISTER_COUNT[self.type]
-        if self.registers[-1] > 0xFFFF:
-            yield ("address",), f"{self.type} does not fit below address 0x10000"
-        if self.scale == 0:
-            yield ("scale",), "must not be 0"
-        if self.type == "bool" and (self.multiplier != 1 or self.offset or self.missing or self.times or self.plus):
-            yield ("type",), "a bool has no scale, offset, missing, times or plus"
-        for index, pattern in enumerate(self.missing):
-            if not 0 <= pattern < 1 << bits:
-                yield ("missing", index), f"must be an unsigned number of {bits} bits"
 
 
 class Source(ConfigModel):
@@ -320,7 +201,7 @@ class ModbusProfile(DeviceProfile):
             if any(known[name].range[0] <= 0 for name in point.times if name in known):
                 yield (*key, "times"), "what a value is multiplied by must be above 0: mend the setting's range"
             if point.plus in known and (unit := known[point.plus].unit) not in point.quantity.units:
-                yield ("settings", point.plus, "unit"), _not_one_of(unit, point.quantity.units)
+                yield ("settings", point.plus, "unit"), not_one_of(unit, point.quantity.units)
         yield from ((("settings", name), "no point uses it") for name in self.settings if name not in used)
 
 
@@ -355,10 +236,6 @@ def _decimal(number: Fraction) -> Decimal:
     return Decimal(number.numerator) / Decimal(number.denominator)
 
 
-def _not_one_of(word: str, choices: Sequence[str]) -> str:
-    return f'"{word}" is not one of {", ".join(choices)}{nearest(word, choices)}'
-
-
 def _overlap(one: range, other: range) -> bool:
     return one.start < other.stop and other.start < one.stop
 
@@ -370,26 +247,6 @@ def _clash(one: RegisterPoint, other: RegisterPoint) -> bool:
 
 
 _MODELS: Mapping[object, type[DeviceProfile]] = {"modbus": ModbusProfile, "gateway": GatewayProfile}
-
-
-def config_folder() -> Path:
-    """The folder `firmware_configs`, in a checkout as in an installed package."""
-    return Path(str(files("firmware_configs").joinpath("quantities.yaml"))).parent
-
-
-@cache
-def quantities() -> Mapping[str, Quantity]:
-    """Every quantity by name, from quantities.yaml. Raises ConfigError."""
-    return load_yaml(config_folder() / "quantities.yaml", QuantityFile).quantities
-
-
-def quantity_of(name: str) -> str:
-    """The longest quantity that a point's name begins with: `voltage_l1` -> `voltage`. Raises ValueError."""
-    found = [quantity for quantity in quantities() if name == quantity or name.startswith(f"{quantity}_")]
-    if not found:
-        hint = nearest(name, quantities()) or nearest(name.rpartition("_")[0], quantities())
-        raise ValueError(f'"{name}" does not begin with a quantity of quantities.yaml{hint}')
-    return max(found, key=len)
 
 
 @cache

@@ -2,13 +2,15 @@
 
 import math
 import re
+import struct
+from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.contract.profile import BIT_TABLES, ModbusProfile, RegisterPoint, RegisterType, load_profile
@@ -27,16 +29,16 @@ INTEGERS: dict[RegisterType, tuple[int, int]] = {
 }
 
 
-def point(**settings: Any) -> RegisterPoint:
-    """A point of a plain number in volts, or what the settings say."""
+def point(**changes: Any) -> RegisterPoint:
+    """A point of a plain number in volts, or what the changes say."""
     plain = {"name": "voltage", "unit": "V", "table": "input", "address": 0, "type": "uint16", "span": (-1e300, 1e300)}
-    return RegisterPoint.model_validate(plain | settings)
+    return RegisterPoint.model_validate(plain | changes)
 
 
-def counter(**settings: Any) -> RegisterPoint:
-    """A point of a counter in kWh, or what the settings say."""
+def counter(**changes: Any) -> RegisterPoint:
+    """A point of a counter in kWh, or what the changes say."""
     plain = {"name": "energy_import", "unit": "kWh", "counter": True, "span": None}
-    return point(**plain | settings)
+    return point(**plain | changes)
 
 
 @pytest.mark.parametrize("path", CASES, ids=case_name)
@@ -139,8 +141,65 @@ def test_counters_are_rounded_once(raw: int, scale: str) -> None:
     assert abs(Fraction(value) - raw * Fraction(scale) * 1000) <= Fraction(1, 2)
 
 
+ALL_NUMBERS: list[RegisterType] = [*INTEGERS, "uint64", "int64", "float32", "float64"]
+FORMATS = {"int16": ">h", "int32": ">i", "int64": ">q", "float32": ">f", "float64": ">d"}
+
+
+def in_fractions(each: RegisterPoint, held: list[int]) -> Value:
+    """The value by the formula as it is written, slowly: one pattern, one exact product, rounded once."""
+    ordered = held if each.word_order == "high_first" else held[::-1]
+    data = b"".join(word.to_bytes(2, "big" if each.byte_order == "high_first" else "little") for word in ordered)
+    raw: int | float = int.from_bytes(data, "big")
+    if raw in each.missing:
+        return None
+    if each.type in FORMATS:
+        (raw,) = struct.unpack(FORMATS[each.type], data)
+    if each.type == "sign_magnitude16" and raw >= 0x8000:
+        raw = 0x8000 - int(raw)
+    if not math.isfinite(raw):
+        return None
+    if isinstance(raw, float) and not each.counter and (each.multiplier, each.addend) == (1, 0):
+        return raw
+    exact = Fraction(raw) * each.multiplier + each.addend
+    if each.counter:
+        return round(exact) if -(1 << 63) <= round(exact) < 1 << 63 else None
+    try:
+        return float(exact)
+    except OverflowError:
+        return None
+
+
+@settings(max_examples=400)
+@given(data=st.data(), kind=st.sampled_from(ALL_NUMBERS), make=st.sampled_from([point, counter]))
+def test_what_is_made_ready_follows_the_formula(
+    data: st.DataObject, kind: RegisterType, make: Callable[..., RegisterPoint]
+) -> None:
+    """Of any type, order, unit, scale and offset, any words give the value of the exact formula to the last bit."""
+    decimals = st.decimals(-1000, 1000, places=4).filter(bool)
+    each = make(
+        type=kind,
+        unit=data.draw(st.sampled_from(["kV", "V"] if make is point else ["MWh", "Wh"])),
+        word_order=data.draw(ORDERS),
+        byte_order=data.draw(ORDERS),
+        scale=data.draw(st.just(Decimal(1)) | decimals),
+        offset=data.draw(st.just(Decimal(0)) | decimals),
+        missing=tuple(data.draw(st.lists(st.sampled_from([0, 0x7FFF, 0x8000, 0xFFFF]), max_size=2))),
+    )
+    count = words(each)
+    held = data.draw(st.lists(st.sampled_from([0, 1, 0x7FFF, 0x8000, 0xFFFF]) | WORD, min_size=count, max_size=count))
+    assert repr(decode(each, held)) == repr(in_fractions(each, held))
+
+
+def test_it_is_made_ready_once() -> None:
+    """A point that is read over and over keeps what was made ready for it, and is the same point as before."""
+    one, other = point(), point()
+    assert decode(one, [7]) == 7.0
+    assert one.decode is one.decode
+    assert one == other
+
+
 @pytest.mark.parametrize(
-    ("settings", "held", "value"),
+    ("changes", "held", "value"),
     [
         ({"scale": Decimal("0.1")}, [2301], 230.1),
         ({"type": "sign_magnitude16"}, [0x8005], -5.0),
@@ -156,9 +215,9 @@ def test_counters_are_rounded_once(raw: int, scale: str) -> None:
         ({"type": "bool", "bit": 2, "name": "wet_contact", "unit": "1", "span": None}, [0x0000], 0.0),
     ],
 )
-def test_by_hand(settings: dict[str, Any], held: list[int], value: float) -> None:
+def test_by_hand(changes: dict[str, Any], held: list[int], value: float) -> None:
     """Each type, order and scale reads and writes what the formats say."""
-    each = point(**settings)
+    each = point(**changes)
     assert decode(each, held) == value
     assert encode(each, value) == held
 
@@ -170,7 +229,7 @@ def test_neighbouring_bits_do_not_disturb() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "held"),
+    ("changes", "held"),
     [
         ({"missing": (0x7FFF, 0x8000)}, [0x8000]),
         ({"type": "int32", "missing": (0x7FFF_FFFF,)}, [0x7FFF, 0xFFFF]),
@@ -181,24 +240,24 @@ def test_neighbouring_bits_do_not_disturb() -> None:
         ({"type": "float64", "unit": "kV"}, [0x7FEE, 0x4257, 0x5F18, 0xE6B2]),
     ],
 )
-def test_no_value(settings: dict[str, Any], held: list[int]) -> None:
+def test_no_value(changes: dict[str, Any], held: list[int]) -> None:
     """Sentinels, NaN, infinities and what no float holds are no value, never a number."""
-    assert decode(point(**settings), held) is None
+    assert decode(point(**changes), held) is None
 
 
 @pytest.mark.parametrize(
-    ("settings", "held"),
+    ("changes", "held"),
     [({"missing": (0x7FFF, 0x8000)}, [0x7FFF]), ({"type": "float32"}, [0x7FC0, 0x0000])],
 )
-def test_missing_is_written(settings: dict[str, Any], held: list[int]) -> None:
+def test_missing_is_written(changes: dict[str, Any], held: list[int]) -> None:
     """No value is written as the first sentinel, or as NaN; it reads back as no value."""
-    each = point(**settings)
+    each = point(**changes)
     assert encode(each, None) == held
     assert decode(each, held) is None
 
 
 @pytest.mark.parametrize(
-    ("settings", "value", "reason"),
+    ("changes", "value", "reason"),
     [
         ({}, None, 'voltage: uint16 has no pattern for "no value": the profile lists none in missing'),
         ({}, 65536, "voltage: 65536 V does not fit into uint16"),
@@ -208,15 +267,15 @@ def test_missing_is_written(settings: dict[str, Any], held: list[int]) -> None:
         ({"type": "float32"}, math.inf, "voltage: inf is not a finite number"),
     ],
 )
-def test_encode_refuses(settings: dict[str, Any], value: Value, reason: str) -> None:
+def test_encode_refuses(changes: dict[str, Any], value: Value, reason: str) -> None:
     """A value the registers cannot hold is refused by name, never clamped."""
     with pytest.raises(ValueError, match=r".") as caught:
-        encode(point(**settings), value)
+        encode(point(**changes), value)
     assert str(caught.value) == reason
 
 
 @pytest.mark.parametrize(
-    ("settings", "held", "reason"),
+    ("changes", "held", "reason"),
     [
         ({"type": "uint32"}, [1], "voltage: uint32 is 2 words, not 1"),
         ({}, [65536], "voltage: 65536 is not a word from 0 to 65535"),
@@ -227,10 +286,10 @@ def test_encode_refuses(settings: dict[str, Any], value: Value, reason: str) -> 
         ),
     ],
 )
-def test_decode_refuses(settings: dict[str, Any], held: list[int], reason: str) -> None:
+def test_decode_refuses(changes: dict[str, Any], held: list[int], reason: str) -> None:
     """Words that cannot have come from the device are a fault of the caller, told by name."""
     with pytest.raises(ValueError, match=r".") as caught:
-        decode(point(**settings), held)
+        decode(point(**changes), held)
     assert str(caught.value) == reason
 
 
