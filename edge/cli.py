@@ -7,6 +7,7 @@ command line must be changed.
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +17,9 @@ from typing import Annotated, NoReturn
 import structlog
 import typer
 
+from edge import cli_plan
 from edge.agent import open_agent
+from edge.bus_load import buses_of, check_loads, load_of, requests_of, station_of
 from edge.contract import log
 from edge.contract.clock import Clock, ClockError, SystemClock, load_clock
 from edge.contract.config_file import ConfigError
@@ -28,7 +31,6 @@ from edge.contract.program import command, example, keep_files_private
 from edge.drivers import ConfigurationError, DriverError
 from edge.journal import JournalError
 from edge.outbox import OutboxError
-from edge.read_plan import plan
 from edge.readout import PointReadout, read_device
 
 EXPECTED = (OutboxError, JournalError, DriverError)
@@ -91,6 +93,25 @@ def check(config: ConfigOption = GATEWAY_YAML) -> None:
         typer.echo(f"\n{camera.id}: camera, may raise {', '.join(camera.classes)}")
     for note in _notes(settings):
         typer.echo(f"\nnote: {note}")
+
+
+@app.command(name="plan", epilog=example("edge", "plan --config gateway.yaml"))
+def show_plan(
+    config: ConfigOption = GATEWAY_YAML,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,  # noqa: FBT002 -- a flag of typer
+) -> None:
+    """Say whether the lines can carry it.
+
+    Every request, what it takes, and how busy each line is; nothing is connected.
+    """
+    settings = _load(config, fits=False)
+    loads = [load_of(bus) for bus in buses_of(settings)]
+    if as_json:
+        typer.echo(json.dumps(cli_plan.as_plain(loads), ensure_ascii=False, indent=2))
+    else:
+        for line in cli_plan.described(loads):
+            typer.echo(line)
+    _refuse_overload(settings, config)
 
 
 @app.command(epilog=example("edge", "read meter-1 --config gateway.yaml"))
@@ -179,9 +200,20 @@ def _identity_errors_said() -> Iterator[None]:
         _fail(f"{error.filename}: {error.strerror}", code=1)
 
 
-def _load(path: Path) -> GatewayConfig:
+def _load(path: Path, *, fits: bool = True) -> GatewayConfig:
+    """Return the configuration, of which the lines can carry what is read; without ``fits`` also one that does not."""
     try:
-        return load_gateway_config(path)
+        config = load_gateway_config(path)
+    except ConfigError as error:
+        _fail(str(error), code=2)
+    if fits:
+        _refuse_overload(config, path)
+    return config
+
+
+def _refuse_overload(config: GatewayConfig, path: Path) -> None:
+    try:
+        check_loads(config, path)
     except ConfigError as error:
         _fail(str(error), code=2)
 
@@ -237,21 +269,27 @@ def _notes(config: GatewayConfig) -> Iterator[str]:
     for place, devices in places.items():
         if len(devices) > 1:
             yield f"{' and '.join(devices)} are the same {place}"
+    yield from (warning for bus in buses_of(config) if (warning := load_of(bus).warning))
 
 
 def _described(config: GatewayConfig, device: DeviceConfig) -> Iterator[str]:
     profile = device.device_profile
     yield ""
     if isinstance(profile, ModbusProfile) and device.modbus is not None:
-        blocks = plan(profile)
         place = f"{config.line_of(device)} unit {device.modbus.unit}"
-        how = f"{len(profile.points)} points in {len(blocks)} requests"
-        requests = [f"    {block}: {', '.join(block.names)}" for block in blocks]
+        asked = requests_of(station_of(device, profile, device.modbus), config.line_of(device))
+        how = f"{len(profile.points)} points in {len(asked)} requests"
+        requests = [
+            f"    {'' if len(device.polls) == 1 else f'every {each.poll_s:g} s: '}{each.block}: {names}"
+            for each in asked
+            if (names := ", ".join(each.block.names))
+        ]
     else:
         place, how = "this gateway", f"{len(profile.points)} points"
         requests = [f"    {', '.join(point.name for point in profile.points)}"]
+    intervals = " and ".join(f"{poll_s:g} s" for poll_s in device.polls)
     yield (
-        f"{device.id}: {profile.profile} at {place}, every {device.poll_s:g} s {how}, "
+        f"{device.id}: {profile.profile} at {place}, every {intervals} {how}, "
         f"unchanged values every {device.heartbeat_s:g} s"
     )
     yield from requests
