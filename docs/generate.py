@@ -134,12 +134,27 @@ def _point_row(point: Point) -> list[str]:
     if not isinstance(point, RegisterPoint):
         return row
     bit = f" bit {point.bit}" if point.bit is not None else ""
-    holds = f"{point.type} in {point.unit}" if quantity.type != "contact" else point.type
-    holds += f" x {point.scale}" if point.scale != 1 else ""
-    holds += ", low word first" if point.word_order == "low_first" else ""
-    holds += ", low byte first" if point.byte_order == "low_first" else ""
-    holds += f", no value: {', '.join(f'0x{pattern:X}' for pattern in point.missing)}" if point.missing else ""
-    return [*row, f"{point.table} 0x{point.address:04X}{bit}", holds]
+    bit = f" bits {point.bits[0]}-{point.bits[1]}" if point.bits else bit
+    return [*row, f"{point.table} 0x{point.address:04X}{bit}", ", ".join(_holds_words(point))]
+
+
+def _holds_words(point: RegisterPoint) -> Iterator[str]:
+    scale = f" x {point.scale}" if point.scale != 1 else ""
+    in_unit = f" in {point.unit}" if point.quantity.type != "contact" and not point.enum else ""
+    yield f"{point.type}{in_unit}{scale}"
+    if point.scale_from:
+        what = "power of ten" if point.scale_from.sign > 0 else "number of decimals"
+        yield f"{what} in 0x{point.scale_from.address:04X}"
+    if point.word_order == "low_first":
+        yield "low word first"
+    if point.byte_order == "low_first":
+        yield "low byte first"
+    if point.wraps_at is not None:
+        yield f"begins again at 0 after {point.wraps_at}"
+    if point.enum:
+        yield "; ".join(f"{number} {word}" for number, word in point.enum.items())
+    if point.missing:
+        yield f"no value: {', '.join(f'0x{pattern:X}' for pattern in point.missing)}"
 
 
 def event_classes_page() -> str:

@@ -41,8 +41,10 @@ TYPE_WORDS: Final[Mapping[RegisterType, str]] = {
     "uint16": "one register, 0 to 65535",
     "int16": "one register, -32768 to 32767 (two's complement)",
     "sign_magnitude16": "one register, the top bit is the sign: 0x8005 is -5",
+    "bcd16": "one register, four decimal digits: 0x1234 is 1234",
     "uint32": "two registers, without a sign",
     "int32": "two registers, with a sign (two's complement)",
+    "bcd32": "two registers, eight decimal digits",
     "uint64": "four registers, without a sign",
     "int64": "four registers, with a sign (two's complement)",
     "float32": "two registers, IEEE 754 single precision",
@@ -164,7 +166,7 @@ def _of_quantity(quantity: Quantity) -> Schema:
         rule["required"] = ["counter"]
     if quantity.type == "number":
         rule["properties"]["span"] = {"type": "array"}
-        rule["required"] = ["span"]
+        rule["anyOf"] = [{"required": ["span"]}, {"required": ["enum"]}]
     return rule
 
 
@@ -176,7 +178,9 @@ def _register_rules() -> Iterator[Schema]:
     yield _when(in_register, {"properties": {"bit": {"type": "integer"}}, "required": ["bit"]})
     plain: Schema = {"scale": _decimal(1), "offset": _decimal(0)}
     plain |= {"missing": {"maxItems": 0}, "times": {"maxItems": 0}, "plus": {"type": "null"}}
+    plain |= {"scale_from": {"type": "null"}, "enum": {"maxProperties": 0}}
     yield _when({"type": {"const": "bool"}}, {"properties": plain}, {"properties": {"bit": {"type": "null"}}})
+    yield _when({"type": {"const": "uint16"}}, {}, {"properties": {"bits": {"type": "null"}}})
     for count in sorted(set(REGISTER_COUNT.values())):
         types = [name for name, registers in REGISTER_COUNT.items() if registers == count]
         numbers = {"items": {"minimum": 0, "maximum": (1 << 16 * count) - 1}}

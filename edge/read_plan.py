@@ -93,9 +93,9 @@ def plan_of(profile: ModbusProfile, wire: Wire = NETWORK) -> list[Block]:
 
 
 def _items(points: list[RegisterPoint]) -> list[_Item]:
-    """Join points that share registers; sorted by address."""
+    """Join points that share registers, or whose way to a scale factor leads over others; sorted by address."""
     items: list[_Item] = []
-    for point in sorted(points, key=lambda each: (each.address, each.name)):
+    for point in sorted(points, key=lambda each: (each.registers.start, each.name)):
         here = point.registers
         if items and here.start < items[-1].registers.stop:
             before, its = items.pop()

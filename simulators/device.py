@@ -9,9 +9,9 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from edge.contract.clock import Clock, SystemClock
-from edge.contract.profile import BIT_TABLES, ModbusProfile, RegisterPoint, Table, load_profile
+from edge.contract.profile import ModbusProfile, Table, load_profile
 from edge.contract.readings import Value
-from edge.contract.registers import decode, encode
+from edge.contract.registers import decode, encode, own_bits
 
 
 class NotModbusError(ValueError):
@@ -75,8 +75,8 @@ class SimulatedDevice:
         """
         point = self._points[name]
         words = self._words[point.table]
-        for address, word in zip(point.registers, encode(point, value), strict=True):
-            words[address] = _keep_other_bits(point, words[address], word)
+        for address, word, own in zip(point.registers, encode(point, value), own_bits(point), strict=True):
+            words[address] = words[address] & ~own | word  # other bits, and what lies before a scale factor, stay
 
     def get(self, name: str) -> Value:
         """The value that the point's registers hold now."""
@@ -110,11 +110,3 @@ def _readable_gaps(words: dict[int, int], max_gap: int) -> list[int]:
         if after - before - 1 <= max_gap
         for address in range(before + 1, after)
     ]
-
-
-def _keep_other_bits(point: RegisterPoint, old: int, new: int) -> int:
-    """A bit of a register must not disturb the other bits, which are other points."""
-    if point.table in BIT_TABLES or point.bit is None:
-        return new
-    mask = 1 << (point.bit if point.byte_order == "high_first" else (point.bit + 8) % 16)
-    return (old & ~mask) | (new & mask)

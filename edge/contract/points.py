@@ -16,7 +16,7 @@ from pydantic import Field, field_validator, model_validator
 from edge.contract.config_file import ConfigModel, Key, Misfit, load_yaml, nearest
 from edge.contract.forms import Id
 from edge.contract.readings import is_reserved
-from edge.contract.registers import BIT_TABLES, REGISTER_COUNT, Decoder, Order, RegisterType, Table, decoder
+from edge.contract.registers import BIT_TABLES, FLOATS, REGISTER_COUNT, Decoder, Order, RegisterType, Table, decoder
 
 
 class Quantity(ConfigModel):
@@ -81,10 +81,15 @@ class Point(ConfigModel):
             yield ("unit",), not_one_of(self.unit, quantity.units)
         if self.counter != (quantity.type == "counter"):
             yield ("counter",), f"{self.quantity_name} is {'' if quantity.type == 'counter' else 'not '}a counter"
-        if quantity.type == "number" and self.span is None:
+        if quantity.type == "number" and self.span is None and not self._is_listed:
             yield ("span",), "missing: say the lowest and highest value the sensor can measure"
         if self.span is not None and not self.span[0] < self.span[1]:
             yield ("span",), "the first number must be less than the second"
+
+    @property
+    def _is_listed(self) -> bool:
+        """Whether its numbers are words of a list: such have no span."""
+        return False
 
     @cached_property
     def quantity_name(self) -> str:
@@ -97,6 +102,17 @@ class Point(ConfigModel):
         return quantities()[self.quantity_name]
 
 
+class ScaleFrom(ConfigModel):
+    """A register in the same table that says by which power of ten a value is to be multiplied, now."""
+
+    address: int = Field(ge=0, le=0xFFFF, description="Counted as the point's own; read in the same request as it.")
+    bits: tuple[int, int] | None = Field(
+        default=None, description="First and last bit of that register, where it holds more; 0 is the lowest."
+    )
+    sign: Literal[1, -1] = Field(default=1, description="1: the register is the exponent; -1: the number of decimals.")
+    usual: int = Field(default=0, ge=-10, le=10, description="The exponent that a simulated device has.")
+
+
 class RegisterPoint(Point):
     """A point at a Modbus address."""
 
@@ -106,15 +122,26 @@ class RegisterPoint(Point):
     word_order: Order = Field(default="high_first", description="Which register of a wide value comes first.")
     byte_order: Order = Field(default="high_first", description="Which byte of each register comes first.")
     bit: int | None = Field(default=None, ge=0, le=15, description="Bit of a register, for type bool in a register.")
+    bits: tuple[int, int] | None = Field(
+        default=None, description="First and last bit of the value in its register, for type uint16; 0 is the lowest."
+    )
     scale: Decimal = Field(default=Decimal(1), description="Exact decimal: value = raw x scale + offset, in `unit`.")
+    scale_from: ScaleFrom | None = Field(default=None, description="A power of ten that the device says at run time.")
     offset: Decimal = Field(default=Decimal(0), description="Exact decimal, in `unit`.")
     missing: tuple[int, ...] = Field(default=(), description='Raw patterns that mean "no value", as unsigned numbers.')
+    enum: dict[int, str] = Field(
+        default_factory=dict, description='Raw numbers and what they mean; any other number is "no value".'
+    )
+    true_for: tuple[int, ...] = Field(default=(), description="Of a contact: the numbers of enum that make it 1.")
+    wraps_at: int | None = Field(
+        default=None, ge=1, description="Of a counter: the highest raw number, after which it is at 0 again."
+    )
     times: tuple[Id, ...] = Field(default=(), description="Settings of the site that the value is multiplied by.")
     plus: Id | None = Field(default=None, description="Setting of the site that is added to the value.")
 
     @cached_property
     def multiplier(self) -> Fraction:
-        """Exact factor from the raw number to the quantity's unit."""
+        """Exact factor from the raw number to the quantity's unit; without what `scale_from` says."""
         return Fraction(self.scale) * self.quantity.factor(self.unit)
 
     @cached_property
@@ -127,14 +154,59 @@ class RegisterPoint(Point):
         """What makes a value of the words that were read."""
         return decoder(self)
 
-    @property
+    @cached_property
     def registers(self) -> range:
-        """The addresses (or bit addresses) this point takes up."""
+        """The addresses (or bit addresses) that are read for this point, in one request: `scale_from` is among them."""
+        own = self.value_registers
+        if self.scale_from is None:
+            return own
+        return range(min(own.start, self.scale_from.address), max(own.stop, self.scale_from.address + 1))
+
+    @property
+    def value_registers(self) -> range:
+        """The addresses that the value itself takes up."""
         return range(self.address, self.address + REGISTER_COUNT[self.type])
+
+    @property
+    def width(self) -> int:
+        """How many bits the raw number has."""
+        return self.bits[1] - self.bits[0] + 1 if self.bits else 16 * REGISTER_COUNT[self.type]
+
+    @property
+    def field(self) -> range:
+        """The bits that it takes up of a register that it may share with others; empty for a point that shares none."""
+        if self.bits:
+            return range(self.bits[0], self.bits[1] + 1)
+        return range(0) if self.bit is None else range(self.bit, self.bit + 1)
+
+    @cached_property
+    def modulus(self) -> int | None:
+        """What a counter has counted when it is at 0 again, in the quantity's unit; None where nobody knows.
+
+        A counter of 16 or 32 bits goes up to its last number where the profile does not say less.
+        """
+        if not self.counter or self.scale_from or self.type in FLOATS:
+            return None
+        if self.wraps_at is not None:
+            return round((self.wraps_at + 1) * self.multiplier)
+        is_decimal = self.type.startswith("bcd")
+        numbers = 10 ** (self.width // 4) if is_decimal else 1 << self.width
+        return round(numbers * self.multiplier) if self.width <= 32 else None
 
     def _problems(self) -> Iterator[tuple[Key, str]]:
         yield from super()._problems()
         yield from self._register_problems()
+        yield from self._bit_problems()
+        yield from self._enum_problems()
+        if self.scale_from:
+            yield from self._scale_problems(self.scale_from)
+        if self.wraps_at is not None:
+            if not self.counter or self.type in FLOATS or self.scale_from:
+                yield ("wraps_at",), "only for a counter of whole numbers without scale_from"
+            elif self.wraps_at >= 1 << self.width:
+                yield ("wraps_at",), f"must be a number of {self.width} bits"
+
+    def _bit_problems(self) -> Iterator[tuple[Key, str]]:
         is_bit_table = self.table in BIT_TABLES
         if is_bit_table and self.type != "bool":
             yield ("type",), f"a {self.table} holds one bit: type must be bool"
@@ -142,18 +214,59 @@ class RegisterPoint(Point):
             yield ("bit",), "missing: say which bit of the register"
         if self.bit is not None and (is_bit_table or self.type != "bool"):
             yield ("bit",), "only for type bool in an input or holding register"
+        if self.bits and self.type != "uint16":
+            yield ("bits",), "only for type uint16"
+        if self.bits and (fault := _field_fault(self.bits)):
+            yield ("bits",), fault
 
     def _register_problems(self) -> Iterator[tuple[Key, str]]:
-        bits = 16 * REGISTER_COUNT[self.type]
-        if self.registers[-1] > 0xFFFF:
+        if self.value_registers[-1] > 0xFFFF:
             yield ("address",), f"{self.type} does not fit below address 0x10000"
         if self.scale == 0:
             yield ("scale",), "must not be 0"
-        if self.type == "bool" and (self.multiplier != 1 or self.offset or self.missing or self.times or self.plus):
-            yield ("type",), "a bool has no scale, offset, missing, times or plus"
+        if self.type == "bool" and (not self._is_raw or self.missing):
+            yield ("type",), "a bool has no scale, scale_from, offset, missing, times or plus"
         for index, pattern in enumerate(self.missing):
-            if not 0 <= pattern < 1 << bits:
-                yield ("missing", index), f"must be an unsigned number of {bits} bits"
+            if not 0 <= pattern < 1 << self.width:
+                yield ("missing", index), f"must be an unsigned number of {self.width} bits"
+
+    @property
+    def _is_listed(self) -> bool:
+        return bool(self.enum)
+
+    @property
+    def _is_raw(self) -> bool:
+        """Whether the raw number is the value, whatever device and site say."""
+        return self.multiplier == 1 and not (self.offset or self.scale_from or self.times or self.plus)
+
+    def _scale_problems(self, scale: ScaleFrom) -> Iterator[tuple[Key, str]]:
+        if scale.address in self.value_registers:
+            yield ("scale_from", "address"), "is a register of the value itself"
+        if scale.bits and (fault := _field_fault(scale.bits)):
+            yield ("scale_from", "bits"), fault
+        elif scale.bits and not 0 <= scale.usual * scale.sign < 1 << (scale.bits[1] - scale.bits[0] + 1):
+            yield ("scale_from", "usual"), "does not fit into the bits: they have no sign"
+
+    def _enum_problems(self) -> Iterator[tuple[Key, str]]:
+        if self.enum and (self.type in FLOATS or self.type == "bool"):
+            yield ("enum",), f"only for whole numbers, not for {self.type}"
+        if self.enum and not self._is_raw:
+            yield ("enum",), "numbers that are listed have no scale, scale_from, offset, times or plus"
+        is_contact = self.quantity.type == "contact"
+        if self.true_for and not (self.enum and is_contact):
+            yield ("true_for",), "only for a contact with enum"
+        elif self.enum and is_contact and not self.true_for:
+            yield ("true_for",), f"missing: say which numbers of enum make {self.quantity_name} 1"
+        for index, number in enumerate(self.true_for):
+            if number not in self.enum:
+                yield ("true_for", index), f"{number} is not in enum"
+        if self.enum and set(self.enum) <= set(self.true_for):
+            yield ("true_for",), "must leave a number of enum for 0"
+
+
+def _field_fault(bits: tuple[int, int]) -> str:
+    """Why these cannot be the first and the last bit of a field; empty when they can."""
+    return "" if 0 <= bits[0] <= bits[1] <= 15 else "must be the first and the last bit, 0 to 15"
 
 
 def config_folder() -> Path:

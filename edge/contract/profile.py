@@ -20,6 +20,7 @@ from edge.contract.points import (
     Quantity,
     QuantityFile,
     RegisterPoint,
+    ScaleFrom,
     config_folder,
     not_one_of,
     quantities,
@@ -41,6 +42,7 @@ __all__ = [
     "Reads",
     "RegisterPoint",
     "RegisterType",
+    "ScaleFrom",
     "Setting",
     "Source",
     "Table",
@@ -176,17 +178,36 @@ class ModbusProfile(DeviceProfile):
         yield from super()._problems()
         yield from self._setting_problems()
         for index, point in enumerate(self.points):
-            if len(point.registers) > self.reads.max_registers:
+            if len(point.value_registers) > self.reads.max_registers:
                 yield ("points", index), f"{point.type} is wider than reads.max_registers {self.reads.max_registers}"
+            elif len(point.registers) > self.reads.max_registers:
+                yield ("points", index, "scale_from", "address"), _too_far(self.reads.max_registers)
             for taboo in self.reads.illegal:
                 if point.table == taboo.table and _overlap(point.registers, range(taboo.first, taboo.last + 1)):
                     yield ("points", index, "address"), "inside a range of reads.illegal"
             for other in self.points[:index]:
                 if _clash(point, other):
                     yield ("points", index, "address"), f"overlaps the registers of {other.name}"
+        yield from self._scale_problems()
         for index, taboo in enumerate(self.reads.illegal):
             if taboo.last < taboo.first:
                 yield ("reads", "illegal", index, "last"), "must not be less than first"
+
+    def _scale_problems(self) -> Iterator[tuple[Key, str]]:
+        """Whether points that lie in each other's way to their scale factors fit one request, and agree on these."""
+        scales: dict[tuple[Table, int], RegisterPoint] = {}
+        together: dict[Table, range] = {}
+        for index, point in sorted(enumerate(self.points), key=lambda each: each[1].registers.start):
+            here, before = point.registers, together.get(point.table, range(0))
+            if _overlap(here, before):
+                here = range(before.start, max(here.stop, before.stop))
+                if len(here) > self.reads.max_registers >= len(point.registers):
+                    yield ("points", index, "scale_from", "address"), _too_far(self.reads.max_registers)
+            together[point.table] = here
+            if scale := point.scale_from:
+                first = scales.setdefault((point.table, scale.address), point)
+                if first.scale_from and first.scale_from.bits == scale.bits and first.scale_from != scale:
+                    yield ("points", index, "scale_from"), f"is not what {first.name} says of the same register"
 
     def _setting_problems(self) -> Iterator[tuple[Key, str]]:
         used: set[str] = set()
@@ -241,9 +262,13 @@ def _overlap(one: range, other: range) -> bool:
 
 
 def _clash(one: RegisterPoint, other: RegisterPoint) -> bool:
-    """Two points may share a register only as different bits of it."""
-    different_bits = one.bit is not None and other.bit is not None and one.bit != other.bit
-    return one.table == other.table and _overlap(one.registers, other.registers) and not different_bits
+    """Two points may share a register only as different bits of it; scale factors may be read for several."""
+    different_bits = one.field and other.field and not _overlap(one.field, other.field)
+    return one.table == other.table and _overlap(one.value_registers, other.value_registers) and not different_bits
+
+
+def _too_far(most: int) -> str:
+    return f"more than reads.max_registers {most} lie between the value and its scale factor: they are read together"
 
 
 _MODELS: Mapping[object, type[DeviceProfile]] = {"modbus": ModbusProfile, "gateway": GatewayProfile}

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from edge.contract.profile import BIT_TABLES, ModbusProfile, RegisterPoint, RegisterType, load_profile
 from edge.contract.readings import Value
-from edge.contract.registers import decode, encode, words
+from edge.contract.registers import EXPONENTS, decode, encode, exponent_in, own_bits, words
 from tests.golden import CASES, case_name, load_case
 
 WORD = st.integers(0, 0xFFFF)
@@ -24,9 +24,14 @@ INTEGERS: dict[RegisterType, tuple[int, int]] = {
     "uint16": (0, 0xFFFF),
     "int16": (-0x8000, 0x7FFF),
     "sign_magnitude16": (-0x7FFF, 0x7FFF),
+    "bcd16": (0, 9999),
+    "bcd32": (0, 99_999_999),
     "uint32": (0, 0xFFFF_FFFF),
     "int32": (-0x8000_0000, 0x7FFF_FFFF),
 }
+
+
+CONTACT = {"name": "wet_contact", "unit": "1", "span": None}
 
 
 def point(**changes: Any) -> RegisterPoint:
@@ -55,12 +60,8 @@ def test_golden_cases(path: Path) -> None:
         value = decode(each, held)
         assert (type(value), repr(value)) == (type(wanted), repr(wanted)), each.name
         if value is not None:
-            assert encode(each, value) == _of_point(each, held), each.name
-
-
-def _of_point(each: RegisterPoint, held: list[int]) -> list[int]:
-    """What of the words is the point's own: the other bits of a register are other points'."""
-    return held if each.bit is None else [held[0] & 1 << each.bit]
+            written = encode(each, value, exponent=exponent_in(each, held))
+            assert written == [word & own for word, own in zip(held, own_bits(each), strict=True)], each.name
 
 
 def test_the_worked_example_holds(tmp_path: Path) -> None:
@@ -141,6 +142,102 @@ def test_counters_are_rounded_once(raw: int, scale: str) -> None:
     assert abs(Fraction(value) - raw * Fraction(scale) * 1000) <= Fraction(1, 2)
 
 
+def scaled(**changes: Any) -> RegisterPoint:
+    """A 16-bit number at address 10 whose exponent stands two registers after it."""
+    return point(**{"type": "int16", "address": 10, "scale_from": {"address": 12}} | changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "held", "value"),
+    [
+        ({}, [2301, 7, 0xFFFF], 230.1),  # -1
+        ({}, [2301, 7, 0x0000], 2301.0),
+        ({}, [2301, 7, 0x0002], 230_100.0),
+        ({}, [2301, 7, 0xFFF6], 2.301e-7),  # -10, the least that SunSpec has
+        ({}, [2301, 7, 0x8000], None),  # SunSpec: not implemented
+        ({}, [2301, 7, 11], None),
+        ({"missing": (0x8000,)}, [0x8000, 7, 0xFFFF], None),
+        ({"scale_from": {"address": 8}}, [0xFFFE, 7, 2301], 23.01),  # the exponent before the value
+        ({"scale_from": {"address": 11, "sign": -1}}, [2301, 2], 23.01),  # the number of decimals
+        ({"scale_from": {"address": 11, "sign": -1, "bits": (8, 11)}}, [2301, 0xF2FF], 23.01),
+        ({"scale_from": {"address": 11, "sign": -1, "bits": (8, 11)}}, [2301, 0x0BFF], None),  # 11 decimals
+        ({"unit": "kV", "scale": Decimal("0.5"), "offset": Decimal(1)}, [2301, 7, 0xFFFF], 116_050.0),
+        ({"byte_order": "low_first"}, [0xFD08, 7, 0xFFFF], 230.1),
+        ({"type": "float32", "scale_from": {"address": 12}}, [0x4366, 0x0000, 0xFFFF], 23.0),
+    ],
+)
+def test_a_scale_factor_is_read_with_the_value(changes: dict[str, Any], held: list[int], value: Value) -> None:
+    """The power of ten that stands beside a value holds for it at once; one that says nothing leaves no value."""
+    each = scaled(**changes)
+    assert len(each.registers) == words(each) == len(held)
+    assert decode(each, held) == value
+    if value is not None:
+        written = encode(each, value, exponent=exponent_in(each, held))
+        assert written == [word & own for word, own in zip(held, own_bits(each), strict=True)]
+
+
+@given(raw=st.integers(-0x8000, 0x7FFF), exponent=st.sampled_from(EXPONENTS), digits=st.integers(0, 4))
+def test_scale_factors_are_exact(raw: int, exponent: int, digits: int) -> None:
+    """Whatever the exponent, the value is the float nearest to the exact decimal, and comes back as it was written."""
+    each = scaled(scale=Decimal(1).scaleb(-digits))
+    held = [raw & 0xFFFF, 0, exponent & 0xFFFF]
+    value = decode(each, held)
+    assert value == float(raw * Fraction(10) ** (exponent - digits))
+    assert exponent_in(each, held) == exponent
+    assert encode(each, value, exponent=exponent) == held
+
+
+def test_without_a_word_the_usual_scale_factor_is_written() -> None:
+    """A simulated device has the exponent that the profile calls usual; one that does not fit is refused."""
+    each = scaled(scale_from={"address": 11, "usual": -2})
+    assert encode(each, 23.01) == [2301, 0xFFFE]
+    with pytest.raises(ValueError, match="voltage: 11 does not fit into its scale factor"):
+        encode(each, 23.01, exponent=11)
+    assert exponent_in(point(), [1]) is None
+
+
+@pytest.mark.parametrize(
+    ("held", "reason"),
+    [
+        ([1, 2], "voltage: int16 is 3 words, not 2"),
+        ([1, 2, 65536], "voltage: 65536 is not a word from 0 to 65535"),
+        ([65536, 2, 3], "voltage: 65536 is not a word from 0 to 65535"),
+    ],
+)
+def test_words_with_a_scale_factor_are_checked(held: list[int], reason: str) -> None:
+    """Words that cannot have come from the device are told by name also where a scale factor is among them."""
+    with pytest.raises(ValueError, match=reason):
+        decode(scaled(), held)
+
+
+@given(word=WORD, first=st.integers(0, 15), size=st.integers(1, 16), byte_order=ORDERS)
+def test_fields_of_bits(word: int, first: int, size: int, byte_order: str) -> None:
+    """A field reads its own bits, whatever the others hold, and is written into these alone."""
+    last = min(first + size - 1, 15)
+    each = point(bits=(first, last), byte_order=byte_order)
+    number = word if byte_order == "high_first" else int.from_bytes(word.to_bytes(2, "little"), "big")
+    value = decode(each, [word])
+    assert value == float(f"{number:016b}"[15 - last : 16 - first] and int(f"{number:016b}"[15 - last : 16 - first], 2))
+    assert encode(each, value) == [word & own_bits(each)[0]]
+
+
+@pytest.mark.parametrize(
+    ("changes", "modulus"),
+    [
+        ({"type": "uint16", "unit": "Wh"}, 65_536),
+        ({"type": "uint32", "scale": Decimal("0.01")}, 42_949_672_960),
+        ({"type": "uint32", "wraps_at": 99_999_999, "scale": Decimal("0.01")}, 1_000_000_000),
+        ({"type": "bcd32"}, 100_000_000_000),
+        ({"type": "uint64"}, None),
+        ({"type": "float32"}, None),
+        ({"type": "uint32", "scale_from": {"address": 5}}, None),
+    ],
+)
+def test_where_counters_begin_again(changes: dict[str, Any], modulus: int | None) -> None:
+    """A counter tells in its quantity's unit what it has counted when it is at 0 again; 64 bits never come to that."""
+    assert counter(**changes).modulus == modulus
+
+
 ALL_NUMBERS: list[RegisterType] = [*INTEGERS, "uint64", "int64", "float32", "float64"]
 FORMATS = {"int16": ">h", "int32": ">i", "int64": ">q", "float32": ">f", "float64": ">d"}
 
@@ -154,11 +251,16 @@ def in_fractions(each: RegisterPoint, held: list[int]) -> Value:
         return None
     if each.type in FORMATS:
         (raw,) = struct.unpack(FORMATS[each.type], data)
+    if each.type.startswith("bcd"):
+        try:
+            raw = int(f"{raw:X}")
+        except ValueError:
+            return None
     if each.type == "sign_magnitude16" and raw >= 0x8000:
         raw = 0x8000 - int(raw)
     if not math.isfinite(raw):
         return None
-    if isinstance(raw, float) and not each.counter and (each.multiplier, each.addend) == (1, 0):
+    if isinstance(raw, float) and not each.counter and (each.multiplier, each.addend) == (Fraction(1), Fraction(0)):
         return raw
     exact = Fraction(raw) * each.multiplier + each.addend
     if each.counter:
@@ -210,6 +312,18 @@ def test_it_is_made_ready_once() -> None:
         ({"type": "int16", "unit": "kV"}, [0xFFFF], -1000.0),
         # 230.1 as a double: 1.79765625 x 2^7, exponent 1030 = 0x406, fraction .79765625 x 2^52 = 0xCC33333333333
         ({"type": "float64"}, [0x406C, 0xC333, 0x3333, 0x3333], 230.1),
+        ({"type": "bcd16"}, [0x1234], 1234.0),
+        ({"type": "bcd32", "scale": Decimal("0.01")}, [0x0012, 0x3456], 1234.56),
+        ({"type": "bcd32", "word_order": "low_first"}, [0x3456, 0x0012], 123456.0),
+        ({"type": "bcd32", "byte_order": "low_first"}, [0x1200, 0x5634], 123456.0),
+        ({"type": "bcd32", "word_order": "low_first", "byte_order": "low_first"}, [0x5634, 0x1200], 123456.0),
+        ({"bits": (8, 15)}, [0x2A00], 42.0),
+        ({"bits": (4, 7), "scale": Decimal("0.5")}, [0x00F0], 7.5),
+        ({"bits": (0, 7), "byte_order": "low_first"}, [0x2A00], 42.0),
+        ({"enum": {0: "closed", 3: "leak"}}, [3], 3.0),
+        ({"type": "int16", "enum": {-1: "below", 0: "in order"}}, [0xFFFF], -1.0),
+        ({**CONTACT, "type": "uint16", "enum": {2: "dry", 3: "wet"}, "true_for": (3,)}, [3], 1.0),
+        ({**CONTACT, "type": "uint16", "enum": {2: "dry", 3: "wet"}, "true_for": (3,)}, [2], 0.0),
         ({"table": "discrete", "type": "bool", "name": "wet_contact", "unit": "1", "span": None}, [1], 1.0),
         ({"type": "bool", "bit": 3, "name": "wet_contact", "unit": "1", "span": None}, [0x0008], 1.0),
         ({"type": "bool", "bit": 2, "name": "wet_contact", "unit": "1", "span": None}, [0x0000], 0.0),
@@ -234,6 +348,12 @@ def test_neighbouring_bits_do_not_disturb() -> None:
         ({"missing": (0x7FFF, 0x8000)}, [0x8000]),
         ({"type": "int32", "missing": (0x7FFF_FFFF,)}, [0x7FFF, 0xFFFF]),
         ({"type": "float32", "missing": (0xC2C6_0000,)}, [0xC2C6, 0x0000]),
+        ({"type": "sign_magnitude16", "missing": (0x8000,)}, [0x8000]),
+        ({"type": "uint32", "word_order": "low_first", "missing": (1,)}, [1, 0]),
+        ({"bits": (8, 15), "missing": (0xFF,)}, [0xFF12]),
+        ({"enum": {0: "closed", 3: "leak"}}, [1]),
+        ({"type": "bcd16"}, [0x12A4]),
+        ({"type": "bcd16", "missing": (0x9999,)}, [0x9999]),
         ({"type": "float32"}, [0x7FC0, 0x0001]),
         ({"type": "float32"}, [0xFF80, 0x0000]),
         # 1.7e308 as a double, times 1000 for kV: no float can hold it
@@ -263,6 +383,14 @@ def test_missing_is_written(changes: dict[str, Any], held: list[int]) -> None:
         ({}, 65536, "voltage: 65536 V does not fit into uint16"),
         ({}, -1, "voltage: -1 V does not fit into uint16"),
         ({"type": "sign_magnitude16"}, -32768, "voltage: -32768 V does not fit into sign_magnitude16"),
+        ({"type": "bcd16"}, 10_000, "voltage: 10000 V does not fit into bcd16"),
+        ({"bits": (8, 11)}, 16, "voltage: 16 V does not fit into uint16"),
+        ({"enum": {0: "closed", 3: "leak"}}, 1, "voltage: 1 V does not fit into uint16"),
+        (
+            {"scale_from": {"address": 1, "bits": (0, 1), "sign": -1}, "scale": Decimal(1)},
+            70000,
+            "voltage: 70000 V does not fit into uint16",
+        ),
         ({"type": "float32"}, 1e39, "voltage: 1e+39 V does not fit into float32"),
         ({"type": "float32"}, math.inf, "voltage: inf is not a finite number"),
     ],

@@ -10,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.bus_time import NETWORK, Wire
-from edge.contract.profile import IllegalRange, ModbusProfile, Reads, RegisterPoint, RegisterType, Source, Table
+from edge.contract.profile import (
+    IllegalRange,
+    ModbusProfile,
+    Reads,
+    RegisterPoint,
+    RegisterType,
+    ScaleFrom,
+    Source,
+    Table,
+)
 from edge.read_plan import Block, plan, plan_of
 from tests.bench import naive_plans
 
@@ -197,6 +206,20 @@ def test_bits_of_one_register_share_it() -> None:
     (block,) = plan(flags, Reads(), Wire(9600))
     assert (block.address, block.count) == (3, 1)
     assert block.split((0x21,)) == {"wet_contact_0": (0x21,), "wet_contact_5": (0x21,)}
+
+
+def test_a_scale_factor_comes_with_its_value() -> None:
+    """What lies between a value and its scale factor is in the same request, whichever of them comes first."""
+    scaled = {
+        name: point(number, "holding", address, "uint16").model_copy(update={"scale_from": ScaleFrom(address=scale)})
+        for number, (name, address, scale) in enumerate((("before", 11, 5), ("after", 8, 14)))
+    }
+    plain = point(2, "holding", 6, "float32")
+    for made in (profile([*scaled.values(), plain]), profile([plain, *reversed(scaled.values())])):
+        (block,) = plan_of(made)
+        words = block.split(tuple(range(block.address, block.address + block.count)))
+        assert words == {each.name: tuple(each.registers) for each in made.points}
+        assert (block.address, block.count) == (5, 10)
 
 
 def test_naive_plans_are_what_their_names_say() -> None:
