@@ -153,6 +153,10 @@ def _holds_words(point: RegisterPoint) -> Iterator[str]:
         yield f"begins again at 0 after {point.wraps_at}"
     if point.enum:
         yield "; ".join(f"{number} {word}" for number, word in point.enum.items())
+    if point.reversible:
+        yield "sign turns with `reversed`"
+    if point.swaps_with:
+        yield f"with `reversed` exchanged for {point.swaps_with}"
     if point.missing:
         yield f"no value: {', '.join(f'0x{pattern:X}' for pattern in point.missing)}"
 

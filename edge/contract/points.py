@@ -138,6 +138,12 @@ class RegisterPoint(Point):
     )
     times: tuple[Id, ...] = Field(default=(), description="Settings of the site that the value is multiplied by.")
     plus: Id | None = Field(default=None, description="Setting of the site that is added to the value.")
+    reversible: bool = Field(
+        default=False, description="Its sign turns where the meter is mounted the wrong way round."
+    )
+    swaps_with: Id | None = Field(
+        default=None, description="The point that it changes places with there; said on one of the two."
+    )
 
     @cached_property
     def multiplier(self) -> Fraction:
@@ -198,6 +204,8 @@ class RegisterPoint(Point):
         yield from self._register_problems()
         yield from self._bit_problems()
         yield from self._enum_problems()
+        if self.reversible and (self.quantity.type != "number" or self.enum or self.swaps_with):
+            yield ("reversible",), "only for numbers with a sign; counters say swaps_with"
         if self.scale_from:
             yield from self._scale_problems(self.scale_from)
         if self.wraps_at is not None:

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from edge.contract.config_file import ConfigError, ConfigModel, Key, Misfit, Problem, nearest, read_document
 from edge.contract.forms import Id
@@ -31,6 +31,7 @@ from edge.contract.registers import BIT_TABLES, REGISTER_COUNT, Order, RegisterT
 __all__ = [
     "BIT_TABLES",
     "REGISTER_COUNT",
+    "REVERSED",
     "DeviceProfile",
     "GatewayProfile",
     "IllegalRange",
@@ -89,6 +90,7 @@ class Setting(ConfigModel):
     example: Decimal = Field(description="A usual number, for simulated devices and the profile's page.")
     zh: str = Field(description="Chinese label, with what it is measured from.")
     en: str = Field(description="English label, with what it is measured from.")
+    whole: bool = Field(default=False, description="Whether it must be a whole number.")
 
     @model_validator(mode="after")
     def _within_range(self) -> Self:
@@ -107,7 +109,21 @@ class Setting(ConfigModel):
     def fault(self, number: Decimal) -> str:
         """Why it cannot be this number; empty when it can."""
         low, high = self.range
+        if self.whole and number % 1:
+            return "must be a whole number"
         return "" if low <= number <= high else f"must be {low} to {high}{'' if self.unit == '1' else f' {self.unit}'}"
+
+
+REVERSED = "reversed"
+"""The setting of every profile that has points which depend on how the meter is mounted."""
+_REVERSED_SETTING = Setting(
+    range=(Decimal(0), Decimal(1)),
+    default=Decimal(0),
+    example=Decimal(1),
+    zh="装反填 1：功率和电流取反，正反向电能互换",
+    en="1 where the meter is mounted the wrong way round: turns powers and currents, swaps import and export",
+    whole=True,
+)
 
 
 class DeviceProfile(ConfigModel):
@@ -144,9 +160,21 @@ class ModbusProfile(DeviceProfile):
     """A device model read by Modbus."""
 
     protocol: Literal["modbus"]
-    settings: dict[Id, Setting] = Field(default_factory=dict, description="What gateway.yaml says of the site.")
+    settings: dict[Id, Setting] = Field(
+        default_factory=dict, validate_default=True, description="What gateway.yaml says of the site."
+    )
     reads: Reads = Field(default=Reads(), description="How the device wants to be read.")
     points: tuple[RegisterPoint, ...] = Field(min_length=1, description="What it measures, and where.")
+
+    @field_validator("settings")
+    @classmethod
+    def _with_reversed(cls, settings: dict[str, Setting], info: ValidationInfo) -> dict[str, Setting]:
+        """A profile with points that can be mounted backwards asks whether they are, without saying so."""
+        if REVERSED in settings:
+            raise ValueError(f"{REVERSED} comes by itself: say which points are reversible, or what they swap with")
+        points: tuple[RegisterPoint, ...] = info.data.get("points", ())
+        can_be_reversed = any(point.reversible or point.swaps_with for point in points)
+        return {**settings, REVERSED: _REVERSED_SETTING} if can_be_reversed else settings
 
     def installed(self, values: Mapping[str, Decimal]) -> "ModbusProfile":
         """The profile as it holds at a site: every point with the site's numbers in its scale, offset, span and steps.
@@ -160,12 +188,16 @@ class ModbusProfile(DeviceProfile):
             for name, setting in self.settings.items()
         }
         points = tuple(_at_site(point, numbers, self.settings) for point in self.points)
+        if numbers.get(REVERSED):
+            points = _turned_round(points)
         return self.model_copy(update={"points": points, "settings": {}})
 
     def setting_faults(self, values: Mapping[str, Decimal]) -> Iterator[tuple[Key, str]]:
         """What is wrong with a site's numbers, each with its key."""
         for name, number in values.items():
-            if name not in self.settings:
+            if name == REVERSED and name not in self.settings:
+                yield (name,), f"{self.profile} has no points that depend on how the meter is mounted"
+            elif name not in self.settings:
                 known = nearest(name, self.settings) or f" (it has {', '.join(self.settings) or 'none'})"
                 yield (name,), f"{self.profile} has no such setting{known}"
             elif fault := self.settings[name].fault(number):
@@ -189,6 +221,7 @@ class ModbusProfile(DeviceProfile):
                 if _clash(point, other):
                     yield ("points", index, "address"), f"overlaps the registers of {other.name}"
         yield from self._scale_problems()
+        yield from self._swap_problems()
         for index, taboo in enumerate(self.reads.illegal):
             if taboo.last < taboo.first:
                 yield ("reads", "illegal", index, "last"), "must not be less than first"
@@ -209,8 +242,24 @@ class ModbusProfile(DeviceProfile):
                 if first.scale_from and first.scale_from.bits == scale.bits and first.scale_from != scale:
                     yield ("points", index, "scale_from"), f"is not what {first.name} says of the same register"
 
+    def _swap_problems(self) -> Iterator[tuple[Key, str]]:
+        names = {point.name: point for point in self.points}
+        taken: dict[str, str] = {}
+        for index, point in enumerate(self.points):
+            if point.swaps_with is None:
+                continue
+            key: Key = ("points", index, "swaps_with")
+            other = names.get(point.swaps_with)
+            if other is None or other is point:
+                yield key, f'"{point.swaps_with}" is not another point of the profile{nearest(point.swaps_with, names)}'
+            elif (other.quantity.unit, other.counter) != (point.quantity.unit, point.counter):
+                yield key, f"{other.name} does not measure the same: it is in {other.quantity.unit}"
+            for one, partner in ((point.name, point.swaps_with), (point.swaps_with, point.name)):
+                if taken.setdefault(one, partner) != partner:
+                    yield key, f"{one} already swaps with {taken[one]}"
+
     def _setting_problems(self) -> Iterator[tuple[Key, str]]:
-        used: set[str] = set()
+        used: set[str] = {REVERSED}
         for index, point in enumerate(self.points):
             key: Key = ("points", index)
             for name in (*point.times, *([point.plus] if point.plus else [])):
@@ -251,6 +300,26 @@ def _at_site(point: RegisterPoint, numbers: Mapping[str, Decimal], settings: Map
     }
     kept = point.model_dump(exclude={"times", "plus", *changes})
     return RegisterPoint.model_validate({**kept, **changes})
+
+
+def _turned_round(points: tuple[RegisterPoint, ...]) -> tuple[RegisterPoint, ...]:
+    """The points of a meter that is mounted backwards: signs turned, and the registers of pairs exchanged."""
+    named = {point.name: point for point in points}
+    pairs = {point.name: point.swaps_with for point in points if point.swaps_with}
+    pairs |= {other: name for name, other in pairs.items()}
+    return tuple(_backwards(point, named[pairs.get(point.name, point.name)]) for point in points)
+
+
+def _backwards(point: RegisterPoint, other: RegisterPoint) -> RegisterPoint:
+    """What a point is there: `other`, under its own name and labels, or itself with the other sign."""
+    if other is not point:
+        own = {"name": point.name, "zh": point.zh, "en": point.en, "swaps_with": None}
+        return RegisterPoint.model_validate({**other.model_dump(), **own})
+    if not point.reversible:
+        return point
+    span = point.span and (-point.span[1], -point.span[0])
+    changes = {"scale": -point.scale, "offset": -point.offset, "span": span}
+    return RegisterPoint.model_validate({**point.model_dump(), **changes})
 
 
 def _decimal(number: Fraction) -> Decimal:

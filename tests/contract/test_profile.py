@@ -154,6 +154,72 @@ def test_numbers_of_a_site_are_checked(
     assert list(installed.setting_faults({name: Decimal(number) for name, number in values.items()})) == faults
 
 
+BACKWARDS = """\
+profile: backwards
+maker: nobody
+model: none
+kind: electricity_meter
+protocol: modbus
+source: {document: no document, origin: made for a test, checked: nothing at all}
+settings:
+  ct_ratio: {range: [1, 9999], default: 1, example: 40, zh: z, en: ratio of the transformers}
+points:
+  - {name: active_power_total, unit: kW, table: input, address: 0, type: int16, scale: "0.1", times: [ct_ratio],
+     span: [-10000, 20000], reversible: true}
+  - {name: current_l1, unit: A, table: input, address: 1, type: float32, span: [-100, 100], reversible: true}
+  - {name: energy_import_total, unit: kWh, table: input, address: 3, type: uint32, counter: true, zh: 正向,
+     swaps_with: energy_export_total, times: [ct_ratio]}
+  - {name: energy_export_total, unit: Wh, table: holding, address: 5, type: uint64, counter: true, times: [ct_ratio]}
+  - {name: voltage_l1, unit: V, table: input, address: 9, type: uint16, span: [0, 400]}
+"""
+
+
+@pytest.fixture
+def backwards(tmp_path: Path) -> ModbusProfile:
+    (tmp_path / "backwards.yaml").write_text(BACKWARDS, encoding="utf-8")
+    profile = load_profile(tmp_path / "backwards.yaml")
+    assert isinstance(profile, ModbusProfile)
+    return profile
+
+
+def test_a_meter_mounted_backwards(backwards: ModbusProfile) -> None:
+    """One setting turns the signs of powers and currents, and lets import and export change places."""
+    site = {"ct_ratio": Decimal(2), "reversed": Decimal(1)}
+    assert list(backwards.setting_faults(site)) == []
+    power, current, imported, exported, voltage = backwards.installed(site).points
+    # -(100 x 0.1 kW x 2) = -20 kW
+    assert (decode(power, [100]), power.span) == (-20_000.0, (-40_000.0, 20_000.0))
+    assert (decode(current, [0xC000, 0]), current.span) == (2.0, (-100.0, 100.0))  # -2.0 in the register
+    assert (imported.name, imported.zh, imported.table, imported.registers) == (
+        "energy_import_total", "正向", "holding", range(5, 9),
+    )  # fmt: skip
+    assert decode(imported, [0, 0, 0, 7]) == 14  # Wh, behind the transformers
+    assert (exported.name, exported.table, decode(exported, [0, 7])) == ("energy_export_total", "input", 14_000)
+    assert voltage is backwards.points[4]
+    assert decode(power, encode(power, 1230.0)) == 1200.0
+
+
+@pytest.mark.parametrize("site", [{}, {"reversed": Decimal(0)}])
+def test_a_meter_mounted_as_meant(backwards: ModbusProfile, site: dict[str, Decimal]) -> None:
+    """Without the setting, or with 0, every point is what the profile says."""
+    power, _, imported, *_ = backwards.installed(site).points
+    assert (decode(power, [100]), imported.registers) == (10_000.0, range(3, 5))
+
+
+@pytest.mark.parametrize(
+    ("site", "fault"), [("2", "must be 0 to 1, found 2"), ("0.5", "must be a whole number, found 0.5")]
+)
+def test_reversed_is_yes_or_no(backwards: ModbusProfile, site: str, fault: str) -> None:
+    """Nothing lies between the right and the wrong way round."""
+    assert list(backwards.setting_faults({"reversed": Decimal(site)})) == [(("reversed",), fault)]
+
+
+def test_what_cannot_be_mounted_backwards_says_so(installed: ModbusProfile) -> None:
+    """A profile without such points has no such setting, and the fault says why."""
+    fault = "installed has no points that depend on how the meter is mounted"
+    assert (("reversed",), fault) in list(installed.setting_faults({"height": Decimal(3), "reversed": Decimal(1)}))
+
+
 def test_unknown_profile() -> None:
     """An unknown name is answered with the nearest one."""
     with pytest.raises(ConfigError, match=r'unknown profile "eastron_sdm63" \(did you mean "eastron_sdm630"\?\)'):
