@@ -26,6 +26,8 @@ from edge.read_plan import Block, plan
 BUSY: Final = 0.8
 """From here on a device that does not answer, or one more of them, may delay all readings of the line."""
 
+UNITS: Final = 247  # addresses of a serial line
+
 OFFERED_BAUD: Final = (2400, 4800, 9600, 19_200, 38_400, 57_600, 115_200)
 """What devices usually offer."""
 
@@ -103,7 +105,8 @@ class BusLoad:
         """
         if not self.load or self.bus.line.baud is None:
             return None
-        return max(0, math.floor((BUSY - self.load) / (self.load / len(self.bus.stations)) + 1e-9))
+        count = len(self.bus.stations)
+        return max(0, min(UNITS - count, math.floor((BUSY - self.load) / (self.load / count) + 1e-9)))
 
     @property
     def fault(self) -> str | None:

@@ -61,6 +61,8 @@ PURE = (
     "edge.report",
     "edge.detect",
     "edge.read_plan",
+    "edge.bus_load",
+    "edge.cli_plan",
     "edge.contract.messages",
     "edge.contract.registers",
     "cloud.workorders.states",

@@ -65,6 +65,7 @@ def test_room_is_what_fits_below_80_percent() -> None:
     assert load_of(line_with(16, 10)).room == 44
     assert load_of(line_with(60, 10)).room == 0
     assert load_of(line_with(61, 10)).room == 0
+    assert load_of(line_with(1, 3600)).room == 246  # there are 247 addresses
     assert load_of(line_with(1, 10, NETWORK)).room is None
 
 
