@@ -28,8 +28,8 @@ from edge.contract.gateway_config import CameraListenerConfig, DeviceConfig, Gat
 from edge.contract.messages import Batch, Event, EventState, Lane, Reading, split_blob
 from edge.contract.readings import EARLIEST
 from edge.detect import abandon
-from edge.devices import driver_for, inventory_of, pipeline_for
-from edge.drivers import ConfigurationError, Missing, Snapshot
+from edge.devices import drivers_for, inventory_of, pipeline_for
+from edge.drivers import ConfigurationError, Driver, Missing, Snapshot
 from edge.drivers.camera import CameraListener, CameraTrigger
 from edge.drivers.modbus import ModbusLinks
 from edge.expiry import watch_expiry
@@ -50,19 +50,24 @@ class _Device:
 
     def __init__(self, config: DeviceConfig, agent: Agent) -> None:
         self.config = config
-        self.driver = driver_for(config, agent.config, links=agent.links, clock=agent.clock, waiting=agent.waiting)
+        self.drivers = drivers_for(config, agent.config, links=agent.links, clock=agent.clock, waiting=agent.waiting)
         self.pipeline = pipeline_for(config, gateway=agent.config.gateway, new_id=agent.new_id)
         self.skipped = 0  # polls left out because the one before took too long
-        self._is_missing = False
+        self._missing: dict[str, str] = {}  # points that are missing, with the reason
 
     def say_change(self, snapshot: Snapshot) -> None:
         """Log when points begin or cease to be missing, not at every poll between."""
-        reasons = [answer.reason for answer in snapshot.answers.values() if isinstance(answer, Missing)]
-        if reasons and not self._is_missing:
-            _log.warning("; ".join(dict.fromkeys(reasons)), device=self.config.id, points_missing=len(reasons))
-        elif self._is_missing and not reasons:
+        reasons = {name: answer.reason for name, answer in snapshot.answers.items() if isinstance(answer, Missing)}
+        if not reasons and not self._missing:
+            return
+        were_missing = bool(self._missing)
+        for name in snapshot.answers:
+            self._missing.pop(name, None)
+        self._missing |= reasons
+        if reasons and not were_missing:
+            _log.warning("; ".join(dict.fromkeys(reasons.values())), device=self.config.id, points_missing=len(reasons))
+        elif were_missing and not self._missing:
             _log.info("all points read again", device=self.config.id)
-        self._is_missing = bool(reasons)
 
 
 NOTHING_TAKEN = Taken([], [], 0, [], {})
@@ -119,8 +124,9 @@ class Agent:
                     await listening.enter_async_context(self._camera_listener(self.config.camera_listener))
                 devices = list(self._devices.values()) if is_polling else []
                 polling = [
-                    group.create_task(self._poll_for_ever(one, share=index / len(devices)), name=one.config.id)
+                    group.create_task(self._poll_for_ever(one, poll_s, share=index / len(devices)), name=one.config.id)
                     for index, one in enumerate(devices)
+                    for poll_s in one.drivers
                 ]
                 tls = self.config.broker.tls
                 if tls is not None and tls.certificate_file is not None:
@@ -142,29 +148,33 @@ class Agent:
         _log.info("agent stopped", waiting=self.waiting())
 
     async def poll(self, device: str) -> Taken:
-        """Read a device once, now, and hand over what it says; raises KeyError for a device that is not configured."""
+        """Read all points of a device once, now, and hand over what it says; raises KeyError for an unknown device."""
         one = self._devices[device]
-        snapshot = await one.driver.read()
-        if snapshot.taken_at < EARLIEST:  # the clock was lost while it was read: no time is made up for it
-            return NOTHING_TAKEN
+        taken = [await self._poll(one, driver) for driver in one.drivers.values()]
+        return taken[0] if len(taken) == 1 else Taken.of_all(taken)
+
+    async def _poll(self, one: _Device, driver: Driver) -> Taken:
+        snapshot = await driver.read()
+        if any(part.taken_at < EARLIEST for part in snapshot.parts):
+            return NOTHING_TAKEN  # the clock was lost while it was read: no time is made up for it
         taken = one.pipeline.take(snapshot)
         self._recorder.take(taken)
         one.say_change(snapshot)
         for event in taken.revisions:
-            _log.info(f"event {event.state}", device=device, id=event.id, rule=event.rule, value=event.value)
+            _log.info(f"event {event.state}", device=one.config.id, id=event.id, rule=event.rule, value=event.value)
         return taken
 
-    async def _poll_for_ever(self, one: _Device, *, share: float) -> None:
+    async def _poll_for_ever(self, one: _Device, poll_s: float, *, share: float) -> None:
         """Poll at once, then on a fixed grid; ``share`` of the interval spreads the devices over it."""
-        interval_ms = round(one.config.poll_s * 1000)
+        driver, interval_ms = one.drivers[poll_s], round(poll_s * 1000)
         await self._wait_for_clock(one)
-        await self.poll(one.config.id)
+        await self._poll(one, driver)
         due_ms = next_slot(round(share * interval_ms), self.clock.now_ms() + interval_ms // 2, interval_ms)
         while not self._stopping.is_set():
             # Not until a time of day: when the clock is set back, polls go on.
             await self.clock.sleep(max(due_ms - self.clock.now_ms(), 0) / 1000)
             await self._wait_for_clock(one)
-            await self.poll(one.config.id)
+            await self._poll(one, driver)
             last_ms, due_ms = due_ms, next_slot(due_ms, self.clock.now_ms(), interval_ms)
             self._count_skipped(one, max((due_ms - last_ms) // interval_ms - 1, 0))
 

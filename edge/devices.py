@@ -4,36 +4,55 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from edge.bus_time import wire_of
 from edge.contract.clock import Clock
 from edge.contract.gateway_config import DeviceConfig, GatewayConfig
 from edge.contract.messages import DeviceInventory, Inventory, PointInventory
+from edge.contract.profile import ModbusProfile, RegisterPoint
 from edge.detect import Detector
 from edge.drivers import Driver
-from edge.drivers.modbus import ModbusLinks
+from edge.drivers.modbus import ModbusLinks, ModbusPoll
 from edge.health import GatewayHealth
 from edge.pipeline import Pipeline
+from edge.read_plan import Block, plan
 from edge.report import Reporter, ReportRule
 
 
-def driver_for(
+def drivers_for(
     device: DeviceConfig, config: GatewayConfig, *, links: ModbusLinks, clock: Clock, waiting: Callable[[], int]
-) -> Driver:
-    """Return the driver that the device's profile asks for; ``waiting`` counts the messages in the outbox."""
-    if device.modbus is not None:
-        return links.driver(device, config.line_of(device), clock)
-    points = [point.name for point in device.device_profile.points]
-    return GatewayHealth(device.id, points=points, clock=clock, folder=config.data_dir, waiting=waiting)
+) -> dict[float, Driver]:
+    """Return what reads the device, by seconds between two polls; ``waiting`` counts the messages in the outbox."""
+    if device.modbus is None:
+        names = [point.name for point in device.device_profile.points]
+        return {
+            device.poll_s: GatewayHealth(device.id, points=names, clock=clock, folder=config.data_dir, waiting=waiting)
+        }
+    unit = links.unit(device, config, clock)
+    return {poll_s: ModbusPoll(unit, blocks) for poll_s, blocks in plans_of(device, config).items()}
+
+
+def plans_of(device: DeviceConfig, config: GatewayConfig) -> dict[float, list[Block]]:
+    """Return the requests to a Modbus device, by seconds between two polls; nothing for the gateway itself."""
+    profile = device.device_profile
+    if not isinstance(profile, ModbusProfile):
+        return {}
+    wire = wire_of(config.line_of(device), profile.reads)
+    return {
+        poll_s: plan([point for point in points if isinstance(point, RegisterPoint)], profile.reads, wire)
+        for poll_s, points in device.polls.items()
+    }
 
 
 def pipeline_for(device: DeviceConfig, *, gateway: str, new_id: Callable[[], str]) -> Pipeline:
     """Return what judges the device's polls; ``new_id`` names events."""
     rules = {
         (device.id, point.name): ReportRule(
-            heartbeat_ms=round(device.heartbeat_s * 1000),
-            interval_ms=round(device.poll_s * 1000),
-            deadband=point.deadband,
+            heartbeat_ms=round(said.heartbeat_s * 1000),
+            interval_ms=round(said.poll_s * 1000),
+            deadband=said.deadband,
         )
         for point in device.device_profile.points
+        for said in [device.reporting(point)]
     }
     detectors = [Detector(rule, gateway=gateway, device=device.id, new_id=new_id) for rule in device.device_rules]
     return Pipeline(device.id, points=device.device_profile.points, detectors=detectors, reporter=Reporter(rules))
@@ -47,8 +66,9 @@ def inventory_of(config: GatewayConfig) -> Inventory:
             kind=device.device_profile.kind,
             profile=device.device_profile.profile,
             points=[
-                PointInventory(point.name, point.quantity.unit, device.poll_s, device.heartbeat_s)
+                PointInventory(point.name, point.quantity.unit, said.poll_s, said.heartbeat_s)
                 for point in device.device_profile.points
+                for said in [device.reporting(point)]
             ],
         )
         for device in config.devices

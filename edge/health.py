@@ -10,7 +10,7 @@ from pathlib import Path
 from edge.clock_state import read_kernel_clock
 from edge.contract.clock import Clock
 from edge.contract.messages import Test
-from edge.drivers import Answer, Missing, Snapshot, Stamps
+from edge.drivers import Answer, Missing, Part, Snapshot, Stamps
 
 PROC = Path("/proc")
 THERMAL = Path("/sys/class/thermal/thermal_zone0/temp")
@@ -41,7 +41,7 @@ class GatewayHealth:
     async def read(self) -> Snapshot:
         """Read each point once; nothing here waits for anything."""
         taken_at = self._stamps.take()
-        return Snapshot(taken_at, {name: source() for name, source in self._sources.items()})
+        return Snapshot((Part(taken_at, {name: source() for name, source in self._sources.items()}),))
 
     def _unknown(self) -> Answer:
         return Missing(Test.REFUSED, f"{self._device}: this gateway cannot measure that point")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from edge.contract.messages import Event, Reading
@@ -23,6 +23,20 @@ class Taken(NamedTuple):
     revisions: list[Event]
     states: dict[str, str | None]  # of detectors with an open event as JSON text, None where it is over
 
+    @classmethod
+    def of_all(cls, polls: Iterable[Taken]) -> Taken:
+        """Several polls as one."""
+        whole = cls([], [], 0, [], {})
+        for one in polls:
+            whole = cls(
+                whole.readings + one.readings,
+                whole.to_send + one.to_send,
+                whole.unchanged + one.unchanged,
+                whole.revisions + one.revisions,
+                whole.states | one.states,
+            )
+        return whole
+
 
 class Pipeline:
     """Decode, flag, detect, report: in this order, for one device."""
@@ -32,24 +46,29 @@ class Pipeline:
     ) -> None:
         self.device = device
         self.detectors = detectors
-        self._points = points
+        self._points = {point.name: point for point in points}
         self._reporter = reporter
 
     def take(self, snapshot: Snapshot) -> Taken:
-        """Judge one poll; every point of the device gets a reading."""
+        """Judge one poll; every point that was asked for gets a reading, at the time of its answer."""
         readings = [
-            judge(self.device, point, snapshot.taken_at, snapshot.answers[point.name]) for point in self._points
+            judge(self.device, self._points[name], taken_at, answer)
+            for taken_at, answers in snapshot.parts
+            for name, answer in answers.items()
         ]
         revisions, states = self._detect(readings)
         to_send, unchanged = self._reporter.select(readings)
         return Taken(readings, to_send, unchanged, revisions, states)
 
     def _detect(self, readings: Sequence[Reading]) -> tuple[list[Event], dict[str, str | None]]:
+        if not self.detectors:
+            return [], {}
         by_point = {reading.point: reading for reading in readings}
         revisions: list[Event] = []
         states: dict[str, str | None] = {}
         for detector in self.detectors:
-            revision = detector.feed(by_point[detector.rule.point])
+            reading = by_point.get(detector.rule.point)
+            revision = None if reading is None else detector.feed(reading)
             if revision is not None:
                 revisions.append(revision)
             if revision is not None or detector.open is not None:

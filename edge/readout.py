@@ -12,8 +12,9 @@ from edge.contract.config_file import nearest
 from edge.contract.gateway_config import DeviceConfig, GatewayConfig
 from edge.contract.messages import Reading, Test
 from edge.contract.profile import Point, RegisterPoint
-from edge.drivers import Answer, ConfigurationError, Driver, Missing, Snapshot, Words
-from edge.drivers.modbus import ModbusLinks
+from edge.devices import plans_of
+from edge.drivers import Answer, ConfigurationError, Driver, Missing, Words
+from edge.drivers.modbus import ModbusLinks, ModbusPoll
 from edge.health import GatewayHealth
 from edge.pipeline import judge
 
@@ -37,7 +38,6 @@ class Readout(NamedTuple):
     """One poll of one device; ``faults`` says each reason why points are missing once, in plain words."""
 
     device: DeviceConfig
-    taken_at: int
     points: list[PointReadout]
     faults: list[str]
 
@@ -50,7 +50,8 @@ async def read_device(config: GatewayConfig, device_id: str, *, clock: Clock) ->
         health = GatewayHealth(device.id, points=names, clock=clock, folder=config.data_dir, waiting=lambda: 0)
         return await _read(device, health)
     async with ModbusLinks() as links:
-        return await _read(device, links.driver(device, config.line_of(device), clock))
+        unit = links.unit(device, config, clock)
+        return await _read(device, *(ModbusPoll(unit, blocks) for blocks in plans_of(device, config).values()))
 
 
 def _find(config: GatewayConfig, device_id: str) -> DeviceConfig:
@@ -61,20 +62,20 @@ def _find(config: GatewayConfig, device_id: str) -> DeviceConfig:
     return devices[device_id]
 
 
-async def _read(device: DeviceConfig, driver: Driver) -> Readout:
-    snapshot = await driver.read()
-    points = [_judged(device.id, point, snapshot) for point in device.device_profile.points]
-    answers = [_answer(point, snapshot) for point in device.device_profile.points]
-    faults = dict.fromkeys(answer.reason for answer in answers if isinstance(answer, Missing))
-    return Readout(device, snapshot.taken_at, points, list(faults))
+async def _read(device: DeviceConfig, *drivers: Driver) -> Readout:
+    parts = [part for driver in drivers for part in (await driver.read()).parts]
+    # Only the outbox of the running agent cannot be asked from beside it.
+    answers = {point.name: (parts[0].taken_at, _only_the_agent(point)) for point in device.device_profile.points}
+    answers |= {name: (part.taken_at, answer) for part in parts for name, answer in part.answers.items()}
+    points = [_judged(device.id, point, *answers[point.name]) for point in device.device_profile.points]
+    faults = dict.fromkeys(answer.reason for _, answer in answers.values() if isinstance(answer, Missing))
+    return Readout(device, points, list(faults))
 
 
-def _judged(device: str, point: Point, snapshot: Snapshot) -> PointReadout:
-    answer = _answer(point, snapshot)
+def _judged(device: str, point: Point, taken_at: int, answer: Answer) -> PointReadout:
     words = answer if isinstance(answer, tuple) else None
-    return PointReadout(point, words, judge(device, point, snapshot.taken_at, answer))
+    return PointReadout(point, words, judge(device, point, taken_at, answer))
 
 
-def _answer(point: Point, snapshot: Snapshot) -> Answer:
-    """Return a point's answer; only the outbox of the running agent cannot be asked from beside it."""
-    return snapshot.answers.get(point.name, Missing(Test.REFUSED, f"{point.name}: only the running agent knows"))
+def _only_the_agent(point: Point) -> Answer:
+    return Missing(Test.REFUSED, f"{point.name}: only the running agent knows")

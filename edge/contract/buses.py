@@ -1,7 +1,8 @@
 """Where devices answer: on a bus that several share, or at a TCP address of their own.
 
 A *bus* is one pair of wires: whoever talks on it, talks alone. It ends in a serial port of the gateway, or in a
-converter on the network that passes bytes on (``framing: rtu``) or speaks Modbus TCP (``framing: tcp``).
+converter on the network that passes bytes on (``framing: rtu``) or speaks Modbus TCP (``framing: tcp``; some of these
+never give the transaction id back: ``framing: tcp_without_ids``).
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from pydantic import Field, model_validator
 from edge.contract.config_file import ConfigModel, Key, Misfit
 from edge.contract.forms import Id
 
-Framing = Literal["rtu", "tcp"]
+Framing = Literal["rtu", "tcp", "tcp_without_ids"]
 Parity = Literal["none", "even", "odd"]
 Baud = Literal[1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200]
 
 MODBUS_PORT = 502
+OWN_TIMEOUT_S, BUS_TIMEOUT_S = 3.0, 1.0
 
 
 class Line(NamedTuple):
@@ -56,11 +58,16 @@ class BusConfig(ConfigModel):
     host: str | None = Field(default=None, min_length=1, max_length=253, description="Address of the converter.")
     port: int = Field(default=MODBUS_PORT, ge=1, le=65535, description="TCP port of the converter.")
     framing: Framing = Field(
-        default="rtu", description="rtu: the converter passes bytes on as they are; tcp: it speaks Modbus TCP."
+        default="rtu",
+        description="rtu: the converter passes bytes on as they are; tcp: it speaks Modbus TCP; tcp_without_ids: "
+        "so too, but it never gives the transaction id back.",
     )
     baud: Baud = Field(default=9600, description="Of the serial line, also of one behind a converter.")
     parity: Parity = Field(default="none", description="As all devices of the bus are set.")
     stop_bits: Literal[1, 2] = Field(default=1, description="Devices without parity often use 1, as the standard 2.")
+    timeout_s: float = Field(
+        default=BUS_TIMEOUT_S, ge=0.05, le=60, description="How long an answer may take at most; the usual is learnt."
+    )
 
     @property
     def line(self) -> Line:
@@ -78,7 +85,7 @@ class BusConfig(ConfigModel):
     def _problems(self) -> Iterator[tuple[Key, str]]:
         if (self.serial is None) == (self.host is None):
             yield ("serial",), "say either serial (a port of this machine) or host (a converter on the network)"
-        if self.serial is not None and self.framing == "tcp":
+        if self.serial is not None and self.framing != "rtu":
             yield ("framing",), "a serial port carries rtu; tcp is for converters that speak Modbus TCP"
         if self.serial is not None and "port" in self.model_fields_set:
             yield ("port",), "a serial port has no TCP port"
@@ -93,8 +100,8 @@ class ModbusAddress(ConfigModel):
     )
     port: int = Field(default=MODBUS_PORT, ge=1, le=65535, description="Its TCP port.")
     unit: int = Field(default=1, ge=0, le=247, description="Modbus unit (slave) number; on a serial bus from 1.")
-    timeout_s: float = Field(
-        default=3.0, ge=0.05, le=60, description="How long an answer may take at most; what is usual is learnt."
+    timeout_s: float | None = Field(
+        default=None, ge=0.05, le=60, description="How long an answer may take at most: the bus says it, else 3 s."
     )
 
     @model_validator(mode="after")

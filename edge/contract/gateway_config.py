@@ -14,7 +14,7 @@ from typing import Annotated, NamedTuple, Self
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from edge.contract.broker_config import BrokerConfig
-from edge.contract.buses import BusConfig, Line, ModbusAddress
+from edge.contract.buses import OWN_TIMEOUT_S, BusConfig, Line, ModbusAddress
 from edge.contract.config_file import ConfigModel, Key, LocalPath, Misfit, SecretPath, load_yaml, nearest
 from edge.contract.event_classes import (
     Comparison,
@@ -298,6 +298,14 @@ class GatewayConfig(ConfigModel):
             raise KeyError(device.id)
         lines = {bus.id: bus.line for bus in self.buses}
         return device.modbus.line or lines[device.modbus.bus or ""]
+
+    def timeout_of(self, device: DeviceConfig) -> float:
+        """How many seconds an answer of a Modbus device may take at most. Raises KeyError as `line_of` does."""
+        if device.modbus is None:
+            raise KeyError(device.id)
+        timeouts = {bus.id: bus.timeout_s for bus in self.buses}
+        usual_s = OWN_TIMEOUT_S if device.modbus.bus is None else timeouts[device.modbus.bus]
+        return device.modbus.timeout_s or usual_s
 
     @cached_property
     def config_hash(self) -> str:

@@ -60,22 +60,33 @@ Answer = Words | float | int | Missing
 """Raw words (for ``edge.contract.registers`` to decode), a value in the point's own unit, or why there is neither."""
 
 
-class Snapshot(NamedTuple):
-    """One poll of one device: a single time for all its points, and an answer for each of them."""
+class Part(NamedTuple):
+    """What one request gave: the time at which it was answered, and an answer for each of its points."""
 
     taken_at: int
     answers: Mapping[str, Answer]
 
 
+class Snapshot(NamedTuple):
+    """One poll: its parts, no two of them with the same time; each point is in one of them."""
+
+    parts: tuple[Part, ...]
+
+    @property
+    def answers(self) -> Mapping[str, Answer]:
+        """The answers of all parts."""
+        return {name: answer for part in self.parts for name, answer in part.answers.items()}
+
+
 class Driver(Protocol):
-    """Reads one device."""
+    """Reads those points of one device that are read together."""
 
     async def read(self) -> Snapshot:
-        """Poll the device once. Every point of its profile is answered; raises nothing for a silent device."""
+        """Poll once. Every one of the points is answered; raises nothing for a silent device."""
 
 
 class Stamps:
-    """The times of one device's snapshots: now, or the next millisecond that none of the latest 1024 has.
+    """The times of one device's readings: now, or the next millisecond that none of the latest 1024 has.
 
     Where the clock was set back they go back with it: what it showed before was wrong.
     """

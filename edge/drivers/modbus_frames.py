@@ -1,8 +1,10 @@
-"""Is this the answer to that request? Modbus TCP frames, compared byte for byte before anything is decoded. Pure.
+"""Is this the answer to that request? Modbus frames, compared byte for byte before anything is decoded. Pure.
 
-Bytes of a frame (Modbus Messaging on TCP/IP Implementation Guide V1.0b, section 3)::
+Bytes of a frame over TCP (Modbus Messaging on TCP/IP Implementation Guide V1.0b, section 3) and of one on a serial line
+(Modbus over Serial Line V1.02, section 2.5.1)::
 
-    0-1 transaction id   2-3 protocol id, 0   4-5 bytes that follow   6 unit   7 function   8- body
+    tcp  0-1 transaction id   2-3 protocol id, 0   4-5 bytes that follow   6 unit   7 function   8- body
+    rtu  0 unit   1 function   2- body   then the CRC, low byte first
 
 The body of a read request is address and count, two bytes each; of its answer a byte count and so many bytes; of an
 exception, whose function has its highest bit set, one code.
@@ -10,8 +12,12 @@ exception, whose function has its highest bit set, one code.
 
 from __future__ import annotations
 
-_HEADER = 6  # bytes before those that the length field counts
-_READS_BITS = (1, 2)  # read coils, read discrete inputs
+from collections.abc import Callable
+from typing import Final
+
+_HEADER: Final = 6  # bytes before those that the length field counts
+_CRC: Final = 2
+_READS_BITS: Final = (1, 2)  # read coils, read discrete inputs
 
 EXCEPTIONS = {
     1: "illegal function",
@@ -31,34 +37,85 @@ class WrongAnswerError(ValueError):
     """Bytes that are not the answer to the request; the text says how they differ."""
 
 
-def is_answer(request: bytes, received: bytes) -> bool:
-    """Return whether ``received`` is the whole answer to the read ``request``, False while it is only its beginning.
+IsAnswer = Callable[[bytes, bytes], bool]
+"""Return whether ``received`` is the whole answer to the read ``request``, False while it is only its beginning.
 
-    Raises WrongAnswerError at the first byte that cannot belong to the one right answer: other transaction id
-    (0 included), protocol, unit, function, length or byte count, or anything behind the answer.
-    """
+Raises WrongAnswerError as soon as it cannot become the one right answer any more.
+"""
+
+
+def is_tcp_answer(request: bytes, received: bytes) -> bool:
+    """Refuse any other transaction id (0 included), protocol, unit, function, length, byte count, or more bytes."""
     _must_begin(received, 0, request[0:2], "transaction id")
+    return is_answer_without_id(request, received)
+
+
+def is_answer_without_id(request: bytes, received: bytes) -> bool:
+    """The same for converters that do not give the transaction id back."""
     _must_begin(received, 2, b"\0\0", "protocol id")
-    _must_begin(received, 6, request[6:7], "unit")
-    if len(received) < 8:
+    size = _pdu_size(request[_HEADER:], received[_HEADER:])
+    if size == 0:
         return False
-    function, asked = received[7], request[7]
-    if function == asked | 0x80:
-        size = 3
-    elif function == asked:
-        size = 3 + _byte_count(request)
-        _must_begin(received, 8, bytes([size - 3]), "byte count")
-    else:
-        raise WrongAnswerError(f"function {function} instead of {asked}")
     _must_begin(received, 4, size.to_bytes(2, "big"), "length")
-    if len(received) > _HEADER + size:
-        raise WrongAnswerError(f"bytes behind the answer: {len(received) - _HEADER - size}")
-    return len(received) == _HEADER + size
+    return _is_whole(received, _HEADER + size)
+
+
+def is_rtu_answer(request: bytes, received: bytes) -> bool:
+    """Refuse any other unit, function, byte count or CRC, or more bytes."""
+    try:
+        size = _pdu_size(request, received)
+        if size == 0 or not _is_whole(received, size + _CRC):
+            return False
+    except WrongAnswerError:
+        if received.startswith(request[:4]):
+            raise WrongAnswerError("its own request comes back: the converter echoes, switch its echo off") from None
+        raise
+    if crc(received[:size]) != received[size:]:
+        raise WrongAnswerError("damaged on the way (CRC): check shield, terminators, and that all have the same parity")
+    return True
+
+
+def crc(frame: bytes) -> bytes:
+    """The two bytes of CRC-16 that end an RTU frame (Modbus over Serial Line V1.02, section 6.2.2)."""
+    value = 0xFFFF
+    for byte in frame:
+        value = value >> 8 ^ _CRC_TABLE[(value ^ byte) & 0xFF]
+    return value.to_bytes(2, "little")
+
+
+def _crc_of_byte(value: int) -> int:
+    for _ in range(8):
+        value = value >> 1 ^ (0xA001 if value & 1 else 0)
+    return value
+
+
+_CRC_TABLE = tuple(map(_crc_of_byte, range(256)))
+
+
+def _pdu_size(request: bytes, received: bytes) -> int:
+    """Return how many bytes unit, function and body of the answer have; 0 while that cannot be seen."""
+    _must_begin(received, 0, request[0:1], "unit")
+    if len(received) < 2:
+        return 0
+    function, asked = received[1], request[1]
+    if function == asked | 0x80:
+        return 3
+    if function != asked:
+        raise WrongAnswerError(f"function {function} instead of {asked}")
+    size = 3 + _byte_count(request)
+    _must_begin(received, 2, bytes([size - 3]), "byte count")
+    return size
+
+
+def _is_whole(received: bytes, size: int) -> bool:
+    if len(received) > size:
+        raise WrongAnswerError(f"bytes behind the answer: {len(received) - size}")
+    return len(received) == size
 
 
 def _byte_count(request: bytes) -> int:
-    count = int.from_bytes(request[10:12], "big")
-    return (count + 7) // 8 if request[7] in _READS_BITS else 2 * count
+    count = int.from_bytes(request[4:6], "big")
+    return (count + 7) // 8 if request[1] in _READS_BITS else 2 * count
 
 
 def _must_begin(received: bytes, at: int, expected: bytes, name: str) -> None:

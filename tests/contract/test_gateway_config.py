@@ -76,7 +76,7 @@ def test_defaults(tmp_path: Path) -> None:
     config = load(tmp_path, smallest("  - {id: a, profile: generic_qdy30a, modbus: {host: 127.0.0.1}}"))
     device = config.devices[0]
     assert device.modbus is not None
-    assert (device.modbus.port, device.modbus.unit, device.modbus.timeout_s) == (502, 1, 3)
+    assert (device.modbus.port, device.modbus.unit, config.timeout_of(device)) == (502, 1, 3)
     assert (config.batch_s, config.status_s, device.poll_s, device.heartbeat_s) == (10, 60, 10, 600)
     assert config.data_dir == tmp_path / "data"
 

@@ -23,8 +23,8 @@ from edge.agent import Agent, next_slot, open_agent
 from edge.contract.clock import Clock, SteppedClock, SystemClock
 from edge.contract.gateway_config import load_gateway_config
 from edge.contract.messages import Event, EventState, Flag, Reading
-from edge.drivers import Snapshot
-from edge.drivers.modbus import ModbusDevice
+from edge.drivers import Part, Snapshot
+from edge.drivers.modbus import ModbusPoll
 from edge.outbox import Outbox
 from simulators.device import SimulatedDevice, load_modbus_profile
 from simulators.modbus_server import ModbusServer
@@ -259,7 +259,7 @@ async def test_a_replay_drives_the_agent_poll_by_poll(site: Site) -> None:
             await clock.advance_to(AT + minute * MINUTE)
             site.road.set("depth", depth)
             taken = await agent.poll("road-1")
-            assert {(r.taken_at - AT) / MINUTE for r in taken.readings} == {minute}
+            assert {(r.taken_at - AT) // MINUTE for r in taken.readings} == {minute}
         await cloud.wait_for(lambda: len(cloud.events) == 5, "five revisions")
         flood, blip = cloud.revisions()[:3], cloud.revisions()[3:]
         assert said(flood) == [(1, "suspect"), (2, "confirmed"), (3, "ended")]
@@ -314,16 +314,16 @@ async def test_nothing_is_read_while_the_clock_is_not_set(site: Site) -> None:
 async def test_what_is_read_while_the_clock_is_lost_is_left_out(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """A poll that begins in order and whose time is nonsense is not taken, and ends nothing; the next one is."""
     clock = ImpatientClock(AT)
-    read, lost = ModbusDevice.read, asyncio.Event()
+    read, lost = ModbusPoll.read, asyncio.Event()
 
-    async def read_and_lose(device: ModbusDevice) -> Snapshot:
+    async def read_and_lose(device: ModbusPoll) -> Snapshot:
         snapshot = await read(device)
         if lost.is_set():
             return snapshot
         lost.set()
-        return Snapshot(5_000, snapshot.answers)
+        return Snapshot((Part(5_000, snapshot.answers),))
 
-    monkeypatch.setattr(ModbusDevice, "read", read_and_lose)
+    monkeypatch.setattr(ModbusPoll, "read", read_and_lose)
     async with cloud_for(site.gateway, site.broker.port) as cloud, running(site.write(), clock):
         await cloud.wait_for(lambda: len({d for d, *_ in cloud.readings}) == 3, "readings of every device")
     assert lost.is_set()
@@ -334,16 +334,16 @@ async def test_a_poll_that_outlasts_its_cancellation_is_kept(site: Site, monkeyp
     """What a driver still brings after stop() is committed and sent before the agent ends."""
     begun = asyncio.Event()
 
-    async def read_stubbornly(_self: ModbusDevice) -> Snapshot:
+    async def read_stubbornly(_self: ModbusPoll) -> Snapshot:
         begun.set()
         with suppress(asyncio.CancelledError):
             await asyncio.sleep(60)
         more_work = asyncio.Event()
         asyncio.get_running_loop().call_later(0.3, more_work.set)
         await more_work.wait()
-        return Snapshot(AT, {"depth": 42.0, "wet_contact": 0.0})
+        return Snapshot((Part(AT, {"depth": 42.0, "wet_contact": 0.0}),))
 
-    monkeypatch.setattr(ModbusDevice, "read", read_stubbornly)
+    monkeypatch.setattr(ModbusPoll, "read", read_stubbornly)
     road = {"id": "road-1", "profile": "moxa_e1242_depth", "modbus": {"host": "127.0.0.1", "port": site.modbus.port}}
     async with cloud_for(site.gateway, site.broker.port) as cloud:
         async with running(site.write(devices=[road]), SystemClock()):

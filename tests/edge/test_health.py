@@ -25,7 +25,7 @@ async def test_one_poll_answers_every_point_at_one_time(tmp_path: Path) -> None:
     points = ["cpu_load", "memory_used", "disk_used", "temperature", "uptime", "outbox_waiting", "clock_offset", "fan"]
     health = GatewayHealth("gw", points=points, clock=SteppedClock(AT), folder=tmp_path, waiting=lambda: 7)
     first, second = await health.read(), await health.read()
-    assert (first.taken_at, second.taken_at) == (AT, AT + 1)
+    assert (first.parts[0].taken_at, second.parts[0].taken_at) == (AT, AT + 1)
     assert list(first.answers) == points
     assert first.answers["outbox_waiting"] == 7.0
     for name in ("cpu_load", "memory_used", "disk_used"):

@@ -10,7 +10,7 @@ from edge.contract.gateway_config import DeviceRule
 from edge.contract.messages import EventState, Flag, Reading, Severity, Test
 from edge.contract.profile import DeviceProfile, load_profile
 from edge.detect import Detector
-from edge.drivers import Answer, Missing, Snapshot
+from edge.drivers import Answer, Missing, Part, Snapshot
 from edge.pipeline import Pipeline
 from edge.report import Reporter, ReportRule
 
@@ -46,7 +46,7 @@ def pipeline(profile: DeviceProfile) -> Pipeline:
 
 
 def poll(depth: Answer, energy: Answer = (0, 0), second: int = 0) -> Snapshot:
-    return Snapshot(AT + 1000 * second, {"depth": depth, "energy_import_total": energy})
+    return Snapshot((Part(AT + 1000 * second, {"depth": depth, "energy_import_total": energy}),))
 
 
 @pytest.mark.parametrize(

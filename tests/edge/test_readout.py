@@ -51,13 +51,14 @@ async def server() -> AsyncIterator[ModbusServer]:
 
 
 async def test_a_device_that_answers_is_shown_raw_and_decoded(server: ModbusServer, tmp_path: Path) -> None:
-    """Each point has its words, its value and its flag, all of one time, and no fault is named."""
+    """Each point has its words, its value and its flag, one time for each request, and no fault is named."""
     readout = await read(config(tmp_path, server.port), "meter-1")
     voltage = point(readout, "voltage_l1")
     assert (voltage.place, voltage.words) == ("input 0x0000", (0x4366, 0x199A))
     assert voltage.reading.value == pytest.approx(230.1, abs=1e-5)
     assert (voltage.reading.flag, voltage.reading.taken_at) == (Flag.PASS, START)
-    assert {each.reading.taken_at for each in readout.points} == {readout.taken_at}
+    current, energy = point(readout, "current_l1"), point(readout, "energy_import_total")
+    assert {voltage.reading.taken_at, current.reading.taken_at, energy.reading.taken_at} == {START, START + 1}
     assert readout.faults == []
 
 
@@ -80,7 +81,7 @@ async def test_a_silent_device_is_said_in_words(server: ModbusServer, tmp_path: 
     readout = await read(config(tmp_path, server.port, timeout_s=0.05), "meter-1")
     (said,) = readout.faults
     assert said == (
-        f"meter-1: no answer from 127.0.0.1:{server.port} unit 1 after 3 tries: connected, but silent for 0.05 s: "
+        f"meter-1: no answer from 127.0.0.1:{server.port} unit 1 after 2 tries: connected, but silent for 0.05 s: "
         "check the unit number, and the wiring behind a converter"
     )
 

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
+from edge.contract.buses import Line
 from edge.contract.clock import SteppedClock
 from edge.contract.messages import Test
 from edge.contract.profile import RegisterPoint
 from edge.drivers import Missing, Snapshot
-from edge.drivers.modbus import ModbusDevice, ModbusLinks
+from edge.drivers.modbus import ModbusLinks, ModbusPoll, ModbusUnit
 from edge.read_plan import Block
 from tests.edge.drivers.scripted_server import Script, ScriptedServer, frame, registers, right
 
@@ -48,14 +49,13 @@ class Bench:
         self, links: ModbusLinks, port: int, blocks: list[Block], *, timeout_s: float = 5.0, tries: int = 1
     ) -> None:
         self.clock = SteppedClock(START)
-        self.link = links.link("127.0.0.1", port)
+        self.link = links.link(Line("127.0.0.1", port, "tcp"))
         self.device = self.other(blocks, unit=1, timeout_s=timeout_s, tries=tries)
 
-    def other(self, blocks: list[Block], *, unit: int, timeout_s: float = 5.0, tries: int = 1) -> ModbusDevice:
+    def other(self, blocks: list[Block], *, unit: int, timeout_s: float = 5.0, tries: int = 1) -> ModbusPoll:
         """Another unit behind the same address."""
-        return ModbusDevice(
-            f"meter-{unit}", link=self.link, unit=unit, plan=blocks, clock=self.clock, timeout_s=timeout_s, tries=tries
-        )
+        asked = ModbusUnit(f"meter-{unit}", link=self.link, unit=unit, clock=self.clock, most_s=timeout_s, tries=tries)
+        return ModbusPoll(asked, blocks)
 
 
 @contextlib.asynccontextmanager
@@ -127,7 +127,7 @@ async def test_all_four_tables_are_read_from_a_real_server() -> None:
     ]
     async with pymodbus_server() as port, ModbusLinks() as links:
         snapshot = await Bench(links, port, blocks).device.read()
-    assert snapshot.taken_at == START
+    assert [part.taken_at - START for part in snapshot.parts] == [0, 1, 2, 3]  # the clock stands still
     assert values(snapshot) == {
         "voltage_0": (1010,), "voltage_1": (1011,), "voltage_2": (2199,), "wet_contact_1": (1,), "wet_contact_2": (0,),
     }  # fmt: skip
@@ -200,7 +200,7 @@ async def test_a_late_answer_is_never_taken_for_a_later_one() -> None:
     def late_then_right(request: bytes, connection: int) -> list[bytes | float | None]:
         return [0.6, right(request, 666), 0.1, right(request, 667)] if connection == 1 else [right(request, 1)]
 
-    async with bench(late_then_right, tries=2, timeout_s=0.5) as (it, server):
+    async with bench(late_then_right, tries=3, timeout_s=0.5) as (it, server):
         assert values(await it.device.read()) == {"voltage_0": (1,), "voltage_1": (2,)}
         assert server.connections == 2
         assert int.from_bytes(server.requests[1][:2], "big") != int.from_bytes(server.requests[0][:2], "big")
@@ -212,9 +212,9 @@ async def test_a_late_answer_on_the_new_connection_is_refused_by_its_id() -> Non
     def answers_the_one_before(request: bytes, connection: int) -> list[bytes | float | None]:
         return [] if connection == 1 else [right(server.requests[-2], 666)]
 
-    async with bench(answers_the_one_before, tries=2, timeout_s=0.5) as (it, server):
+    async with bench(answers_the_one_before, tries=3, timeout_s=0.5) as (it, server):
         (said,) = reasons(await it.device.read())
-    assert "after 2 tries: wrong answer: transaction id" in said
+    assert "after 3 tries: wrong answer: transaction id" in said
 
 
 async def test_bytes_between_two_requests_end_the_connection() -> None:
@@ -251,11 +251,9 @@ async def test_a_refused_connection_is_said_in_words() -> None:
 async def test_an_unknown_host_is_said_in_words() -> None:
     """A name that does not resolve is a reason like any other."""
     async with ModbusLinks() as links:
-        device = ModbusDevice(
-            "meter-1", link=links.link("no-such-host.invalid", 502), unit=1, plan=ONE_BLOCK, clock=SteppedClock(START),
-            timeout_s=5, tries=1,
-        )  # fmt: skip
-        (said,) = reasons(await device.read())
+        link = links.link(Line("no-such-host.invalid", 502, "tcp"))
+        unit = ModbusUnit("meter-1", link=link, unit=1, clock=SteppedClock(START), most_s=5, tries=1)
+        (said,) = reasons(await ModbusPoll(unit, ONE_BLOCK).read())
     assert said.startswith("meter-1: no answer from no-such-host.invalid:502 unit 1 after 1 try: ")
 
 
@@ -263,10 +261,12 @@ async def test_an_unknown_host_is_said_in_words() -> None:
 
 
 async def test_a_silent_first_block_ends_the_poll() -> None:
-    """A device that does not answer is asked its tries for one block, not for each."""
-    async with bench(lambda _, __: [None], TWO_BLOCKS, tries=3) as (it, server):
-        reasons(await it.device.read())
-        assert len(server.requests) == 3
+    """A device that hangs up is asked its tries for one block and once for another; then for one block a probe."""
+    async with bench(lambda _, __: [None], [*TWO_BLOCKS, *ONE_BLOCK], tries=3) as (it, server):
+        for asked in (4, 5, 5, 6):
+            (reason,) = reasons(await it.device.read())
+            assert reason.endswith("it closed the connection")
+            assert len(server.requests) == asked
 
 
 async def test_a_silent_later_block_is_missing_alone() -> None:
@@ -284,7 +284,7 @@ async def test_a_silent_later_block_is_missing_alone() -> None:
 async def test_snapshots_never_share_a_time() -> None:
     """Two polls within a millisecond are a millisecond apart, also when the clock stands still."""
     async with bench(lambda r, _: [right(r)]) as (it, _):
-        assert [(await it.device.read()).taken_at - START for _ in range(3)] == [0, 1, 2]
+        assert [(await it.device.read()).parts[0].taken_at - START for _ in range(3)] == [0, 1, 2]
 
 
 async def test_a_dead_unit_does_not_starve_the_others() -> None:
@@ -300,8 +300,8 @@ async def test_a_dead_unit_does_not_starve_the_others() -> None:
             reasons(asked)
             assert values(answered) == {"voltage_0": (0,), "voltage_1": (1,)}
             await it.clock.advance_to(it.clock.now_ms() + 1000)
-    # Three tries at first, then one request after 1, 3, and 7 polls left out.
-    assert sum(request[6] == 2 for request in server.requests) == 3 + 2
+    # Two tries at first, then one request after 0, 1, 3, and 7 polls left out.
+    assert sum(request[6] == 2 for request in server.requests) == 2 + 3
 
 
 async def test_a_device_that_comes_back_is_read_again_at_each_poll() -> None:
@@ -309,11 +309,27 @@ async def test_a_device_that_comes_back_is_read_again_at_each_poll() -> None:
     is_dead = True
     async with bench(lambda r, _: [None] if is_dead else [right(r)]) as (it, server):
         reasons(await it.device.read())
+        reasons(await it.device.read())
         is_dead = False
         reasons(await it.device.read())  # left out
         for _ in range(3):
             assert values(await it.device.read()) == {"voltage_0": (0,), "voltage_1": (1,)}
-    assert len(server.requests) == 4
+    assert len(server.requests) == 5
+
+
+async def test_a_block_that_is_never_answered_is_set_aside_alone() -> None:
+    """It costs ever fewer timeouts, also when it is the first one; all the others are read at every poll."""
+
+    def but_the_first(request: bytes, _: int) -> list[bytes | float | None]:
+        return [] if request[8:10] == b"\0\n" else [right(request)]
+
+    async with bench(but_the_first, TWO_BLOCKS, timeout_s=0.05) as (it, server):
+        for _ in range(12):
+            answers = (await it.device.read()).answers
+            assert isinstance(answers["voltage_0"], Missing)
+            assert answers["voltage_1"] == (0,)
+    assert sum(request[8:10] == b"\0\n" for request in server.requests) == 4
+    assert sum(request[8:10] == b"\0\x32" for request in server.requests) == 12
 
 
 async def test_units_of_one_address_share_one_connection() -> None:

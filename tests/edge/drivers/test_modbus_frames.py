@@ -6,7 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from edge.drivers.modbus_frames import WrongAnswerError, is_answer
+from edge.drivers.modbus_frames import WrongAnswerError
+from edge.drivers.modbus_frames import is_tcp_answer as is_answer
 
 REQUEST = bytes.fromhex("1234 0000 0006 07 04 0034 0002")
 ANSWER = bytes.fromhex("1234 0000 0007 07 04 04 4364 199a")

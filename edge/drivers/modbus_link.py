@@ -1,0 +1,328 @@
+"""One line to Modbus units: a TCP connection, a serial port, or a serial converter on the network.
+
+pymodbus (3.16) opens, frames and decodes; on its own it would take transaction id 0, a foreign function code, a short
+answer, and over RTU an answer to an earlier request. Here every byte that arrives first passes
+:mod:`edge.drivers.modbus_frames` in its trace hook, and only the one right answer is passed on.
+
+**Late answers, where there are transaction ids** (``framing: tcp``). Whatever is not the one right answer, or is not
+whole in time, closes the connection, and the next request opens a new one. Ids go on from connection to connection,
+from a random start. So an answer could only be taken for another's if it reached the *new* connection (a converter that
+mixes up its callers), carried the id of the request under way (the last one with that id is 65 000 requests old), and
+fitted its unit, function and count.
+
+**Late answers, where there are none** (RTU). Closing would help nothing: what comes late comes down the same wires. So
+
+- a unit that was waited for in vain is not asked again before ``most_s``, the longest that an answer may take, has
+  passed since; the line is free for others meanwhile, whose answers name another unit;
+- after anything that is not the right answer the line must first be quiet for a while;
+- after opening, the line is listened to for ``most_s`` before the first request: somebody may have asked before us.
+
+What remains: an answer that comes later than ``most_s``, just when the same unit is asked again for as many registers
+by the same function; ``timeout_s`` in gateway.yaml is that bound.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final, NamedTuple
+
+from pymodbus import FramerType
+from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
+from pymodbus.exceptions import ModbusException
+from pymodbus.pdu import ModbusPDU
+
+from edge.bus_time import Wire
+from edge.contract.buses import Framing, Line
+from edge.contract.profile import BIT_TABLES
+from edge.drivers import NoAnswerError, RefusedError, Words
+from edge.drivers.modbus_frames import (
+    EXCEPTIONS,
+    GATEWAY_EXCEPTIONS,
+    IsAnswer,
+    WrongAnswerError,
+    is_answer_without_id,
+    is_rtu_answer,
+    is_tcp_answer,
+)
+from edge.read_plan import Block
+
+NEVER_S: Final = 3600.0  # pymodbus insists on a timeout of its own; ours are always shorter
+HIGHEST_ID: Final = 65_000  # where pymodbus starts its transaction ids again
+MISFITS: Final = (1, 2, 3)  # exceptions about what was asked, not about the state of the device
+CHECK_UNIT: Final = "check the unit number, and the wiring behind a converter"
+CHECK_PROFILE: Final = "check that the profile is for this very model"
+SETTLE_S: Final = 0.05  # after a spoiled exchange: USB converters hand over what they hear in pieces, 16 ms apart
+BABBLE_S: Final = 2.0
+_IS_ANSWER: Final[dict[Framing, IsAnswer]] = {
+    "tcp": is_tcp_answer,
+    "tcp_without_ids": is_answer_without_id,
+    "rtu": is_rtu_answer,
+}
+
+Client = AsyncModbusTcpClient | AsyncModbusSerialClient
+
+
+class SilentError(NoAnswerError):
+    """Nothing came within the time; an answer may still come."""
+
+
+class Answered(NamedTuple):
+    """The registers or bits of a block, and how many seconds the device took: what its bytes need is not counted."""
+
+    words: Words
+    took_s: float
+
+
+class ModbusLink:
+    """A line, opened when it is first needed; whoever asks on it waits for their turn, in order."""
+
+    def __init__(self, line: Line) -> None:
+        self.line = line
+        self._bytes = Wire(line.baud, line.bits_per_char, turnaround_s=0.0)
+        self._turn = asyncio.Lock()
+        self._last_id = secrets.randbelow(HIGHEST_ID)
+        self._client: Client | None = None
+        self._has_ids = line.framing == "tcp"
+        self._ears = _Ears(line, has_ids=self._has_ids)
+        self._free_at: dict[int, float] = {}  # by unit, in the loop's time
+
+    def __str__(self) -> str:
+        return str(self.line)
+
+    @property
+    def fault(self) -> str | None:
+        """Why the next read will open the line anew; None while it can be used as it is."""
+        return self._ears.lost
+
+    def wire_s(self, block: Block) -> float:
+        """How long the bytes of a request and its answer need on the serial line; 0 where there is none."""
+        return self._bytes.request_s(block.table, block.count) - self._bytes.quiet_s
+
+    async def read(self, unit: int, block: Block, *, wait_s: float, most_s: float, pause_s: float = 0.0) -> Answered:
+        """Ask for a block; raises NoAnswerError (SilentError among them) or RefusedError.
+
+        ``wait_s`` is how long the device is waited for, besides the time its bytes need; ``most_s`` the longest that an
+        answer may take, and bounds the opening too; ``pause_s`` is kept between the last byte and this request.
+        """
+        while True:
+            await _sleep_until(self._free_at.get(unit, 0.0))
+            async with self._turn:
+                if self._free_at.get(unit, 0.0) > asyncio.get_running_loop().time():
+                    continue  # it was waited for in vain by whoever had the turn before
+                with self._unless_answered(unit, most_s):
+                    client = await self._opened(most_s)
+                    await self._quiet(pause_s)
+                    wire_s = self.wire_s(block)
+                    pdu = await self._ask(client, unit, block, wait_s + wire_s)
+                    took_s = self._ears.heard_at - self._ears.sent_at - wire_s
+            return Answered(_words_in(pdu, block), took_s)
+
+    @contextmanager
+    def _unless_answered(self, unit: int, most_s: float) -> Iterator[None]:
+        """Keep what may still come from being taken for the answer to another request."""
+        try:
+            yield
+        except _NotAskedError:
+            self.close()
+            raise
+        except BaseException:
+            if self._has_ids:
+                self.close()
+            else:
+                self._free_at[unit] = self._ears.sent_at + most_s
+            raise
+
+    async def _opened(self, most_s: float) -> Client:
+        if self._client is not None and self.fault is None:
+            return self._client
+        self.close()
+        self._ears = _Ears(self.line, has_ids=self._has_ids)
+        self._client = client = self._make_client()
+        try:
+            async with asyncio.timeout(most_s):
+                await client.ctx.call_create()  # what client.connect() calls, which keeps the reason to itself
+                await self._ears.connected.wait()
+        except TimeoutError as error:
+            raise _NotAskedError(f"no connection within {most_s:g} s: check address, power and cable") from error
+        except OSError as error:
+            raise _NotAskedError(_in_words(error, self.line)) from error
+        client.ctx.next_tid = self._last_id
+        if not self._has_ids:
+            await asyncio.sleep(most_s)
+        return client
+
+    def _make_client(self) -> Client:
+        line = self.line
+        framer = FramerType.RTU if line.framing == "rtu" else FramerType.SOCKET
+        if line.is_serial:
+            return AsyncModbusSerialClient(
+                line.host, framer=framer, baudrate=line.baud or 0, parity=line.parity[0].upper(),
+                stopbits=line.stop_bits, timeout=NEVER_S, retries=0, reconnect_delay=0,
+                trace_packet=self._ears.packet, trace_connect=self._ears.connect,
+            )  # fmt: skip
+        return AsyncModbusTcpClient(
+            line.host, port=line.port, framer=framer, timeout=NEVER_S, retries=0, reconnect_delay=0,
+            trace_packet=self._ears.packet, trace_connect=self._ears.connect,
+        )  # fmt: skip
+
+    async def _quiet(self, pause_s: float) -> None:
+        """Wait until the line may be used: a gap between two frames, more after what was no answer, or the pause."""
+        now = asyncio.get_running_loop().time
+        end_at = now() + BABBLE_S + pause_s
+        while (ready_at := self._ears.ready_at(pause_s)) > now():
+            if now() > end_at:
+                raise NoAnswerError(
+                    "the line is never quiet: something on it keeps sending, switch devices off in turn"
+                )
+            await _sleep_until(ready_at)
+        if self._ears.lost:
+            raise NoAnswerError(self._ears.lost)
+
+    async def _ask(self, client: Client, unit: int, block: Block, limit_s: float) -> ModbusPDU:
+        ask = {
+            "coil": client.read_coils,
+            "discrete": client.read_discrete_inputs,
+            "holding": client.read_holding_registers,
+            "input": client.read_input_registers,
+        }[block.table]
+        try:
+            async with asyncio.timeout(limit_s) as limit:
+                with self._ears.awaiting(limit):
+                    return await ask(block.address, count=block.count, device_id=unit)
+        except TimeoutError as error:
+            if self._ears.fault:
+                raise NoAnswerError(self._ears.fault) from error
+            raise SilentError(f"connected, but silent for {limit_s:.2g} s: {CHECK_UNIT}") from error
+        except ModbusException as error:
+            raise NoAnswerError(str(error)) from error
+        finally:
+            self._last_id = client.ctx.next_tid
+
+    def close(self) -> None:
+        """Close the line; the next read opens it again."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+
+class _NotAskedError(NoAnswerError):
+    """The line could not be opened: nothing was sent."""
+
+
+class _Ears:
+    """What pymodbus' trace hooks see of one line while it is open; times are the loop's.
+
+    ``lost`` says why it must be opened anew, ``fault`` why the present exchange is spoiled.
+    """
+
+    def __init__(self, line: Line, *, has_ids: bool) -> None:
+        self.connected = asyncio.Event()
+        self.lost: str | None = None
+        self.fault: str | None = None
+        self.sent_at = self.heard_at = 0.0
+        self._has_ids = has_ids
+        self._is_answer = _IS_ANSWER[line.framing]
+        self._gap_s = Wire(line.baud, line.bits_per_char).quiet_s if line.baud else 0.0
+        self._is_settled = True
+        self._request = b""
+        self._limit: asyncio.Timeout | None = None
+        self._now = asyncio.get_running_loop().time
+
+    def ready_at(self, pause_s: float) -> float:
+        """When a request may be sent, if nothing more is heard."""
+        if self._has_ids:
+            return self.heard_at + pause_s
+        gap_s = self._gap_s if self._is_settled else max(self._gap_s, SETTLE_S)
+        return self.heard_at + max(gap_s, pause_s)
+
+    @contextmanager
+    def awaiting(self, limit: asyncio.Timeout) -> Iterator[None]:
+        """Let a fault end ``limit`` at once, instead of waiting for an answer that cannot come any more."""
+        self._limit, self.fault = limit, None
+        self._is_settled = False
+        try:
+            yield
+            self._is_settled = True
+        finally:
+            self._request, self._limit = b"", None
+
+    def packet(self, sending: bool, data: bytes) -> bytes:  # noqa: FBT001 - pymodbus calls it so
+        """Pass on a request, and an answer once it is whole and right; ``data`` is all that came since the request."""
+        if sending:
+            self._request, self.sent_at = data, self._now()
+            return data
+        self.heard_at = self._now()
+        try:
+            if not self._request:
+                self._hear_unasked()
+            elif self._is_answer(self._request, data):
+                self._request = b""
+                return data
+        except WrongAnswerError as error:
+            self._fail(f"wrong answer: {error}")
+        return b""
+
+    def connect(self, connected: bool) -> None:  # noqa: FBT001 - pymodbus calls it so
+        """Note that the line is open, or that the other side has closed it."""
+        if connected:
+            self.connected.set()
+        else:
+            self.lost = self.lost or "it closed the connection"
+            self._fail(self.lost)
+
+    def _hear_unasked(self) -> None:
+        if self._has_ids:
+            self._fail("it sent bytes that nobody asked for")
+
+    def _fail(self, fault: str) -> None:
+        self._request = b""  # what is still to come of it is heard, not read
+        self.fault = self.fault or fault
+        if self._has_ids:
+            self.lost = self.lost or fault
+        if self._limit is not None and not self._limit.expired():
+            self._limit.reschedule(0)
+
+
+async def _sleep_until(at: float) -> None:
+    wait_s = at - asyncio.get_running_loop().time()
+    if wait_s > 0:
+        await asyncio.sleep(wait_s)
+
+
+def _in_words(error: OSError, line: Line) -> str:
+    """Say why a line could not be opened without its place, which the reader of the message already has."""
+    if line.is_serial:
+        return _port_in_words(error, line)
+    if isinstance(error, socket.gaierror) or not error.errno:
+        return f"{error.strerror or error}: check the host name"
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused: is Modbus TCP switched on there, and is it this port?"
+    return os.strerror(error.errno)
+
+
+def _port_in_words(error: OSError, line: Line) -> str:
+    if not os.path.lexists(line.host):
+        return "there is no such serial port: is the converter plugged in?"
+    if not os.access(line.host, os.R_OK | os.W_OK):
+        return "this user may not open it: add them to the group that owns it, often dialout"
+    if "lock" in str(error):
+        return "another program has it open: only one may talk on a serial line"
+    return (
+        f"cannot be opened as a serial port with these settings: {os.strerror(error.errno) if error.errno else error}"
+    )
+
+
+def _words_in(pdu: ModbusPDU, block: Block) -> Words:
+    """Return the words of a checked answer; raises RefusedError or NoAnswerError for an exception."""
+    if pdu.isError():
+        text = f"{EXCEPTIONS.get(pdu.exception_code, 'unknown reason')} (exception {pdu.exception_code})"
+        if pdu.exception_code in GATEWAY_EXCEPTIONS:
+            raise NoAnswerError(f"the converter answers {text}: {CHECK_UNIT}")
+        raise RefusedError(f"{text}{': ' + CHECK_PROFILE if pdu.exception_code in MISFITS else ''}")
+    values: Sequence[int] = pdu.bits if block.table in BIT_TABLES else pdu.registers
+    return tuple(int(value) for value in values[: block.count])
