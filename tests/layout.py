@@ -58,6 +58,7 @@ ONLY_IN = {
 # Readings in, answers out: no clock, no file, no network, no other thread; nor may what they import of ours.
 PURE = (
     "edge.quality",
+    "edge.counters",
     "edge.report",
     "edge.detect",
     "edge.read_plan",

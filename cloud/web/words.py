@@ -93,6 +93,7 @@ TESTS: Mapping[Test, str] = {
     Test.SENTINEL: N_("the device has no value"),
     Test.REFUSED: N_("the device refused"),
     Test.SPAN: N_("outside what the sensor can measure"),
+    Test.COUNTER: N_("the counter fell back"),
 }
 KINDS: Mapping[str, str] = {
     "electricity_meter": N_("electricity meter"),

@@ -48,6 +48,7 @@ class Test(IntFlag):
     SENTINEL = 2  # the register held the profile's "no value", NaN or infinity
     REFUSED = 4  # the device answered with an exception
     SPAN = 8  # outside what the sensor can physically measure
+    COUNTER = 16  # a counter fell, and nobody knows yet whether it begins again
 
 
 class Reading(Struct, frozen=True, gc=False):
