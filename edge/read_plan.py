@@ -37,7 +37,7 @@ class Block:
 
 
 class _Item(NamedTuple):
-    """Addresses that are read together in any case, and the points that lie in them."""
+    """Registers that lie within those of no other item, and the points that are read with them."""
 
     registers: range
     points: tuple[RegisterPoint, ...]
@@ -63,17 +63,14 @@ def plan(
     saves time: at most ``reads.max_gap`` in a row, which is what the device permits, and never an illegal one, for that
     would make it refuse the whole block. (The loader has seen to it that each point fits one block and is legal.)
 
-    **Why this is the least.** Points that share registers (bits of one) are one item: whichever block reads one of them
-    has the others for nothing. Items do not overlap. Each block may then be taken to hold *consecutive* items of its
-    table: let blocks A and B interleave, A beginning first, in a plan of least time. Their spans meet, so either
-
-    - B ends before A does: A may have B's items too. Its span stays as it is, its gaps only become narrower, and B's
-      request is saved.
-    - Or A ends first: A may have those items of B that lie before its end. Its span stays as it is, its gaps only
-      become narrower; B loses its first items, so it begins later and keeps the rest of its gaps.
-
-    Nothing illegal comes into a span, no span grows, and a request never takes longer for fewer registers: the plan
-    still takes the least time. The sum of the spans has fallen, so after some such steps no two blocks interleave.
+    **Why this is the least.** A point whose registers lie within another's is read with that one for nothing (bits of
+    one register, a value between another and its scale factor): the *items* are the points that lie within no other.
+    In order of address both their first and their last registers ascend. In a plan of least time each block may be
+    taken to hold *consecutive* items of its table: let blocks A and B interleave, A beginning first. A may have those
+    items of B that end before A does. They lie in A's span, so this stays as it is, and its gaps only become narrower;
+    B loses its first items, at least one, so it begins later or is not needed, and keeps the rest of its gaps. Nothing
+    illegal comes into a span, no span grows, and a request never takes longer for fewer registers: the plan still takes
+    the least time. The sum of the spans has fallen, so after some such steps no two blocks interleave.
 
     Of plans of consecutive items the best is found exactly: the best one for the first n items ends in a request for
     items k to n, after the best one for the first k - 1 (Bellman's principle, as all three costs are sums).
@@ -93,15 +90,14 @@ def plan_of(profile: ModbusProfile, wire: Wire = NETWORK) -> list[Block]:
 
 
 def _items(points: list[RegisterPoint]) -> list[_Item]:
-    """Join points that share registers, or whose way to a scale factor leads over others; sorted by address."""
+    """Put each point that lies within another to that one; by address, of the first registers as of the last ones."""
     items: list[_Item] = []
-    for point in sorted(points, key=lambda each: (each.registers.start, each.name)):
-        here = point.registers
-        if items and here.start < items[-1].registers.stop:
-            before, its = items.pop()
-            items.append(_Item(range(before.start, max(before.stop, here.stop)), (*its, point)))
+    for point in sorted(points, key=lambda each: (each.registers.start, -each.registers.stop, each.name)):
+        if items and point.registers.stop <= items[-1].registers.stop:
+            around, its = items.pop()
+            items.append(_Item(around, (*its, point)))
         else:
-            items.append(_Item(here, (point,)))
+            items.append(_Item(point.registers, (point,)))
     return items
 
 

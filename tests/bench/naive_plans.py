@@ -13,9 +13,9 @@ def one_by_one(points: Iterable[RegisterPoint]) -> list[Block]:
     """Return one request for each point, by table and address."""
     its = list(points)
     return [
-        Block(each.table, each.address, len(each.registers), (each,))
+        Block(each.table, each.registers.start, len(each.registers), (each,))
         for table in get_args(Table)
-        for each in sorted((p for p in its if p.table == table), key=lambda p: (p.address, p.name))
+        for each in sorted((p for p in its if p.table == table), key=lambda p: (p.registers.start, p.name))
     ]
 
 
