@@ -172,7 +172,10 @@ def buses_of(config: GatewayConfig) -> list[Bus]:
 
 def check_loads(config: GatewayConfig, path: Path) -> None:
     """Refuse a gateway.yaml with lines that cannot carry what is read on them. Raises ConfigError."""
-    faults = [(bus.key, fault) for bus in buses_of(config) if (fault := load_of(bus).fault)]
+    bounded = [
+        bus for bus in buses_of(config) if bus.line.baud or any(each.profile.reads.pause_ms for each in bus.stations)
+    ]
+    faults = [(bus.key, fault) for bus in bounded if (fault := load_of(bus).fault)]
     if faults:
         read_document(path).refuse(faults)
 

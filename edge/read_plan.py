@@ -43,15 +43,6 @@ class _Item(NamedTuple):
     points: tuple[RegisterPoint, ...]
 
 
-class _Best(NamedTuple):
-    """The best way to read the first so many items; the smaller one is the better one."""
-
-    time_ns: int
-    requests: int
-    registers: int
-    last_from: int  # the item with which the last request begins
-
-
 def plan(
     points: ModbusProfile | Iterable[RegisterPoint], reads: Reads | None = None, wire: Wire = NETWORK
 ) -> list[Block]:
@@ -102,27 +93,33 @@ def _items(points: list[RegisterPoint]) -> list[_Item]:
 
 
 def _plan_table(table: Table, items: Sequence[_Item], reads: Reads, wire: Wire) -> list[Block]:
-    joins = [True, *(_may_join(items[index - 1], items[index], table, reads) for index in range(1, len(items)))]
-    best = [_Best(0, 0, 0, 0)]
-    for last in range(len(items)):
-        choices: list[_Best] = []
-        for first in range(last, -1, -1):
-            count = items[last].registers.stop - items[first].registers.start
-            if first < last and (count > reads.max_registers or not joins[first + 1]):
-                break
-            before = best[first]
-            time_ns = before.time_ns + wire.request_ns(table, count)
-            choices.append(_Best(time_ns, before.requests + 1, before.registers + count, first))
+    """The best plan for consecutive items, built up from the best ones for the first 1, 2, 3, … of them."""
+    starts, stops = [item.registers.start for item in items], [item.registers.stop for item in items]
+    longest = max([reads.max_registers, *map(len, (item.registers for item in items))])
+    costs = [_packed(wire.request_ns(table, count), 1, count) for count in range(longest + 1)]
+    best, begins = [0], [0]  # for the first n items: the cost, and with which item the last request begins
+    earliest = 0
+    for last, stop in enumerate(stops):
+        if last and not _may_join(items[last - 1], items[last], table, reads):
+            earliest = last
+        while earliest < last and stop - starts[earliest] > reads.max_registers:
+            earliest += 1
+        choices = [best[first] + costs[stop - starts[first]] for first in range(earliest, last + 1)]
         best.append(min(choices))
+        begins.append(earliest + choices.index(best[-1]))
     blocks: list[Block] = []
     end = len(items)
     while end:
-        first = best[end].last_from
-        start, stop = items[first].registers.start, items[end - 1].registers.stop
+        first = begins[end]
         its = tuple(point for item in items[first:end] for point in item.points)
-        blocks.append(Block(table, start, stop - start, its))
+        blocks.append(Block(table, starts[first], stops[end - 1] - starts[first], its))
         end = first
     return blocks[::-1]
+
+
+def _packed(time_ns: int, requests: int, registers: int) -> int:
+    """Three costs as one number; sums compare by time, then requests, then registers."""
+    return (time_ns << 48) + (requests << 24) + registers
 
 
 def _may_join(before: _Item, here: _Item, table: Table, reads: Reads) -> bool:
