@@ -1,8 +1,7 @@
 """A Modbus TCP server for devices made from their profiles.
 
 Our own server, not pymodbus': the agent reads with pymodbus, so a misunderstanding of the wire would show here instead
-of cancelling out; and here a device can be silent. Written after the Modbus Application Protocol 1.1b3 (sections 6.1 to
-6.4 and 7) and Modbus Messaging on TCP/IP 1.0b (section 3.1).
+of cancelling out; and here a device can be silent. Written after Modbus Messaging on TCP/IP 1.0b (section 3.1).
 """
 
 from __future__ import annotations
@@ -13,16 +12,11 @@ from collections.abc import Mapping
 from typing import Self
 
 from edge.contract.listening import listen
-from edge.contract.profile import BIT_TABLES, Table
+from simulators.answers import NO_SUCH_UNIT, answer_of, exception
 from simulators.device import SimulatedDevice
 
 MBAP = struct.Struct(">HHHB")  # transaction, protocol (0), length of what follows, unit
-READ_REQUEST = struct.Struct(">BHH")  # function, address, count
-TABLES: dict[int, Table] = {1: "coil", 2: "discrete", 3: "holding", 4: "input"}
-MAX_BITS = 2000
 BACKLOG = 100
-
-ILLEGAL_FUNCTION, ILLEGAL_ADDRESS, ILLEGAL_VALUE, NO_SUCH_UNIT = 1, 2, 3, 0x0B
 
 
 class ModbusServer:
@@ -82,38 +76,7 @@ class ModbusServer:
 
     def answer(self, unit: int, request: bytes) -> bytes | None:
         """The PDU that answers a PDU; None when the device keeps silent."""
-        function = request[0] if request else 0
         device = self.units.get(unit)
         if device is None:
-            return _exception(function, NO_SUCH_UNIT)
-        if device.silent:
-            return None
-        if device.refuses_with is not None:
-            return _exception(function, device.refuses_with)
-        if function not in TABLES:
-            return _exception(function, ILLEGAL_FUNCTION)
-        if len(request) != READ_REQUEST.size:
-            return _exception(function, ILLEGAL_VALUE)
-        return _answer_read(device, request)
-
-
-def _answer_read(device: SimulatedDevice, request: bytes) -> bytes:
-    function, address, count = READ_REQUEST.unpack(request)
-    is_bits = TABLES[function] in BIT_TABLES
-    if not 1 <= count <= (MAX_BITS if is_bits else device.profile.reads.max_registers):
-        return _exception(function, ILLEGAL_VALUE)
-    words = device.read(TABLES[function], address, count)
-    if words is None:
-        return _exception(function, ILLEGAL_ADDRESS)
-    data = _pack_bits(words) if is_bits else struct.pack(f">{count}H", *words)
-    return bytes((function, len(data))) + data
-
-
-def _pack_bits(bits: list[int]) -> bytes:
-    """Pack eight bits to a byte, the first in the lowest place (specification, section 6.1)."""
-    packed = sum(bit << place for place, bit in enumerate(bits))
-    return packed.to_bytes((len(bits) + 7) // 8, "little")
-
-
-def _exception(function: int, code: int) -> bytes:
-    return bytes((function | 0x80, code))
+            return exception(request[0] if request else 0, NO_SUCH_UNIT)
+        return answer_of(device, request)

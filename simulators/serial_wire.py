@@ -1,0 +1,164 @@
+"""A pair of RS-485 wires with devices on it, in true time; what carries the bytes to it and from it is elsewhere.
+
+Bytes come as fast as a program writes them and are here on the wire as long as their bits take. A frame ends when
+nothing follows it for 3.5 characters (Modbus over Serial Line V1.02, section 2.5.1.1); the device that it is for begins
+its answer when its turnaround has passed since the frame's last character, though not before it has seen the end, and
+the master gets each part of the answer when its last character has passed. All times follow from absolute deadlines, so
+nothing drifts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple
+
+from edge.contract.buses import Parity
+from simulators.answers import answer_of
+from simulators.deadlines import Deadlines
+from simulators.device import SimulatedDevice
+from simulators.rtu_frames import rtu_frame, unframe
+
+TURNAROUND_S: Final = 0.005
+FIFO_CHARS: Final = 16  # a serial port tells its program of so many characters at a time, or of the last ones
+GAP_CHARS: Final = 3.5
+FAST_BAUD: Final = 19_200  # above it the gap is fixed
+FAST_GAP_S: Final = 0.00175
+NOISE_CHARS: Final = 6
+
+
+class SerialSettings(NamedTuple):
+    """How a serial port is set."""
+
+    baud: int = 9600
+    parity: Parity = "none"
+    stop_bits: int = 1
+
+    @property
+    def char_s(self) -> float:
+        """The time of one character: start bit, eight of data, parity, stop."""
+        return (9 + (self.parity != "none") + self.stop_bits) / self.baud
+
+    @property
+    def gap_s(self) -> float:
+        """The quiet that ends a frame."""
+        return GAP_CHARS * self.char_s if self.baud <= FAST_BAUD else FAST_GAP_S
+
+    def is_heard_at(self, other: SerialSettings) -> bool:
+        """Whether a port set so understands one set otherwise; a second stop bit disturbs nobody."""
+        return self[:2] == other[:2]
+
+
+class Collision(NamedTuple):
+    """The master talked when it should not: within the quiet between frames, or over an answer."""
+
+    at_s: float
+    over: Literal["quiet", "answer"]
+
+
+@dataclass
+class _Answer:
+    """What a device says: its first character begins at ``due_s``; ``sent`` characters have been passed on."""
+
+    data: bytes
+    asked_s: float
+    due_s: float
+    char_s: float
+    sent: int = 0
+
+    def passed_s(self, chars: int) -> float:
+        """When so many characters have passed."""
+        return self.due_s + chars * self.char_s
+
+    def spoil(self) -> None:
+        """Let what is not sent yet be noise: somebody talks over it."""
+        self.data = self.data[: self.sent] + bytes(byte ^ 0x55 for byte in self.data[self.sent :])
+
+
+class SerialWire:
+    """The wires. :meth:`hear` takes what the master says; what the devices say goes to ``say``.
+
+    ``units``: devices by unit number, all set as ``settings`` says but those in ``others``. ``garbage``: what no device
+    understands, because the port is set otherwise, is answered with noise instead of silence.
+
+    ``requests`` counts the right frames that were for a device here, ``unheard`` the others. ``busy_s`` sums up the
+    time from the first character of each request to the last of its answer; ``collisions`` are the master's faults.
+    """
+
+    def __init__(
+        self,
+        units: Mapping[int, SimulatedDevice],
+        settings: SerialSettings,
+        *,
+        deadlines: Deadlines,
+        say: Callable[[bytes], None],
+        turnaround_s: float = TURNAROUND_S,
+        others: Mapping[int, SerialSettings] | None = None,
+        garbage: bool = False,
+    ) -> None:
+        self.units, self.settings, self.turnaround_s = dict(units), settings, turnaround_s
+        self.others, self.garbage = dict(others or {}), garbage
+        self.requests = self.unheard = 0
+        self.busy_s = 0.0
+        self.collisions: list[Collision] = []
+        self._deadlines, self._say = deadlines, say
+        self._now = asyncio.get_running_loop().time
+        self._noise = random.Random(0)
+        self._frame, self._is_spoiled = b"", False
+        self._frame_end_s = self._free_s = 0.0
+        self._answer: _Answer | None = None  # the one on the wire, or the one that nobody may talk before
+
+    def hear(self, data: bytes, port: SerialSettings) -> None:
+        """Take bytes that the master, whose port is set so, begins to send now."""
+        now_s = self._now()
+        if not self._frame:
+            self._frame_end_s, self._is_spoiled = now_s, False
+            if self._answer is None and now_s < self._free_s + self.settings.gap_s:
+                self.collisions.append(Collision(now_s, "quiet"))
+        if self._answer is not None:
+            self.collisions.append(Collision(now_s, "answer"))
+            self._answer.spoil()
+            self._is_spoiled = True
+        self._frame += data
+        self._frame_end_s = end_s = max(now_s, self._frame_end_s) + len(data) * port.char_s
+        self._deadlines.at(end_s + port.gap_s, lambda: self._end_frame(end_s, port))
+
+    def _end_frame(self, end_s: float, port: SerialSettings) -> None:
+        if end_s != self._frame_end_s:
+            return  # more has come
+        frame, self._frame = self._frame, b""
+        self._free_s = max(self._free_s, end_s)
+        self.busy_s += len(frame) * port.char_s
+        data = b"" if self._is_spoiled else self._answer_to(frame, port)
+        if data:
+            due_s = end_s + max(self.turnaround_s, port.gap_s)
+            self._answer = answer = _Answer(data, end_s, due_s, port.char_s)
+            self._deadlines.at(answer.passed_s(min(FIFO_CHARS, len(data))), lambda: self._pass_on(answer))
+
+    def _answer_to(self, frame: bytes, port: SerialSettings) -> bytes:
+        """The frame that answers a frame; empty for silence."""
+        unit, request = unframe(frame) or (0, b"")
+        device = self.units.get(unit)
+        understands = self.others.get(unit, self.settings).is_heard_at(port)
+        if device is None or not understands:
+            self.unheard += 1
+            is_noisy = self.garbage and not understands
+            return self._noise.randbytes(self._noise.randint(1, NOISE_CHARS)) if is_noisy else b""
+        self.requests += 1
+        answer = answer_of(device, request)
+        return b"" if answer is None else rtu_frame(unit, answer)
+
+    def _pass_on(self, answer: _Answer) -> None:
+        """Give the master the characters that have passed."""
+        part = answer.data[answer.sent : answer.sent + FIFO_CHARS]
+        answer.sent += len(part)
+        self._say(part)
+        if answer.sent < len(answer.data):
+            chars = min(answer.sent + FIFO_CHARS, len(answer.data))
+            self._deadlines.at(answer.passed_s(chars), lambda: self._pass_on(answer))
+            return
+        self._answer = None
+        self._free_s = answer.passed_s(answer.sent)
+        self.busy_s += self._free_s - answer.asked_s
