@@ -66,6 +66,7 @@ PURE = (
     "edge.cli_plan",
     "edge.contract.messages",
     "edge.contract.registers",
+    "edge.contract.sunspec",
     "cloud.workorders.states",
     "cloud.workorders.limits",
     "cloud.workorders.work_time",

@@ -27,6 +27,7 @@ from edge.contract.points import (
     quantity_of,
 )
 from edge.contract.registers import BIT_TABLES, REGISTER_COUNT, Order, RegisterType, Table
+from edge.contract.signatures import Signature
 
 __all__ = [
     "BIT_TABLES",
@@ -45,6 +46,7 @@ __all__ = [
     "RegisterType",
     "ScaleFrom",
     "Setting",
+    "Signature",
     "Source",
     "Table",
     "config_folder",
@@ -164,7 +166,32 @@ class ModbusProfile(DeviceProfile):
         default_factory=dict, validate_default=True, description="What gateway.yaml says of the site."
     )
     reads: Reads = Field(default=Reads(), description="How the device wants to be read.")
+    signature: tuple[Signature, ...] = Field(default=(), description="What tells this model from others.")
+    discovery: Literal["sunspec"] | None = Field(
+        default=None, description="sunspec: addresses count from the header of a SunSpec model, which is looked for."
+    )
+    model_ids: tuple[int, ...] = Field(default=(), description="Of discovery: which models it may be; the first found.")
     points: tuple[RegisterPoint, ...] = Field(min_length=1, description="What it measures, and where.")
+
+    @property
+    def extent(self) -> int:
+        """How many registers there must be from the address that a profile with discovery counts from."""
+        return max(point.registers.stop for point in self.points)
+
+    def at(self, address: int) -> "ModbusProfile":
+        """A profile with discovery as it holds for a device whose model's header stands at this address.
+
+        Raises ValueError when its registers would not end below 0x10000.
+        """
+        if address + self.extent > 0x10000:
+            raise ValueError(f"{self.profile}: does not fit behind address {address:#06x}")
+        points = tuple(_moved(point, address) for point in self.points)
+        illegal = tuple(
+            each.model_copy(update={"first": each.first + address, "last": each.last + address})
+            for each in self.reads.illegal
+        )
+        reads = self.reads.model_copy(update={"illegal": illegal})
+        return self.model_copy(update={"points": points, "reads": reads, "discovery": None, "model_ids": ()})
 
     @field_validator("settings")
     @classmethod
@@ -222,25 +249,35 @@ class ModbusProfile(DeviceProfile):
                     yield ("points", index, "address"), f"overlaps the registers of {other.name}"
         yield from self._scale_problems()
         yield from self._swap_problems()
+        yield from self._identity_problems()
         for index, taboo in enumerate(self.reads.illegal):
             if taboo.last < taboo.first:
                 yield ("reads", "illegal", index, "last"), "must not be less than first"
 
     def _scale_problems(self) -> Iterator[tuple[Key, str]]:
-        """Whether points that lie in each other's way to their scale factors fit one request, and agree on these."""
         scales: dict[tuple[Table, int], RegisterPoint] = {}
-        together: dict[Table, range] = {}
-        for index, point in sorted(enumerate(self.points), key=lambda each: each[1].registers.start):
-            here, before = point.registers, together.get(point.table, range(0))
-            if _overlap(here, before):
-                here = range(before.start, max(here.stop, before.stop))
-                if len(here) > self.reads.max_registers >= len(point.registers):
-                    yield ("points", index, "scale_from", "address"), _too_far(self.reads.max_registers)
-            together[point.table] = here
+        for index, point in enumerate(self.points):
             if scale := point.scale_from:
                 first = scales.setdefault((point.table, scale.address), point)
                 if first.scale_from and first.scale_from.bits == scale.bits and first.scale_from != scale:
                     yield ("points", index, "scale_from"), f"is not what {first.name} says of the same register"
+
+    def _identity_problems(self) -> Iterator[tuple[Key, str]]:
+        """Whether what tells the model from others can be read."""
+        for index, mark in enumerate(self.signature):
+            key: Key = ("signature", index)
+            if len(mark.registers) > self.reads.max_registers:
+                yield key, f"is wider than reads.max_registers {self.reads.max_registers}"
+            for taboo in self.reads.illegal:
+                if mark.table == taboo.table and _overlap(mark.registers, range(taboo.first, taboo.last + 1)):
+                    yield (*key, "address"), "inside a range of reads.illegal"
+        if bool(self.discovery) != bool(self.model_ids):
+            yield ("model_ids",), "missing: say which models" if self.discovery else "only with discovery"
+        if self.discovery and self.signature:
+            yield ("signature",), "not with discovery: the model's id tells what it is"
+        for index, point in enumerate(self.points):
+            if self.discovery and point.table != "holding":
+                yield ("points", index, "table"), "must be holding: SunSpec devices have no other"
 
     def _swap_problems(self) -> Iterator[tuple[Key, str]]:
         names = {point.name: point for point in self.points}
@@ -319,6 +356,14 @@ def _backwards(point: RegisterPoint, other: RegisterPoint) -> RegisterPoint:
         return point
     span = point.span and (-point.span[1], -point.span[0])
     changes = {"scale": -point.scale, "offset": -point.offset, "span": span}
+    return RegisterPoint.model_validate({**point.model_dump(), **changes})
+
+
+def _moved(point: RegisterPoint, distance: int) -> RegisterPoint:
+    """A point that many registers further on."""
+    changes: dict[str, object] = {"address": point.address + distance}
+    if point.scale_from:
+        changes["scale_from"] = {**point.scale_from.model_dump(), "address": point.scale_from.address + distance}
     return RegisterPoint.model_validate({**point.model_dump(), **changes})
 
 

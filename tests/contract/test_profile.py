@@ -220,6 +220,39 @@ def test_what_cannot_be_mounted_backwards_says_so(installed: ModbusProfile) -> N
     assert (("reversed",), fault) in list(installed.setting_faults({"height": Decimal(3), "reversed": Decimal(1)}))
 
 
+DISCOVERED = """\
+profile: discovered
+maker: nobody
+model: none
+kind: electricity_meter
+protocol: modbus
+source: {document: no document, origin: made for a test, checked: nothing at all}
+reads: {illegal: [{table: holding, first: 20, last: 21}]}
+discovery: sunspec
+model_ids: [203, 204]
+points:
+  - {name: current_total, unit: A, table: holding, address: 2, type: int16, span: [-100, 100], scale_from: {address: 6}}
+  - {name: frequency, unit: Hz, table: holding, address: 16, type: uint16, span: [0, 70]}
+"""
+
+
+def test_a_profile_moves_to_where_its_model_stands(tmp_path: Path) -> None:
+    """Values, scale factors and illegal ranges count from the header; the rest is as before."""
+    (tmp_path / "discovered.yaml").write_text(DISCOVERED, encoding="utf-8")
+    profile = load_profile(tmp_path / "discovered.yaml")
+    assert isinstance(profile, ModbusProfile)
+    assert (profile.discovery, profile.model_ids, profile.extent) == ("sunspec", (203, 204), 17)
+    found = profile.at(40_070)
+    current, frequency = found.points
+    assert (current.registers, frequency.registers) == (range(40_072, 40_077), range(40_086, 40_087))
+    assert decode(current, [123, 0, 0, 0, 0xFFFF]) == 12.3
+    assert (found.reads.illegal[0].first, found.reads.illegal[0].last, found.discovery) == (40_090, 40_091, None)
+    assert profile.points[0].registers == range(2, 7)
+    assert profile.at(0x10000 - 17).extent == 0x10000
+    with pytest.raises(ValueError, match="discovered: does not fit behind address 0xfff0"):
+        profile.at(0x10000 - 16)
+
+
 def test_unknown_profile() -> None:
     """An unknown name is answered with the nearest one."""
     with pytest.raises(ConfigError, match=r'unknown profile "eastron_sdm63" \(did you mean "eastron_sdm630"\?\)'):
