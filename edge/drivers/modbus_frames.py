@@ -46,6 +46,11 @@ Raises WrongAnswerError as soon as it cannot become the one right answer any mor
 
 def is_tcp_answer(request: bytes, received: bytes) -> bool:
     """Refuse any other transaction id (0 included), protocol, unit, function, length, byte count, or more bytes."""
+    if received.startswith(b"\0\0") and request[:2] != b"\0\0" and received[2:4] == b"\0\0"[: len(received) - 2]:
+        raise WrongAnswerError(
+            f"transaction id 0x0000 instead of 0x{request[:2].hex()}: if it is a converter that never gives ids back, "
+            "make it a bus with framing: tcp_without_ids"
+        )
     _must_begin(received, 0, request[0:2], "transaction id")
     return is_answer_without_id(request, received)
 

@@ -1,10 +1,15 @@
-"""A Modbus TCP server that follows a script: for each request it sends what the test says, when it says so."""
+"""A device that follows a script: for each request it sends what the test says, when it says so; over TCP or a pty."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import pty
+import tty
 from collections.abc import Callable
 from typing import Self
+
+from edge.drivers.modbus_frames import crc
 
 Sends = list[bytes | float | None]
 """In order: bytes are sent at once, a number is a pause in seconds, None closes the connection."""
@@ -16,8 +21,8 @@ Script = Callable[[bytes, int], Sends]
 class ScriptedServer:
     """``async with ScriptedServer(script) as server: server.port``; ``requests`` holds all that came, in order."""
 
-    def __init__(self, script: Script) -> None:
-        self.script = script
+    def __init__(self, script: Script, *, request_size: int = 12) -> None:
+        self.script, self.request_size = script, request_size
         self.requests: list[bytes] = []
         self.connections = 0
         self.port = 0
@@ -42,7 +47,7 @@ class ScriptedServer:
         self._tasks.add(task)
         try:
             while True:
-                request = await reader.readexactly(12)
+                request = await reader.readexactly(self.request_size)
                 self.requests.append(request)
                 for step in self.script(request, number):
                     if step is None:
@@ -57,6 +62,59 @@ class ScriptedServer:
         finally:
             self._tasks.discard(task)
             writer.close()
+
+
+class ScriptedPort:
+    """``async with ScriptedPort(script) as port: port.path``: the same on a serial line, a pty without true timing."""
+
+    def __init__(self, script: Script) -> None:
+        self.script = script
+        self.requests: list[bytes] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._heard = b""
+
+    async def __aenter__(self) -> Self:
+        self._ours, self._theirs = pty.openpty()
+        tty.setraw(self._theirs)
+        self.path = os.ttyname(self._theirs)
+        asyncio.get_running_loop().add_reader(self._ours, self._hear)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.unplug()
+
+    def unplug(self) -> None:
+        """Let the port vanish."""
+        if self._ours >= 0:
+            asyncio.get_running_loop().remove_reader(self._ours)
+            os.close(self._ours)
+            os.close(self._theirs)
+            self._ours = -1
+
+    def send(self, data: bytes) -> None:
+        """Say something that nobody asked for."""
+        os.write(self._ours, data)
+
+    def _hear(self) -> None:
+        self._heard += os.read(self._ours, 1024)
+        while len(self._heard) >= 8:
+            request, self._heard = self._heard[:8], self._heard[8:]
+            self.requests.append(request)
+            task = asyncio.create_task(self._answer(request, len(self.requests)))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _answer(self, request: bytes, number: int) -> None:
+        for step in self.script(request, number):
+            if step is None:
+                self.unplug()
+            elif isinstance(step, bytes):
+                self.send(step)
+            else:
+                await asyncio.sleep(step)
 
 
 def frame(request: bytes, pdu: bytes, *, tid: int | None = None, unit: int | None = None) -> bytes:
@@ -75,3 +133,16 @@ def registers(request: bytes, first: int = 0) -> bytes:
 def right(request: bytes, first: int = 0) -> bytes:
     """The one right answer."""
     return frame(request, registers(request, first))
+
+
+def rtu(request: bytes, pdu: bytes, *, unit: int | None = None) -> bytes:
+    """A well-formed RTU frame around a PDU, with the unit of the request unless said otherwise."""
+    body = bytes([request[0] if unit is None else unit]) + pdu
+    return body + crc(body)
+
+
+def rtu_right(request: bytes, first: int = 0) -> bytes:
+    """The one right answer to an RTU request for registers: first, first + 1, ..."""
+    count = int.from_bytes(request[4:6], "big")
+    words = b"".join((first + index).to_bytes(2, "big") for index in range(count))
+    return rtu(request, bytes([request[1], 2 * count]) + words)
