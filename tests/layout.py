@@ -63,7 +63,7 @@ PURE = (
     "edge.detect",
     "edge.read_plan",
     "edge.bus_load",
-    "edge.cli_plan",
+    "edge.cli.plan_text",
     "edge.contract.messages",
     "edge.contract.registers",
     "edge.contract.sunspec",
@@ -91,7 +91,7 @@ NOT_ON_A_GATEWAY = {
 
 # The one task supervisor of each process may catch everything: it says what failed and ends or restarts the task.
 # Written "module:function".
-SUPERVISORS = {"edge.cli:_supervise"}
+SUPERVISORS = {"edge.cli.service:_supervise"}
 
 # Made of pieces, so that this file does not hold what it forbids.
 FORBIDDEN = {

@@ -16,7 +16,7 @@ from edge.contract.mqtt import connect
 from tests.broker.conftest import Closed
 from tests.broker.test_rights import END, UP, until_end
 from tests.e2e.line import Line, terminate, until_async
-from tests.edge.test_cli import agent, line_with
+from tests.edge.cli.test_service import agent, line_with
 from tests.servers import InfluxDB
 
 

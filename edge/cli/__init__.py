@@ -1,0 +1,23 @@
+"""The command line of the gateway: ``./anlan edge`` in a checkout, ``anlan-edge`` where it is installed.
+
+Exit codes: 0 all is well; 1 it did not work (the line on standard error says what and why); 2 the configuration or the
+command line must be changed.
+
+One module for each group of commands.
+"""
+
+from __future__ import annotations
+
+from edge.cli import identity, plan, reading, service
+from edge.cli.settings import group
+from edge.contract.program import command, keep_files_private
+
+app = group("The gateway: reads devices, judges, keeps, and sends to the cloud.")
+for each in (service, plan, reading, identity):
+    app.add_typer(each.app)
+
+
+def main() -> None:
+    """Run the command line."""
+    keep_files_private()
+    app(prog_name=command("edge"))
