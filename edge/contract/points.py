@@ -9,14 +9,16 @@ from fractions import Fraction
 from functools import cache, cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from edge.contract.config_file import ConfigModel, Key, Misfit, load_yaml, nearest
 from edge.contract.forms import Id
 from edge.contract.readings import is_reserved
 from edge.contract.registers import BIT_TABLES, FLOATS, REGISTER_COUNT, Decoder, Order, RegisterType, Table, decoder
+
+Ratio = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*/[1-9][0-9]*$")]
 
 
 class Quantity(ConfigModel):
@@ -26,7 +28,9 @@ class Quantity(ConfigModel):
     type: Literal["number", "counter", "contact"] = Field(
         description="number: 64-bit float; counter: 64-bit integer that only grows; contact: 0.0 or 1.0."
     )
-    accepts: dict[str, Decimal] = Field(default_factory=dict, description="Register unit: factor to the quantity's.")
+    accepts: dict[str, Decimal | Ratio] = Field(
+        default_factory=dict, description="Register unit: factor to the quantity's, a decimal or a ratio such as 10/36."
+    )
     zh: str = Field(description="Chinese label.")
     en: str = Field(description="English label.")
 

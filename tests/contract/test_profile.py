@@ -274,6 +274,7 @@ def test_quantities() -> None:
         assert quantity.en, name
         assert quantity.unit not in quantity.accepts, name
     assert quantities()["voltage"].accepts["mV"] == Decimal("0.001")
+    assert quantities()["heat_energy"].factor("GJ") == Fraction(10**9, 3600)
 
 
 def test_profiles_are_frozen() -> None:
