@@ -1,4 +1,4 @@
-"""What a device answers to a request, whatever carries it. Pure.
+"""What a device answers to a request, whatever carries it, and what a fault makes of that.
 
 A PDU is the function and what follows it, without unit, transaction or checksum. Written after the Modbus Application
 Protocol 1.1b3 (sections 6.1 to 6.4 and 7).
@@ -11,12 +11,24 @@ from typing import Final
 
 from edge.contract.profile import BIT_TABLES, Table
 from simulators.device import SimulatedDevice
+from simulators.faults import FaultPlan, Framing, Sending, distort
 
 READ_REQUEST: Final = struct.Struct(">BHH")  # function, address, count
 TABLES: Final[dict[int, Table]] = {1: "coil", 2: "discrete", 3: "holding", 4: "input"}
 MAX_BITS: Final = 2000
 
 ILLEGAL_FUNCTION, ILLEGAL_ADDRESS, ILLEGAL_VALUE, NO_SUCH_UNIT = 1, 2, 3, 0x0B
+
+
+def reply(device: SimulatedDevice, unit: int, request: bytes, *, framing: Framing, faults: FaultPlan) -> Sending | None:
+    """What goes out when a unit is asked; None when it keeps silent."""
+    fault = faults.take(unit)
+    device.suffer(fault)
+    answer = answer_of(device, request)
+    if answer is None:
+        return None
+    previous, device.answered = device.answered, answer
+    return distort(fault, framing, unit, answer, previous)
 
 
 def answer_of(device: SimulatedDevice, request: bytes) -> bytes | None:

@@ -52,6 +52,12 @@ class Deadlines:
         if self._calls[0][0] == when:
             self._set_timer()
 
+    async def until(self, when: float) -> None:
+        """Wait for this time of the loop."""
+        passed = self._loop.create_future()
+        self.at(when, lambda: None if passed.done() else passed.set_result(None))
+        await passed
+
     def _call_due(self) -> None:
         os.read(self._timer, 8)
         while self._calls and self._calls[0][0] <= self._loop.time():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from decimal import Decimal
 from itertools import pairwise
 from types import MappingProxyType
@@ -12,6 +13,8 @@ from edge.contract.clock import Clock, SystemClock
 from edge.contract.profile import ModbusProfile, Table, load_profile
 from edge.contract.readings import Value
 from edge.contract.registers import decode, encode, own_bits
+from simulators.faults import Fault
+from simulators.value_faults import ValueFault, value_fault
 
 
 class NotModbusError(ValueError):
@@ -41,7 +44,8 @@ class SimulatedDevice:
 
     ``settings``: the site's numbers (its registers hold what it sees itself, before transformers and heights); usual
     ones where they are not given. ``silent``: answers nothing. ``refuses_with``: answers every request with this Modbus
-    exception code. ``served``: what was read from it, kept only when ``keep_served`` because it grows without end.
+    exception code. ``answered``: the last PDU that it answered with. ``served``: what was read from it, kept only when
+    ``keep_served`` because it grows without end.
     """
 
     def __init__(
@@ -56,6 +60,9 @@ class SimulatedDevice:
         self.silent = False
         self.refuses_with: int | None = None
         self.served: list[Served] = []
+        self.answered = b""
+        self._given: dict[str, Value] = {}
+        self._fault: ValueFault | None = None
         self._keep_served = keep_served
         self._clock = clock or SystemClock()
         self._points = {point.name: point for point in profile.points}
@@ -73,6 +80,27 @@ class SimulatedDevice:
 
         Raises KeyError for an unknown point and ValueError for a value that its registers cannot hold.
         """
+        encode(self._points[name], value)
+        self._given[name] = value
+        if self._fault is None:
+            self._hold(name, value)
+
+    def suffer(self, fault: Fault | None) -> None:
+        """Show what a fault of values makes of what :meth:`set` gave; without one, that itself."""
+        now_ms = self._clock.now_ms()
+        if fault != (self._fault and self._fault.fault):
+            was, self._fault = self._fault, value_fault(fault, self._given, now_ms)
+            if was is not None and self._fault is None:
+                self._show(self._given)
+        if self._fault is not None:
+            self._show(self._fault.shown(self._points, self._given, now_ms))
+
+    def _show(self, values: Mapping[str, Value]) -> None:
+        for name, value in values.items():
+            with suppress(ValueError):  # a fault may go beyond what the registers hold: they keep what they have
+                self._hold(name, value)
+
+    def _hold(self, name: str, value: Value) -> None:
         point = self._points[name]
         words = self._words[point.table]
         for address, word, own in zip(point.registers, encode(point, value), own_bits(point), strict=True):

@@ -9,74 +9,114 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from typing import Self
 
-from edge.contract.listening import listen
-from simulators.answers import NO_SUCH_UNIT, answer_of, exception
+from simulators.answers import NO_SUCH_UNIT, exception, reply
+from simulators.deadlines import Deadlines
 from simulators.device import SimulatedDevice
+from simulators.faults import FaultPlan, Framing, Sending
+from simulators.loopback_server import LoopbackServer
+from simulators.serial_wire import TURNAROUND_S, SerialSettings
 
 MBAP = struct.Struct(">HHHB")  # transaction, protocol (0), length of what follows, unit
-BACKLOG = 100
+RTU_EXTRA = 3  # unit and checksum, which a frame has on the line and a PDU has not
+ID_BYTE = 1  # a change of this byte of an answer is one of its transaction id
 
 
-class ModbusServer:
+class ModbusServer(LoopbackServer):
     """One TCP port on loopback with one or more devices behind it, told apart by unit.
 
-    ``async with ModbusServer({1: device}) as server: server.port``. Port 0 takes a free one, which then stays the same
-    through :meth:`go_offline` and :meth:`go_online`.
+    ``async with ModbusServer({1: device}) as server: server.port``. It is a device with a network of its own; with
+    ``line`` it is a converter in front of a serial line set so, on which one request at a time takes the time of its
+    bits. ``echoes_id=False``: the transaction id of every answer is 0, as with some converters.
     """
 
-    def __init__(self, units: Mapping[int, SimulatedDevice], *, host: str = "127.0.0.1", port: int = 0) -> None:
-        self.units, self.host, self.port = dict(units), host, port
-        self._server: asyncio.Server | None = None
-        self._connections: set[asyncio.Task[None]] = set()
+    def __init__(
+        self,
+        units: Mapping[int, SimulatedDevice],
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        faults: FaultPlan | None = None,
+        line: SerialSettings | None = None,
+        turnaround_s: float = TURNAROUND_S,
+        echoes_id: bool = True,
+    ) -> None:
+        super().__init__(host=host, port=port)
+        self.units, self.faults = dict(units), faults or FaultPlan()
+        self.line, self.turnaround_s, self.echoes_id = line, turnaround_s, echoes_id
+        self.requests = 0
+        self._talking = asyncio.Lock()  # on the line
+        self._newest: asyncio.StreamWriter | None = None
+        self._stack = AsyncExitStack()
+        self._late: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        await self.go_online()
-        return self
+        self._deadlines = self._stack.enter_context(Deadlines())
+        return await super().__aenter__()
 
     async def __aexit__(self, *_: object) -> None:
-        await self.go_offline()
+        await super().__aexit__()
+        for task in self._late:
+            task.cancel()
+        await asyncio.gather(*self._late, return_exceptions=True)
+        await self._stack.aclose()
 
-    async def go_online(self) -> None:
-        """Listen; raises ListenError."""
-        if self._server is not None:
-            return
-        listening = listen(self.host, self.port, backlog=BACKLOG)
-        self._server = await asyncio.start_server(self._accept, sock=listening)
-        self.port = self._server.sockets[0].getsockname()[1]
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one request after another until the reader goes away."""
+        self._newest = writer
+        while True:
+            transaction, protocol, length, unit = MBAP.unpack(await reader.readexactly(MBAP.size))
+            request = await reader.readexactly(length - 1) if length > 1 else b""
+            if protocol != 0:
+                continue
+            self.requests += 1
+            sending = await self._ask(transaction, unit, request)
+            if sending is None:
+                continue
+            if sending.is_late:
+                self._send_later(sending, writer)
+                continue
+            if sending.delay_s:
+                await asyncio.sleep(sending.delay_s)
+            writer.write(sending.data)
+            await writer.drain()
+            if sending.hangs_up:
+                return
 
-    async def go_offline(self) -> None:
-        """Refuse connections and drop those there are, as a device without power."""
-        if self._server is None:
-            return
-        self._server.close()
-        self._server = None
-        for connection in self._connections:
-            connection.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
+    async def _ask(self, transaction: int, unit: int, request: bytes) -> Sending | None:
+        """What the unit sends, when the line has brought it."""
+        if self.line is None:
+            return self._reply(transaction, unit, request)
+        async with self._talking:
+            begin_s = asyncio.get_running_loop().time()
+            asked_s = begin_s + (len(request) + RTU_EXTRA) * self.line.char_s
+            await self._deadlines.until(asked_s + max(self.turnaround_s, self.line.gap_s))
+            sending = self._reply(transaction, unit, request)
+            if sending is not None:
+                chars = len(sending.data) - MBAP.size + RTU_EXTRA
+                answered_s = asked_s + max(self.turnaround_s, self.line.gap_s) + chars * self.line.char_s
+                await self._deadlines.until(answered_s + self.line.gap_s)
+            return sending
 
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connection = asyncio.create_task(self._serve(reader, writer))
-        self._connections.add(connection)
-        connection.add_done_callback(self._connections.discard)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while True:
-                transaction, protocol, length, unit = MBAP.unpack(await reader.readexactly(MBAP.size))
-                request = await reader.readexactly(length - 1) if length > 1 else b""
-                if protocol == 0 and (answer := self.answer(unit, request)) is not None:
-                    writer.write(MBAP.pack(transaction, 0, len(answer) + 1, unit) + answer)
-                    await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass  # the reader went away
-        finally:
-            writer.close()
-
-    def answer(self, unit: int, request: bytes) -> bytes | None:
-        """The PDU that answers a PDU; None when the device keeps silent."""
+    def _reply(self, transaction: int, unit: int, request: bytes) -> Sending | None:
+        told = transaction if self.echoes_id else 0
+        framing = Framing(lambda unit, pdu: MBAP.pack(told, 0, len(pdu) + 1, unit) + pdu, checked=ID_BYTE)
         device = self.units.get(unit)
         if device is None:
-            return exception(request[0] if request else 0, NO_SUCH_UNIT)
-        return answer_of(device, request)
+            return Sending(framing.frame(unit, exception(request[0] if request else 0, NO_SUCH_UNIT)))
+        return reply(device, unit, request, framing=framing, faults=self.faults)
+
+    def _send_later(self, sending: Sending, writer: asyncio.StreamWriter) -> None:
+        """Send when its time has come; down the newest connection, as a converter does, when its own is gone."""
+
+        async def send() -> None:
+            await asyncio.sleep(sending.delay_s)
+            target = self._newest if writer.is_closing() and self._newest is not None else writer
+            if not target.is_closing():
+                target.write(sending.data)
+
+        task = asyncio.create_task(send())
+        self._late.add(task)
+        task.add_done_callback(self._late.discard)

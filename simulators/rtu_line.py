@@ -19,11 +19,13 @@ from typing import Final, Self
 from edge.contract.buses import Parity
 from simulators.deadlines import Deadlines
 from simulators.device import SimulatedDevice
+from simulators.faults import FaultPlan
 from simulators.serial_wire import TURNAROUND_S, Collision, SerialSettings, SerialWire
 
 BAUDS: Final = {
     getattr(termios, f"B{baud}"): baud for baud in (1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200, 230400)
 }
+AWAY_S: Final = 0.5  # how long a port is gone that a fault has pulled
 READ_CHARS: Final = 4096
 CFLAG, OUTPUT_SPEED = 2, 5  # of termios.tcgetattr
 
@@ -45,27 +47,31 @@ class RtuLine:
         stop_bits: int = 1,
         turnaround_s: float = TURNAROUND_S,
         others: Mapping[int, SerialSettings] | None = None,
+        faults: FaultPlan | None = None,
         garbage: bool = False,
         master_parity: Callable[[], Parity] | None = None,
         link: Path | None = None,
     ) -> None:
         """``master_parity`` is asked at each request how the master has set its port; without it, as the line's."""
-        self.units = dict(units)
+        self.units = units
         self.settings = SerialSettings(baud, parity, stop_bits)
+        self.faults = faults or FaultPlan()
         self._turnaround_s, self._others, self._garbage = turnaround_s, others, garbage
         self._master_parity, self._link = master_parity, link
         self._stack = ExitStack()
         self._ours = self._theirs = -1
 
     async def __aenter__(self) -> Self:
-        deadlines = self._stack.enter_context(Deadlines())
+        self._deadlines = deadlines = self._stack.enter_context(Deadlines())
         self.wire = SerialWire(
             self.units,
             self.settings,
             deadlines=deadlines,
             say=self._say,
+            hang_up=self._go_away_for_a_while,
             turnaround_s=self._turnaround_s,
             others=self._others,
+            faults=self.faults,
             garbage=self._garbage,
         )
         self.plug_in()
@@ -118,6 +124,10 @@ class RtuLine:
         self._ours = self._theirs = -1
         if self._link is not None:
             self._link.unlink(missing_ok=True)
+
+    def _go_away_for_a_while(self) -> None:
+        self.hang_up()
+        self._deadlines.at(asyncio.get_running_loop().time() + AWAY_S, self.plug_in)
 
     def _hear(self) -> None:
         with suppress(BlockingIOError):

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
 from edge.contract.buses import Parity
-from simulators.answers import answer_of
+from simulators.answers import reply
 from simulators.deadlines import Deadlines
 from simulators.device import SimulatedDevice
+from simulators.faults import FaultPlan, Framing, Sending
 from simulators.rtu_frames import rtu_frame, unframe
 
 TURNAROUND_S: Final = 0.005
@@ -27,6 +28,7 @@ GAP_CHARS: Final = 3.5
 FAST_BAUD: Final = 19_200  # above it the gap is fixed
 FAST_GAP_S: Final = 0.00175
 NOISE_CHARS: Final = 6
+RTU: Final = Framing(rtu_frame, checked=-3)  # a bit of the last value
 
 
 class SerialSettings(NamedTuple):
@@ -55,13 +57,14 @@ class Collision(NamedTuple):
     """The master talked when it should not: within the quiet between frames, or over an answer."""
 
     at_s: float
-    over: Literal["quiet", "answer"]
+    over: Literal["quiet", "answer", "late answer"]
 
 
 @dataclass
 class _Answer:
     """What a device says: its first character begins at ``due_s``; ``sent`` characters have been passed on."""
 
+    sending: Sending
     data: bytes
     asked_s: float
     due_s: float
@@ -81,10 +84,12 @@ class SerialWire:
     """The wires. :meth:`hear` takes what the master says; what the devices say goes to ``say``.
 
     ``units``: devices by unit number, all set as ``settings`` says but those in ``others``. ``garbage``: what no device
-    understands, because the port is set otherwise, is answered with noise instead of silence.
+    understands, because the port is set otherwise, is answered with noise instead of silence. ``hang_up`` is called
+    where a fault ends the connection.
 
     ``requests`` counts the right frames that were for a device here, ``unheard`` the others. ``busy_s`` sums up the
-    time from the first character of each request to the last of its answer; ``collisions`` are the master's faults.
+    time from the first character of each request to the last of its answer (of one that a fault keeps back, only that
+    of the characters); ``collisions`` are the master's faults.
     """
 
     def __init__(
@@ -94,36 +99,44 @@ class SerialWire:
         *,
         deadlines: Deadlines,
         say: Callable[[bytes], None],
+        hang_up: Callable[[], None],
         turnaround_s: float = TURNAROUND_S,
         others: Mapping[int, SerialSettings] | None = None,
+        faults: FaultPlan | None = None,
         garbage: bool = False,
     ) -> None:
-        self.units, self.settings, self.turnaround_s = dict(units), settings, turnaround_s
+        self.units, self.settings, self.turnaround_s = units, settings, turnaround_s
         self.others, self.garbage = dict(others or {}), garbage
+        self.faults = faults or FaultPlan()
         self.requests = self.unheard = 0
         self.busy_s = 0.0
         self.collisions: list[Collision] = []
-        self._deadlines, self._say = deadlines, say
+        self._deadlines, self._say, self._hang_up = deadlines, say, hang_up
         self._now = asyncio.get_running_loop().time
         self._noise = random.Random(0)
         self._frame, self._is_spoiled = b"", False
         self._frame_end_s = self._free_s = 0.0
-        self._answer: _Answer | None = None  # the one on the wire, or the one that nobody may talk before
+        self._awaited: _Answer | None = None  # so soon to come that nobody may talk
+        self._answer: _Answer | None = None  # on the wire
 
     def hear(self, data: bytes, port: SerialSettings) -> None:
         """Take bytes that the master, whose port is set so, begins to send now."""
         now_s = self._now()
         if not self._frame:
             self._frame_end_s, self._is_spoiled = now_s, False
-            if self._answer is None and now_s < self._free_s + self.settings.gap_s:
-                self.collisions.append(Collision(now_s, "quiet"))
-        if self._answer is not None:
-            self.collisions.append(Collision(now_s, "answer"))
-            self._answer.spoil()
-            self._is_spoiled = True
+        self._note_collision(now_s)
         self._frame += data
         self._frame_end_s = end_s = max(now_s, self._frame_end_s) + len(data) * port.char_s
         self._deadlines.at(end_s + port.gap_s, lambda: self._end_frame(end_s, port))
+
+    def _note_collision(self, now_s: float) -> None:
+        over = self._answer or self._awaited
+        if over is not None:
+            self.collisions.append(Collision(now_s, "late answer" if over.sending.delay_s else "answer"))
+            over.spoil()
+            self._is_spoiled = True
+        elif not self._frame and now_s < self._free_s + self.settings.gap_s:
+            self.collisions.append(Collision(now_s, "quiet"))
 
     def _end_frame(self, end_s: float, port: SerialSettings) -> None:
         if end_s != self._frame_end_s:
@@ -131,34 +144,51 @@ class SerialWire:
         frame, self._frame = self._frame, b""
         self._free_s = max(self._free_s, end_s)
         self.busy_s += len(frame) * port.char_s
-        data = b"" if self._is_spoiled else self._answer_to(frame, port)
-        if data:
-            due_s = end_s + max(self.turnaround_s, port.gap_s)
-            self._answer = answer = _Answer(data, end_s, due_s, port.char_s)
-            self._deadlines.at(answer.passed_s(min(FIFO_CHARS, len(data))), lambda: self._pass_on(answer))
+        sending = None if self._is_spoiled else self._reply(frame, port)
+        if sending is None or not sending.data:
+            return
+        due_s = end_s + max(self.turnaround_s, port.gap_s) + sending.delay_s
+        answer = _Answer(sending, sending.data, end_s, due_s, port.char_s)
+        if not sending.delay_s:
+            self._awaited = answer
+        self._deadlines.at(due_s, lambda: self._begin(answer))
 
-    def _answer_to(self, frame: bytes, port: SerialSettings) -> bytes:
-        """The frame that answers a frame; empty for silence."""
+    def _reply(self, frame: bytes, port: SerialSettings) -> Sending | None:
         unit, request = unframe(frame) or (0, b"")
         device = self.units.get(unit)
         understands = self.others.get(unit, self.settings).is_heard_at(port)
         if device is None or not understands:
             self.unheard += 1
             is_noisy = self.garbage and not understands
-            return self._noise.randbytes(self._noise.randint(1, NOISE_CHARS)) if is_noisy else b""
+            return Sending(self._noise.randbytes(self._noise.randint(1, NOISE_CHARS))) if is_noisy else None
         self.requests += 1
-        answer = answer_of(device, request)
-        return b"" if answer is None else rtu_frame(unit, answer)
+        return reply(device, unit, request, framing=RTU, faults=self.faults)
+
+    def _begin(self, answer: _Answer) -> None:
+        """Let a device talk, or wait for who is talking: the answer of one that was late is never lost by itself."""
+        if self._answer is not None:
+            answer.due_s = self._answer.passed_s(len(self._answer.data)) + self.settings.gap_s
+        elif self._frame and self._frame_end_s > answer.due_s:
+            answer.due_s = self._frame_end_s
+        else:
+            self._answer, self._awaited = answer, None if self._awaited is answer else self._awaited
+            self._pass_on(answer)
+            return
+        self._deadlines.at(answer.due_s, lambda: self._begin(answer))
 
     def _pass_on(self, answer: _Answer) -> None:
-        """Give the master the characters that have passed."""
-        part = answer.data[answer.sent : answer.sent + FIFO_CHARS]
-        answer.sent += len(part)
+        """Give the master the characters that have passed, a few at a time."""
+        chars = min(answer.sent + FIFO_CHARS, len(answer.data))
+        self._deadlines.at(answer.passed_s(chars), lambda: self._pass_on_to(answer, chars))
+
+    def _pass_on_to(self, answer: _Answer, chars: int) -> None:
+        part, answer.sent = answer.data[answer.sent : chars], chars
         self._say(part)
-        if answer.sent < len(answer.data):
-            chars = min(answer.sent + FIFO_CHARS, len(answer.data))
-            self._deadlines.at(answer.passed_s(chars), lambda: self._pass_on(answer))
+        if chars < len(answer.data):
+            self._pass_on(answer)
             return
-        self._answer = None
-        self._free_s = answer.passed_s(answer.sent)
-        self.busy_s += self._free_s - answer.asked_s
+        self._answer, self._free_s = None, answer.passed_s(chars)
+        waited_s = 0.0 if answer.sending.delay_s else answer.due_s - answer.asked_s
+        self.busy_s += waited_s + chars * answer.char_s
+        if answer.sending.hangs_up:
+            self._hang_up()

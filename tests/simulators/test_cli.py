@@ -12,12 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from edge.contract.clock import SystemClock
-from edge.contract.registers import decode
-from edge.drivers import Missing
-from edge.drivers.modbus import ModbusDevice, ModbusLinks
-from edge.read_plan import plan
+from edge.contract.buses import Line
 from simulators.device import load_modbus_profile
+from tests.simulators.reading import read_points
 
 EVERY_TYPE = str(Path(__file__).parent / "every_type.yaml")
 
@@ -42,19 +39,7 @@ async def first_line(process: asyncio.subprocess.Process) -> str:
 
 async def read_point(port: int, unit: int, name: str) -> object:
     profile = load_modbus_profile(EVERY_TYPE)
-    async with ModbusLinks() as links:
-        reader = ModbusDevice(
-            "d",
-            link=links.link("127.0.0.1", port),
-            unit=unit,
-            plan=plan(profile),
-            clock=SystemClock(),
-            timeout_s=5,
-            tries=1,
-        )
-        answer = (await reader.read()).answers[name]
-    assert not isinstance(answer, Missing | float | int)
-    return decode(profile.points[[point.name for point in profile.points].index(name)], answer)
+    return (await read_points(Line("127.0.0.1", port, "tcp"), profile, unit=unit, most_s=5))[name]
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])

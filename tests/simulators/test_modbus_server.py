@@ -8,17 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from edge.contract.buses import Line
 from edge.contract.clock import SystemClock
 from edge.contract.listening import ListenError
 from edge.contract.messages import Test
 from edge.contract.profile import ModbusProfile
 from edge.contract.readings import Value
-from edge.contract.registers import decode
 from edge.drivers import Missing
-from edge.drivers.modbus import ModbusDevice, ModbusLinks
-from edge.read_plan import plan
 from simulators.device import SimulatedDevice, load_modbus_profile
 from simulators.modbus_server import ModbusServer
+from tests.simulators.reading import read_points
 
 VALUES: dict[str, Value] = {
     "voltage_l1": 230.1,
@@ -58,18 +57,7 @@ async def server(device: SimulatedDevice, profile: ModbusProfile) -> AsyncIterat
 
 
 async def read_all(server: ModbusServer, profile: ModbusProfile, *, unit: int = 1) -> dict[str, Value | Missing]:
-    async with ModbusLinks() as links:
-        link = links.link("127.0.0.1", server.port)
-        reader = ModbusDevice(
-            "d", link=link, unit=unit, plan=plan(profile), clock=SystemClock(), timeout_s=0.3, tries=1
-        )
-        snapshot = await reader.read()
-    values: dict[str, Value | Missing] = {}
-    for point in profile.points:
-        answer = snapshot.answers[point.name]
-        assert not isinstance(answer, float | int)
-        values[point.name] = answer if isinstance(answer, Missing) else decode(point, answer)
-    return values
+    return await read_points(Line("127.0.0.1", server.port, "tcp"), profile, unit=unit)
 
 
 async def ask(server: ModbusServer, request: bytes, *, unit: int = 1) -> bytes:
