@@ -27,6 +27,7 @@ import asyncio
 import os
 import secrets
 import socket
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, NamedTuple
@@ -58,6 +59,7 @@ CHECK_UNIT: Final = "check the unit number, and the wiring behind a converter"
 CHECK_PROFILE: Final = "check that the profile is for this very model"
 SETTLE_S: Final = 0.05  # after a spoiled exchange: USB converters hand over what they hear in pieces, 16 ms apart
 BABBLE_S: Final = 2.0
+TICK_S: Final = 0.001  # epoll counts in these
 _IS_ANSWER: Final[dict[Framing, IsAnswer]] = {
     "tcp": is_tcp_answer,
     "tcp_without_ids": is_answer_without_id,
@@ -173,13 +175,17 @@ class ModbusLink:
     async def _quiet(self, pause_s: float) -> None:
         """Wait until the line may be used: a gap between two frames, more after what was no answer, or the pause."""
         now = asyncio.get_running_loop().time
+        if self._has_ids and not pause_s:
+            return
         end_at = now() + BABBLE_S + pause_s
         while (ready_at := self._ears.ready_at(pause_s)) > now():
             if now() > end_at:
                 raise NoAnswerError(
                     "the line is never quiet: something on it keeps sending, switch devices off in turn"
                 )
-            await _sleep_until(ready_at)
+            await _sleep_until(ready_at - TICK_S)
+            # A timer of the loop is late by up to a tick, and each request would be: the rest is slept without it.
+            time.sleep(min(max(ready_at - now(), 0.0), TICK_S))  # noqa: ASYNC251
         if self._ears.lost:
             raise NoAnswerError(self._ears.lost)
 
