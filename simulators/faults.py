@@ -165,7 +165,7 @@ class Draw(NamedTuple):
     """Faults at random: before each request of a unit without one, with this chance, for up to so many seconds."""
 
     seed: int
-    kinds: tuple[FaultKind, ...] = tuple(FaultKind)
+    faults: tuple[Fault, ...]
     chance: float = 0.1
     longest_s: float = 0.0
 
@@ -215,7 +215,7 @@ class FaultPlan:
         if fault is None or now_s >= until_s:
             if self._random.random() >= draw.chance:
                 return None
-            fault = Fault.of(self._random.choice(draw.kinds))
+            fault = self._random.choice(draw.faults)
             until_s = now_s + self._random.uniform(0, draw.longest_s)
         self._drawn[unit] = fault, until_s
         return fault

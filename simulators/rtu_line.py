@@ -25,7 +25,6 @@ from simulators.serial_wire import TURNAROUND_S, Collision, SerialSettings, Seri
 BAUDS: Final = {
     getattr(termios, f"B{baud}"): baud for baud in (1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200, 230400)
 }
-AWAY_S: Final = 0.5  # how long a port is gone that a fault has pulled
 READ_CHARS: Final = 4096
 CFLAG, OUTPUT_SPEED = 2, 5  # of termios.tcgetattr
 
@@ -51,13 +50,17 @@ class RtuLine:
         garbage: bool = False,
         master_parity: Callable[[], Parity] | None = None,
         link: Path | None = None,
+        away_s: float = 0.5,
     ) -> None:
-        """``master_parity`` is asked at each request how the master has set its port; without it, as the line's."""
+        """``away_s``: how long a port is gone that a fault has pulled.
+
+        ``master_parity`` is asked at each request how the master has set its port; without it, as the line's.
+        """
         self.units = units
         self.settings = SerialSettings(baud, parity, stop_bits)
         self.faults = faults or FaultPlan()
         self._turnaround_s, self._others, self._garbage = turnaround_s, others, garbage
-        self._master_parity, self._link = master_parity, link
+        self._master_parity, self._link, self._away_s = master_parity, link, away_s
         self._stack = ExitStack()
         self._ours = self._theirs = -1
 
@@ -127,7 +130,7 @@ class RtuLine:
 
     def _go_away_for_a_while(self) -> None:
         self.hang_up()
-        self._deadlines.at(asyncio.get_running_loop().time() + AWAY_S, self.plug_in)
+        self._deadlines.at(asyncio.get_running_loop().time() + self._away_s, self.plug_in)
 
     def _hear(self) -> None:
         with suppress(BlockingIOError):

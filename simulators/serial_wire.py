@@ -187,7 +187,7 @@ class SerialWire:
         if chars < len(answer.data):
             self._pass_on(answer)
             return
-        self._answer, self._free_s = None, answer.passed_s(chars)
+        self._answer, self._free_s = None, self._now()  # the master cannot know it earlier
         waited_s = 0.0 if answer.sending.delay_s else answer.due_s - answer.asked_s
         self.busy_s += waited_s + chars * answer.char_s
         if answer.sending.hangs_up:
