@@ -79,7 +79,7 @@ def _remarks(load: BusLoad) -> Iterator[str]:
             limit = f" in time; without a repeater an RS-485 line carries {UNIT_LOADS} devices"
         yield f"room for {load.room} more such {noun}{'' if load.room == 1 else 's'}{limit}"
     if load.bus.line.baud is None:
-        yield "counted with 5 ms for a request: what its network takes is known only there"
+        yield "what its network takes is known only there, and counted with what its profile says"
 
 
 def _plain_line(load: BusLoad) -> dict[str, Any]:
