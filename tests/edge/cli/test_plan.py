@@ -135,7 +135,8 @@ def test_programs_are_told_the_same(tmp_path: Path) -> None:
     assert [line["line"] for line in told["lines"]] == ["line-1", "hall", "shed", "own"]
     line = told["lines"][0]
     assert line["requests"][0] == {
-        "device": "meter-1", "unit": 3, "poll_s": 10, "table": "input", "address": 0, "count": 8,
+        "device": "meter-1", "unit": 3, "poll_s": 10, "table": "input", "address": 0,
+        "after_header": False, "count": 8,
         "points": ["voltage", "current"], "takes_s": pytest.approx(32.5 * 11 / 9600 + 0.005, abs=1e-7),
     }  # fmt: skip
     del line["requests"]
@@ -145,6 +146,18 @@ def test_programs_are_told_the_same(tmp_path: Path) -> None:
         "fault": None, "warning": None,
     }  # fmt: skip
     assert told["lines"][1]["fault"] == REFUSED.partition("buses.1: ")[2].strip()
+
+
+def test_addresses_of_a_model_that_is_looked_for_count_from_its_header(tmp_path: Path) -> None:
+    """Where a SunSpec model stands is found when it is read, so its requests say what their addresses count from."""
+    path = write(tmp_path, GATEWAY.replace("poll_s: 0.6", "poll_s: 2"))
+    found = METER.partition("  - {{name: energy")[0].replace("table: input", "table: holding")
+    found = found.replace("points:", "discovery: sunspec\nmodel_ids: [203]\npoints:").format(kind="electricity_meter")
+    (tmp_path / "meter.yaml").write_text(found, encoding="utf-8")
+    path.write_text(path.read_text("utf-8").replace(", points: {energy_import: {poll_s: 60}}", ""), encoding="utf-8")
+    shown = invoke("--config", path)
+    assert "  meter-1      3   10 s  holding 0x0000 to 0x0007 after its header       2  42.2 ms\n" in shown.stdout
+    assert json.loads(invoke("--config", path, "--json").stdout)["lines"][0]["requests"][0]["after_header"] is True
 
 
 @pytest.mark.parametrize("command", [["check"], ["read", "own"], ["run"]])
