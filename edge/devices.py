@@ -11,7 +11,8 @@ from edge.contract.messages import DeviceInventory, Inventory, PointInventory
 from edge.contract.profile import ModbusProfile, RegisterPoint
 from edge.detect import Detector
 from edge.drivers import Driver
-from edge.drivers.modbus import ModbusLinks, ModbusPoll
+from edge.drivers.modbus import ModbusLinks, ModbusPoll, ModbusUnit
+from edge.drivers.sunspec import SunspecPoll
 from edge.health import GatewayHealth
 from edge.pipeline import Pipeline
 from edge.read_plan import Block, plan
@@ -27,8 +28,19 @@ def drivers_for(
         return {
             device.poll_s: GatewayHealth(device.id, points=names, clock=clock, folder=config.data_dir, waiting=waiting)
         }
-    unit = links.unit(device, config, clock)
-    return {poll_s: ModbusPoll(unit, blocks) for poll_s, blocks in plans_of(device, config).items()}
+    return polls_of(device, config, links.unit(device, config, clock))
+
+
+def polls_of(device: DeviceConfig, config: GatewayConfig, unit: ModbusUnit) -> dict[float, Driver]:
+    """Return what reads a Modbus device, by seconds between two polls; nothing for the gateway itself."""
+    profile = device.device_profile
+    if not isinstance(profile, ModbusProfile) or not profile.discovery:
+        return {poll_s: ModbusPoll(unit, blocks) for poll_s, blocks in plans_of(device, config).items()}
+    wire = wire_of(config.line_of(device), profile.reads)
+    return {
+        poll_s: SunspecPoll(unit, profile, [point.name for point in points], wire)
+        for poll_s, points in device.polls.items()
+    }
 
 
 def plans_of(device: DeviceConfig, config: GatewayConfig) -> dict[float, list[Block]]:

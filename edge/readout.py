@@ -12,9 +12,9 @@ from edge.contract.config_file import nearest
 from edge.contract.gateway_config import DeviceConfig, GatewayConfig
 from edge.contract.messages import Reading, Test
 from edge.contract.profile import Point, RegisterPoint
-from edge.devices import plans_of
+from edge.devices import polls_of
 from edge.drivers import Answer, ConfigurationError, Driver, Missing, Words
-from edge.drivers.modbus import ModbusLinks, ModbusPoll
+from edge.drivers.modbus import ModbusLinks
 from edge.health import GatewayHealth
 from edge.pipeline import judge
 
@@ -51,7 +51,7 @@ async def read_device(config: GatewayConfig, device_id: str, *, clock: Clock) ->
         return await _read(device, health)
     async with ModbusLinks() as links:
         unit = links.unit(device, config, clock)
-        return await _read(device, *(ModbusPoll(unit, blocks) for blocks in plans_of(device, config).values()))
+        return await _read(device, *polls_of(device, config, unit).values())
 
 
 def _find(config: GatewayConfig, device_id: str) -> DeviceConfig:

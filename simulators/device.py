@@ -13,6 +13,7 @@ from edge.contract.clock import Clock, SystemClock
 from edge.contract.profile import ModbusProfile, Table, load_profile
 from edge.contract.readings import Value
 from edge.contract.registers import decode, encode, own_bits
+from simulators import sunspec
 from simulators.faults import Fault
 from simulators.value_faults import ValueFault, value_fault
 
@@ -56,7 +57,8 @@ class SimulatedDevice:
         clock: Clock | None = None,
         keep_served: bool = False,
     ) -> None:
-        self.profile = profile = profile.installed(settings)
+        leading = sunspec.chain(profile)
+        self.profile = profile = sunspec.placed(profile.installed(settings))
         self.silent = False
         self.refuses_with: int | None = None
         self.served: list[Served] = []
@@ -74,6 +76,7 @@ class SimulatedDevice:
         for taboo in profile.reads.illegal:
             for address in range(taboo.first, taboo.last + 1):
                 self._words.get(taboo.table, {}).pop(address, None)
+        self._words.get("holding", {}).update(leading)
 
     def set(self, name: str, value: Value) -> None:
         """Give a point a value in the unit of its quantity; None is the profile's "no value".
