@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import secrets
 import sys
 from pathlib import Path
@@ -38,7 +39,7 @@ async def bench(seconds: float, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    log.configure(level="error")
+    log.configure(as_json=False, level=logging.ERROR)
     numbers = sys.argv[1:]
     asyncio.run(
         bench(float(numbers[0]) if numbers else SECONDS, int(numbers[1]) if numbers[1:] else secrets.randbelow(10**6))

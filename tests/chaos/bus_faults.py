@@ -71,7 +71,7 @@ class TellTale(SimulatedDevice):
         """The value of a point in the last answer that was begun before a time; None when there was none."""
         index = int(point.rpartition("_")[2])
         given = self.given[BLOCKS[index // POINTS_OF_BLOCK]]
-        last = bisect_right(given, at_ms + 1, key=lambda one: one.at_ms) - 1
+        last = bisect_right(given, at_ms + 1.0, key=lambda one: one.at_ms) - 1
         if last < 0:
             return None
         at = 2 * (index % POINTS_OF_BLOCK)
@@ -85,8 +85,8 @@ class Verdict(NamedTuple):
     values: int
     missing: int
     wrong: list[str]
-    faults: Counter[FaultKind] = Counter()
-    collisions: int = 0
+    faults: Counter[FaultKind]
+    collisions: int
 
 
 PROFILE = """\
@@ -132,7 +132,7 @@ async def run(folder: Path, *, seconds: float, seed: int) -> Verdict:
         rtu = await stack.enter_async_context(
             RtuOverTcp(lines["rtu-tcp"], wire, faults=plans["rtu-tcp"], turnaround_s=TURNAROUND_S)
         )
-        buses = [
+        buses: list[dict[str, object]] = [
             {"id": "tcp", "host": "127.0.0.1", "port": tcp.port, "framing": "tcp"},
             {"id": "no-ids", "host": "127.0.0.1", "port": no_ids.port, "framing": "tcp_without_ids"},
             {"id": "port", "serial": port.path},
@@ -144,7 +144,7 @@ async def run(folder: Path, *, seconds: float, seed: int) -> Verdict:
     faults: Counter[FaultKind] = Counter()
     for plan in plans.values():
         faults += plan.done
-    return _judge(journal, lines)._replace(faults=faults, collisions=collisions)
+    return Verdict(*_judge(journal, lines), faults, collisions)
 
 
 def _faults(seed: int) -> FaultPlan:
@@ -181,7 +181,8 @@ async def _run_agent(config: Path, journal: Path, *, seconds: float) -> None:
         await agent.run()
 
 
-def _judge(journal: Path, lines: dict[str, dict[int, TellTale]]) -> Verdict:
+def _judge(journal: Path, lines: dict[str, dict[int, TellTale]]) -> tuple[int, int, list[str]]:
+    """Count values and missing readings, and tell the values that are wrong."""
     values, missing, wrong = 0, 0, []
     for device, point, at_ms, value, flag in _readings(journal):
         name, _, unit = device.rpartition("-")
@@ -192,7 +193,7 @@ def _judge(journal: Path, lines: dict[str, dict[int, TellTale]]) -> Verdict:
         gave = lines[name][int(unit)].gave(point, at_ms)
         if value != gave:
             wrong.append(f"{device} {point} at {at_ms}: kept {value}, the device gave {gave}")
-    return Verdict(values, missing, wrong)
+    return values, missing, wrong
 
 
 def _readings(journal: Path) -> Iterator[tuple[str, str, int, float | None, int]]:
