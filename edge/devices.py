@@ -15,7 +15,7 @@ from edge.drivers.modbus import ModbusLinks, ModbusPoll, ModbusUnit
 from edge.drivers.sunspec import SunspecPoll
 from edge.health import GatewayHealth
 from edge.pipeline import Pipeline
-from edge.read_plan import Block, plan
+from edge.read_plan import plan
 from edge.report import Reporter, ReportRule
 
 
@@ -34,25 +34,17 @@ def drivers_for(
 def polls_of(device: DeviceConfig, config: GatewayConfig, unit: ModbusUnit) -> dict[float, Driver]:
     """Return what reads a Modbus device, by seconds between two polls; nothing for the gateway itself."""
     profile = device.device_profile
-    if not isinstance(profile, ModbusProfile) or not profile.discovery:
-        return {poll_s: ModbusPoll(unit, blocks) for poll_s, blocks in plans_of(device, config).items()}
-    wire = wire_of(config.line_of(device), profile.reads)
-    return {
-        poll_s: SunspecPoll(unit, profile, [point.name for point in points], wire)
-        for poll_s, points in device.polls.items()
-    }
-
-
-def plans_of(device: DeviceConfig, config: GatewayConfig) -> dict[float, list[Block]]:
-    """Return the requests to a Modbus device, by seconds between two polls; nothing for the gateway itself."""
-    profile = device.device_profile
     if not isinstance(profile, ModbusProfile):
         return {}
     wire = wire_of(config.line_of(device), profile.reads)
-    return {
-        poll_s: plan([point for point in points if isinstance(point, RegisterPoint)], profile.reads, wire)
-        for poll_s, points in device.polls.items()
-    }
+    polls: dict[float, Driver] = {}
+    for poll_s, points in device.polls.items():
+        registers = [point for point in points if isinstance(point, RegisterPoint)]
+        if profile.discovery:
+            polls[poll_s] = SunspecPoll(unit, profile, [point.name for point in registers], wire)
+        else:
+            polls[poll_s] = ModbusPoll(unit, plan(registers, profile.reads, wire))
+    return polls
 
 
 def pipeline_for(device: DeviceConfig, *, gateway: str, new_id: Callable[[], str]) -> Pipeline:
