@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from edge.bus_time import wire_of
 from edge.contract.clock import Clock
@@ -20,14 +20,17 @@ from edge.report import Reporter, ReportRule
 
 
 def drivers_for(
-    device: DeviceConfig, config: GatewayConfig, *, links: ModbusLinks, clock: Clock, waiting: Callable[[], int]
+    device: DeviceConfig,
+    config: GatewayConfig,
+    *,
+    links: ModbusLinks,
+    clock: Clock,
+    agent: Mapping[str, Callable[[], int]],
 ) -> dict[float, Driver]:
-    """Return what reads the device, by seconds between two polls; ``waiting`` counts the messages in the outbox."""
+    """Return what reads the device, by seconds between two polls; ``agent``: what the gateway itself is asked for."""
     if device.modbus is None:
         names = [point.name for point in device.device_profile.points]
-        return {
-            device.poll_s: GatewayHealth(device.id, points=names, clock=clock, folder=config.data_dir, waiting=waiting)
-        }
+        return {device.poll_s: GatewayHealth(device.id, points=names, clock=clock, folder=config.data_dir, agent=agent)}
     return polls_of(device, config, links.unit(device, config, clock))
 
 

@@ -15,10 +15,8 @@ from edge.contract.profile import Point, RegisterPoint
 from edge.devices import polls_of
 from edge.drivers import Answer, ConfigurationError, Driver, Missing, Words
 from edge.drivers.modbus import ModbusLinks
-from edge.health import GatewayHealth
+from edge.health import AGENT_POINTS, GatewayHealth
 from edge.pipeline import judge
-
-OUTBOX_POINT = "outbox_waiting"
 
 
 class PointReadout(NamedTuple):
@@ -46,8 +44,8 @@ async def read_device(config: GatewayConfig, device_id: str, *, clock: Clock) ->
     """Read a device of gateway.yaml once; raises ConfigurationError for a device it does not name."""
     device = _find(config, device_id)
     if device.modbus is None:
-        names = [point.name for point in device.device_profile.points if point.name != OUTBOX_POINT]
-        health = GatewayHealth(device.id, points=names, clock=clock, folder=config.data_dir, waiting=lambda: 0)
+        names = [point.name for point in device.device_profile.points if point.name not in AGENT_POINTS]
+        health = GatewayHealth(device.id, points=names, clock=clock, folder=config.data_dir, agent={})
         return await _read(device, health)
     async with ModbusLinks() as links:
         unit = links.unit(device, config, clock)
@@ -64,7 +62,7 @@ def _find(config: GatewayConfig, device_id: str) -> DeviceConfig:
 
 async def _read(device: DeviceConfig, *drivers: Driver) -> Readout:
     parts = [part for driver in drivers for part in (await driver.read()).parts]
-    # Only the outbox of the running agent cannot be asked from beside it.
+    # Only what the running agent knows cannot be asked from beside it.
     answers = {point.name: (parts[0].taken_at, _only_the_agent(point)) for point in device.device_profile.points}
     answers |= {name: (part.taken_at, answer) for part in parts for name, answer in part.answers.items()}
     points = [_judged(device.id, point, *answers[point.name]) for point in device.device_profile.points]

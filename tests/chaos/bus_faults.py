@@ -25,7 +25,7 @@ from edge.contract.gateway_config import load_gateway_config
 from edge.contract.profile import ModbusProfile, Table, load_profile
 from edge.contract.readings import Flag
 from simulators.device import SimulatedDevice
-from simulators.faults import Draw, FaultKind, FaultPlan
+from simulators.faults import Draw, Fault, FaultKind, FaultPlan
 from simulators.modbus_server import ModbusServer
 from simulators.rtu_line import RtuLine
 from simulators.rtu_over_tcp import RtuOverTcp
@@ -37,7 +37,8 @@ TURNAROUND_S = 0.04  # so that a unit is waited for much of the time, and a late
 BLOCKS = (0x000, 0x100, 0x200)
 POINTS_OF_BLOCK = 3
 POLL_S = 0.5
-TIMEOUT_S = 2.0  # the bound for late answers: the simulator's come after 1.5 s
+TIMEOUT_S = 2.0  # the bound for late answers
+LATE_S = (0.4, 0.9, 1.9)
 CHANCE = 0.15
 FREE_PORT = 9  # discard: nobody listens, and nothing is sent
 
@@ -148,7 +149,8 @@ async def run(folder: Path, *, seconds: float, seed: int) -> Verdict:
 
 
 def _faults(seed: int) -> FaultPlan:
-    return FaultPlan(draw=Draw(seed, tuple(FaultKind), chance=CHANCE, longest_s=1.0))
+    late = [Fault.of(FaultKind.LATE, late_s) for late_s in LATE_S]
+    return FaultPlan(draw=Draw(seed, (*map(Fault.of, FaultKind), *late), chance=CHANCE, longest_s=1.0))
 
 
 def _write_config(folder: Path, buses: list[dict[str, object]]) -> Path:
