@@ -20,7 +20,7 @@ from edge.contract.buses import Parity
 from simulators.deadlines import Deadlines
 from simulators.device import SimulatedDevice
 from simulators.faults import FaultPlan
-from simulators.serial_wire import TURNAROUND_S, Collision, SerialSettings, SerialWire
+from simulators.serial_wire import Collision, SerialSettings, SerialWire
 
 BAUDS: Final = {
     getattr(termios, f"B{baud}"): baud for baud in (1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200, 230400)
@@ -44,7 +44,7 @@ class RtuLine:
         baud: int = 9600,
         parity: Parity = "none",
         stop_bits: int = 1,
-        turnaround_s: float = TURNAROUND_S,
+        turnaround_s: float | None = None,
         others: Mapping[int, SerialSettings] | None = None,
         faults: FaultPlan | None = None,
         garbage: bool = False,

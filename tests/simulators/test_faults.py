@@ -77,8 +77,14 @@ def test_a_fault_is_found_by_its_word() -> None:
     assert Fault.named("exception", "6") == Fault(FaultKind.EXCEPTION, 6)
     with pytest.raises(FaultError, match=r'no fault "lat" \(did you mean "late"\?\); there are silence, slow, '):
         Fault.named("lat")
-    with pytest.raises(FaultError, match='late: "soon" is not a number'):
-        Fault.named("late", "soon")
+    for name, number, said in (
+        ("late", "soon", 'late: "soon" is not a number'),
+        ("late", "61", "late: must be 0 to 60, found 61"),
+        ("exception", "nan", "exception: must be 0 to 255, found nan"),
+        ("silence", "3", "silence: has no number"),
+    ):
+        with pytest.raises(FaultError, match=said):
+            Fault.named(name, number)
 
 
 # --- which fault a unit has ------------------------------------------------------------------------------------------
