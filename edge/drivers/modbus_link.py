@@ -24,6 +24,7 @@ by the same function; ``timeout_s`` in gateway.yaml is that bound.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import secrets
 import socket
@@ -65,6 +66,9 @@ _IS_ANSWER: Final[dict[Framing, IsAnswer]] = {
     "tcp_without_ids": is_answer_without_id,
     "rtu": is_rtu_answer,
 }
+
+# What it would say we say ourselves; it would add the latest bytes of all lines, and with them readings of homes.
+logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
 
 Client = AsyncModbusTcpClient | AsyncModbusSerialClient
 
@@ -233,6 +237,7 @@ class _Ears:
         self.sent_at = self.heard_at = 0.0
         self._has_ids = has_ids
         self._is_answer = _IS_ANSWER[line.framing]
+        self._is_without_ids = line.framing == "tcp_without_ids"
         self._gap_s = Wire(line.baud, line.bits_per_char).quiet_s if line.baud else 0.0
         self._is_settled = True
         self._request = b""
@@ -267,8 +272,9 @@ class _Ears:
             if not self._request:
                 self._hear_unasked()
             elif self._is_answer(self._request, data):
-                self._request = b""
-                return data
+                request, self._request = self._request, b""
+                # pymodbus compares ids too, and would leave a converter's own ones aside
+                return request[:2] + data[2:] if self._is_without_ids else data
         except WrongAnswerError as error:
             self._fail(f"wrong answer: {error}")
         return b""
