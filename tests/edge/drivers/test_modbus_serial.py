@@ -305,7 +305,7 @@ async def test_two_blocks_share_no_time() -> None:
 
 
 async def test_nothing_of_what_is_read_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """pymodbus would log an error with the latest bytes of all lines: what it says is not wanted."""
+    """What pymodbus says of an error holds the latest bytes of all lines: none of it is wanted."""
     caplog.set_level(0)
     async with port(lambda r, _: [rtu(r, b"\3\4\0\1\0\2"), 0.01, rtu_right(r, 7)]) as (line, _):
         await line.unit(most_s=0.05, tries=3).read()
