@@ -15,7 +15,7 @@ from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
-from itertools import accumulate, chain, islice, pairwise
+from itertools import accumulate, chain, groupby, islice, pairwise
 from typing import Annotated
 
 import msgspec
@@ -112,6 +112,29 @@ class Batch(Struct, frozen=True, kw_only=True):
     def kinds(self) -> dict[str, str]:
         """The kind of each device."""
         return {table.device: table.kind for table in self.tables}
+
+
+def in_batches(readings: Iterable[Reading], most: int) -> Iterator[list[Reading]]:
+    """Sort readings by device, and cut them into lists of at most ``most`` that are within the limits of a batch.
+
+    A device stays in one list where it can: the more rows its table has, the less a reading takes.
+    """
+    device_of = operator.attrgetter("device")
+    batch: list[Reading] = []
+    tables = cells = 0
+    for _, group in groupby(sorted(readings, key=device_of), key=device_of):
+        its = list(group)
+        points = len({reading.point for reading in its})
+        step = min(most, MAX_CELLS // points)
+        for part in (its[first : first + step] for first in range(0, len(its), step)):
+            more = points * len({reading.taken_at for reading in part})
+            if batch and (len(batch) + len(part) > most or cells + more > MAX_CELLS or tables == MAX_TABLES):
+                yield batch
+                batch, tables, cells = [], 0, 0
+            batch += part
+            tables, cells = tables + 1, cells + more
+    if batch:
+        yield batch
 
 
 def _table(device: str, kind: str, columns: Mapping[str, Sequence[Reading]]) -> Table:
