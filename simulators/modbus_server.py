@@ -21,7 +21,7 @@ from simulators.serial_wire import SerialSettings, turnaround_of
 
 MBAP = struct.Struct(">HHHB")  # transaction, protocol (0), length of what follows, unit
 RTU_EXTRA = 3  # unit and checksum, which a frame has on the line and a PDU has not
-ID_BYTE = 1  # a change of this byte of an answer is one of its transaction id
+ID_BYTE, PROTOCOL_BYTE = 1, 3  # a change of this byte of an answer is one of its transaction or its protocol id
 
 
 class ModbusServer(LoopbackServer):
@@ -101,8 +101,8 @@ class ModbusServer(LoopbackServer):
             return sending
 
     def _reply(self, transaction: int, unit: int, request: bytes) -> Sending | None:
-        told = transaction if self.echoes_id else 0
-        framing = Framing(lambda unit, pdu: MBAP.pack(told, 0, len(pdu) + 1, unit) + pdu, checked=ID_BYTE)
+        told, checked = (transaction, ID_BYTE) if self.echoes_id else (0, PROTOCOL_BYTE)
+        framing = Framing(lambda unit, pdu: MBAP.pack(told, 0, len(pdu) + 1, unit) + pdu, checked)
         device = self.units.get(unit)
         if device is None:
             return Sending(framing.frame(unit, exception(request[0] if request else 0, NO_SUCH_UNIT)))
