@@ -16,12 +16,14 @@ from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
 from edge.contract.buses import Parity
+from edge.contract.profile import Reads
 from simulators.answers import reply
 from simulators.deadlines import Deadlines
 from simulators.device import SimulatedDevice
 from simulators.faults import FaultPlan, Framing, Sending
 from simulators.rtu_frames import rtu_frame, unframe
 
+TURNAROUND_S: Final = Reads().turnaround_ms / 1000  # of a device whose profile does not say
 FIFO_CHARS: Final = 16  # a serial port tells its program of so many characters at a time, or of the last ones
 GAP_CHARS: Final = 3.5
 FAST_BAUD: Final = 19_200  # above it the gap is fixed
