@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -33,6 +33,7 @@ from edge.drivers import ConfigurationError, Driver, Missing, Snapshot
 from edge.drivers.camera import CameraListener, CameraTrigger
 from edge.drivers.modbus import ModbusLinks
 from edge.expiry import watch_expiry
+from edge.health import AGENT_POINTS
 from edge.journal import Journal
 from edge.outbox import Outbox
 from edge.pipeline import Taken
@@ -50,7 +51,7 @@ class _Device:
 
     def __init__(self, config: DeviceConfig, agent: Agent) -> None:
         self.config = config
-        self.drivers = drivers_for(config, agent.config, links=agent.links, clock=agent.clock, waiting=agent.waiting)
+        self.drivers = drivers_for(config, agent.config, links=agent.links, clock=agent.clock, agent=agent.counts)
         self.pipeline = pipeline_for(config, gateway=agent.config.gateway, new_id=agent.new_id)
         self.skipped = 0  # polls left out because the one before took too long
         self._missing: dict[str, str] = {}  # points that are missing, with the reason
@@ -105,6 +106,15 @@ class Agent:
         self._devices = {device.id: _Device(device, self) for device in config.devices}
         self._stopping = asyncio.Event()
         self._restore(outbox.open_events())
+
+    @property
+    def counts(self) -> Mapping[str, Callable[[], int]]:
+        """What the gateway says of itself as a device, beside what its machine tells: AGENT_POINTS."""
+        return dict(zip(AGENT_POINTS, (self.waiting, self.skipped), strict=True))
+
+    def skipped(self) -> int:
+        """Polls that were left out because the ones before took too long, of all devices since the start."""
+        return sum(device.skipped for device in self._devices.values())
 
     def waiting(self) -> int:
         """Messages in the outbox."""

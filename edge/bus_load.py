@@ -125,7 +125,7 @@ class BusLoad:
         if self.load < BUSY or self.fault:
             return None
         if self.bus.line.baud is None:
-            return f"{self.bus.name}: {percent(self.load)} busy, if its network takes 5 ms for a request"
+            return f"{self.bus.name}: {percent(self.load)} busy, if its network is as fast as is usual"
         return f"{self.bus.name}: {percent(self.load)} busy: one device that does not answer may delay all others on it"
 
 

@@ -86,7 +86,15 @@ NETWORK: Final = Wire(baud=None)
 
 
 def wire_of(line: Line, reads: Reads) -> Wire:
-    """Return a configured line as a device with these reads sees it."""
-    converter_s = 0.0 if line.baud is None or line.is_serial else CONVERTER_S
-    pause_s = reads.pause_ms / 1000
-    return Wire(line.baud, line.bits_per_char, pause_s=pause_s, network_s=converter_s)
+    """Return a configured line as a device with these reads sees it.
+
+    On a serial line no device answers before it has seen the gap after the request.
+    """
+    turnaround_s = max(reads.turnaround_ms / 1000, Wire(line.baud, line.bits_per_char).quiet_s)
+    return Wire(
+        line.baud,
+        line.bits_per_char,
+        turnaround_s=turnaround_s,
+        pause_s=reads.pause_ms / 1000,
+        network_s=0.0 if line.baud is None or line.is_serial else CONVERTER_S,
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from edge.bus_time import wire_of
 from edge.contract.clock import Clock
@@ -11,36 +11,43 @@ from edge.contract.messages import DeviceInventory, Inventory, PointInventory
 from edge.contract.profile import ModbusProfile, RegisterPoint
 from edge.detect import Detector
 from edge.drivers import Driver
-from edge.drivers.modbus import ModbusLinks, ModbusPoll
+from edge.drivers.modbus import ModbusLinks, ModbusPoll, ModbusUnit
+from edge.drivers.sunspec import SunspecPoll
 from edge.health import GatewayHealth
 from edge.pipeline import Pipeline
-from edge.read_plan import Block, plan
+from edge.read_plan import plan
 from edge.report import Reporter, ReportRule
 
 
 def drivers_for(
-    device: DeviceConfig, config: GatewayConfig, *, links: ModbusLinks, clock: Clock, waiting: Callable[[], int]
+    device: DeviceConfig,
+    config: GatewayConfig,
+    *,
+    links: ModbusLinks,
+    clock: Clock,
+    agent: Mapping[str, Callable[[], int]],
 ) -> dict[float, Driver]:
-    """Return what reads the device, by seconds between two polls; ``waiting`` counts the messages in the outbox."""
+    """Return what reads the device, by seconds between two polls; ``agent``: what the gateway itself is asked for."""
     if device.modbus is None:
         names = [point.name for point in device.device_profile.points]
-        return {
-            device.poll_s: GatewayHealth(device.id, points=names, clock=clock, folder=config.data_dir, waiting=waiting)
-        }
-    unit = links.unit(device, config, clock)
-    return {poll_s: ModbusPoll(unit, blocks) for poll_s, blocks in plans_of(device, config).items()}
+        return {device.poll_s: GatewayHealth(device.id, points=names, clock=clock, folder=config.data_dir, agent=agent)}
+    return polls_of(device, config, links.unit(device, config, clock))
 
 
-def plans_of(device: DeviceConfig, config: GatewayConfig) -> dict[float, list[Block]]:
-    """Return the requests to a Modbus device, by seconds between two polls; nothing for the gateway itself."""
+def polls_of(device: DeviceConfig, config: GatewayConfig, unit: ModbusUnit) -> dict[float, Driver]:
+    """Return what reads a Modbus device, by seconds between two polls; nothing for the gateway itself."""
     profile = device.device_profile
     if not isinstance(profile, ModbusProfile):
         return {}
     wire = wire_of(config.line_of(device), profile.reads)
-    return {
-        poll_s: plan([point for point in points if isinstance(point, RegisterPoint)], profile.reads, wire)
-        for poll_s, points in device.polls.items()
-    }
+    polls: dict[float, Driver] = {}
+    for poll_s, points in device.polls.items():
+        registers = [point for point in points if isinstance(point, RegisterPoint)]
+        if profile.discovery:
+            polls[poll_s] = SunspecPoll(unit, profile, [point.name for point in registers], wire)
+        else:
+            polls[poll_s] = ModbusPoll(unit, plan(registers, profile.reads, wire))
+    return polls
 
 
 def pipeline_for(device: DeviceConfig, *, gateway: str, new_id: Callable[[], str]) -> Pipeline:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 
 from edge.clock_state import read_kernel_clock
@@ -13,6 +14,8 @@ from edge.contract.messages import Test
 from edge.drivers import Answer, Missing, Part, Snapshot, Stamps
 
 PROC = Path("/proc")
+AGENT_POINTS = ("outbox_waiting", "polls_skipped")
+"""Messages in the outbox; polls since the start that were left out because the ones before took too long."""
 THERMAL = Path("/sys/class/thermal/thermal_zone0/temp")
 
 
@@ -20,9 +23,9 @@ class GatewayHealth:
     """A driver for profiles of protocol ``gateway``: answers the points it knows, the others are missing."""
 
     def __init__(
-        self, device: str, *, points: Iterable[str], clock: Clock, folder: Path, waiting: Callable[[], int]
+        self, device: str, *, points: Iterable[str], clock: Clock, folder: Path, agent: Mapping[str, Callable[[], int]]
     ) -> None:
-        """``folder`` is where the outbox lies; ``waiting`` counts the messages in it."""
+        """``folder`` is where the outbox lies; ``agent``: what only the running agent knows, see AGENT_POINTS."""
         self._device = device
         self._stamps = Stamps(clock)
         self._busy = BusyShare()
@@ -33,8 +36,8 @@ class GatewayHealth:
             "disk_used": lambda: disk_used_percent(folder),
             "temperature": temperature_celsius,
             "uptime": lambda: float(round(time.monotonic() - self._started)),
-            "outbox_waiting": lambda: float(waiting()),
             "clock_offset": clock_offset_ms,
+            **{name: partial(_number, count) for name, count in agent.items()},
         }
         self._sources = {name: known.get(name, self._unknown) for name in points}
 
@@ -66,6 +69,10 @@ class BusyShare:
         # proc(5): user nice system idle iowait irq softirq steal; guest time is within user already
         times = [int(word) for word in self._stat.read_text(encoding="ascii").split("\n", 1)[0].split()[1:9]]
         return sum(times) - times[3] - times[4], sum(times)
+
+
+def _number(count: Callable[[], int]) -> float:
+    return float(count())
 
 
 def memory_used_percent(proc: Path = PROC) -> float:

@@ -43,9 +43,7 @@ class _Item(NamedTuple):
     points: tuple[RegisterPoint, ...]
 
 
-def plan(
-    points: ModbusProfile | Iterable[RegisterPoint], reads: Reads | None = None, wire: Wire = NETWORK
-) -> list[Block]:
+def plan(points: Iterable[RegisterPoint], reads: Reads, wire: Wire) -> list[Block]:
     """Return the blocks that read each point once and whole in the least bus time, ordered by table, then address.
 
     Of plans that take equally long, it is one with the fewest requests, and of those one with the fewest registers.
@@ -66,13 +64,10 @@ def plan(
     Of plans of consecutive items the best is found exactly: the best one for the first n items ends in a request for
     items k to n, after the best one for the first k - 1 (Bellman's principle, as all three costs are sums).
     """
-    if isinstance(points, ModbusProfile):
-        reads, points = points.reads, points.points
-    limits = reads or Reads()
     by_table: dict[Table, list[RegisterPoint]] = {table: [] for table in get_args(Table)}
     for point in points:
         by_table[point.table].append(point)
-    return [block for table, its in by_table.items() for block in _plan_table(table, _items(its), limits, wire)]
+    return [block for table, its in by_table.items() for block in _plan_table(table, _items(its), reads, wire)]
 
 
 def plan_of(profile: ModbusProfile, wire: Wire = NETWORK) -> list[Block]:

@@ -7,7 +7,7 @@ who stands in front of a device wants it asked each time, so no poll is left out
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
@@ -16,14 +16,12 @@ from edge.contract.config_file import nearest
 from edge.contract.gateway_config import DeviceConfig, GatewayConfig
 from edge.contract.messages import Flag, Reading, Test
 from edge.contract.profile import Point, RegisterPoint
-from edge.devices import plans_of
+from edge.devices import polls_of
 from edge.drivers import Answer, ConfigurationError, Driver, Missing, Part, Words
-from edge.drivers.modbus import ModbusLinks, ModbusPoll
+from edge.drivers.modbus import ModbusLinks
 from edge.drivers.silence import Silence
-from edge.health import GatewayHealth
+from edge.health import AGENT_POINTS, GatewayHealth
 from edge.pipeline import judge
-
-OUTBOX_POINT = "outbox_waiting"
 
 
 class PointReadout(NamedTuple):
@@ -60,10 +58,11 @@ class DeviceReader:
     def __init__(self, config: GatewayConfig, device: DeviceConfig, *, links: ModbusLinks, clock: Clock) -> None:
         self.device = device
         self.line = None if device.modbus is None else config.line_of(device)
+        self._config = config
         self._unit = None if device.modbus is None else links.unit(device, config, clock)
-        self._plans = plans_of(device, config)
-        names = [point.name for point in device.device_profile.points if point.name != OUTBOX_POINT]
-        self._health = GatewayHealth(device.id, points=names, clock=clock, folder=config.data_dir, waiting=lambda: 0)
+        names = [point.name for point in device.device_profile.points if point.name not in AGENT_POINTS]
+        self._health = GatewayHealth(device.id, points=names, clock=clock, folder=config.data_dir, agent={})
+        self._polls: Mapping[float, Driver] = {}
 
     @property
     def place(self) -> str:
@@ -80,11 +79,12 @@ class DeviceReader:
         return _readout(self.device, points, parts, took_s=now() - begun)
 
     def _drivers(self, poll_s: float | None) -> Sequence[Driver]:
-        unit = self._unit
-        if unit is None:
+        if self._unit is None:
             return [self._health]
-        unit.silence = Silence()
-        return [ModbusPoll(unit, blocks) for each_s, blocks in self._plans.items() if poll_s in (None, each_s)]
+        if not self._polls or self._unit.silence.reason:
+            self._unit.silence = Silence()
+            self._polls = polls_of(self.device, self._config, self._unit)
+        return [poll for each_s, poll in self._polls.items() if poll_s in (None, each_s)]
 
 
 @asynccontextmanager
@@ -125,8 +125,8 @@ def _find(config: GatewayConfig, device_id: str) -> DeviceConfig:
 
 
 def _readout(device: DeviceConfig, points: Sequence[Point], parts: Sequence[Part], *, took_s: float) -> Readout:
-    # Only the outbox of the running agent cannot be asked from beside it.
-    answers = {point.name: (parts[0].taken_at, _only_the_agent(point)) for point in points}
+    # Only what the running agent knows cannot be asked from beside it.
+    answers = {point.name: (max(part.taken_at for part in parts), _only_the_agent(point)) for point in points}
     answers |= {name: (part.taken_at, answer) for part in parts for name, answer in part.answers.items()}
     judged = [judged_point(device.id, point, *answers[point.name]) for point in points]
     faults = dict.fromkeys(answer.reason for _, answer in answers.values() if isinstance(answer, Missing))

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import time
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from decimal import Decimal, InvalidOperation
 from enum import Enum
@@ -19,24 +18,41 @@ from typing import Annotated, Any, NoReturn
 import msgspec
 import typer
 
+from edge.contract.buses import Line
 from edge.contract.clock import SystemClock
 from edge.contract.config_file import ConfigError, nearest
 from edge.contract.listening import ListenError
 from edge.contract.profile import ModbusProfile, RegisterPoint
 from edge.contract.program import command, example
 from simulators import broker
+from simulators.bus_file import load_bus
 from simulators.demo.run import run_demo
 from simulators.device import NotModbusError, SimulatedDevice, load_modbus_profile
+from simulators.faults import Fault, FaultError, FaultPlan
+from simulators.hints import how_to_read
 from simulators.modbus_server import ModbusServer
 from simulators.plausible import Plausible
 from simulators.replay import UnitError, factor_to, replay
 from simulators.scenarios.rainy_day import RainyDay
 from simulators.scenarios.rainy_day_files import BROKER, GATEWAYS, LIMITS, Workspace
 from simulators.scenarios.rainy_day_stage import Stage, Told
+from simulators.serial_wire import SerialSettings
 from simulators.series import Sample, SeriesError, read_series
+from simulators.serving import Place, Served, faults_in_words, is_typed_to, move, obey, serve
 from simulators.stopping import run_until_stopped
 
-MOVE_EVERY_S = 1.0
+
+class Bauds(Enum):
+    """The rates a line can have."""
+
+    B1200, B2400, B4800, B9600 = "1200", "2400", "4800", "9600"
+    B19200, B38400, B57600, B115200 = "19200", "38400", "57600", "115200"
+
+
+class Parities(Enum):
+    """The parities a line can have."""
+
+    NONE, EVEN, ODD = "none", "even", "odd"
 
 
 class ScenarioName(Enum):
@@ -57,12 +73,35 @@ Port = Annotated[int, typer.Option(min=0, max=65535, help="TCP port on 127.0.0.1
 Unit = Annotated[int, typer.Option(min=1, max=247, help="Modbus unit.")]
 
 
-@app.command(epilog=example("simulate", "device eastron_sdm630 --port 5020 --set voltage_l1=251.5"))
+Link = Annotated[
+    Path | None, typer.Option(help="Name for the serial port that stays, a link to where it is.", show_default=False)
+]
+
+
+FAULTS_HELP = f"""Serve one device, over Modbus TCP if nothing else is said.
+
+Its values move as real ones do. While it runs, faults may be typed, as FAULT UNIT [NUMBER], such as: late 1 0.8
+
+\b
+{faults_in_words()}"""
+
+
+@app.command(
+    epilog=example("simulate", "device eastron_sdm630 --port 5020 --set voltage_l1=251.5"),
+    help=FAULTS_HELP,
+    short_help="Serve one device over Modbus TCP, or on a serial port.",
+)
 def device(
     profile: ProfileName,
     *,
     port: Port = 5020,
     unit: Unit = 1,
+    serial: Annotated[bool, typer.Option("--serial", help="On a serial port of this machine, which it names.")] = False,
+    rtu: Annotated[bool, typer.Option("--rtu", help="RTU over TCP, as a converter that passes bytes on.")] = False,
+    baud: Annotated[Bauds, typer.Option(help="Of the serial line; bytes take their true time.")] = Bauds.B9600,
+    parity: Annotated[Parities, typer.Option(help="Of the serial line.")] = Parities.NONE,
+    stop_bits: Annotated[int, typer.Option(min=1, max=2, help="Of the serial line.")] = 1,
+    link: Link = None,
     fixed: Annotated[
         list[str] | None, typer.Option("--set", metavar="POINT=VALUE", help="Hold a point at this value; repeatable.")
     ] = None,
@@ -70,30 +109,66 @@ def device(
         list[str] | None,
         typer.Option("--setting", metavar="NAME=NUMBER", help="A number of the site, such as ct_ratio=40; repeatable."),
     ] = None,
+    faults: Annotated[
+        list[str] | None,
+        typer.Option("--fault", metavar="FAULT[=NUMBER]", help="What is wrong from the beginning; the last counts."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Another seed, another device.")] = 1,
 ) -> None:
-    """Serve one device over Modbus TCP.
-
-    Its values move as real ones do.
-    """
-    _run(_serve_device(profile, port=port, unit=unit, fixed=fixed or [], settings=settings or [], seed=seed))
+    """Serve one device."""
+    if serial and rtu:
+        _fail(SettingError("--serial and --rtu: say one of them"), code=2)
+    wire = SerialSettings(int(baud.value), parity.value, stop_bits) if serial or rtu else None
+    place = Place(wire, None if serial else "rtu" if rtu else "tcp", port, link)
+    chosen = {"fixed": fixed or [], "settings": settings or [], "faults": faults or []}
+    _run(_serve_device(profile, place, unit=unit, seed=seed, **chosen))
 
 
 async def _serve_device(
-    profile_name: str, *, port: int, unit: int, fixed: list[str], settings: list[str], seed: int
+    profile_name: str, place: Place, *, unit: int, fixed: list[str], settings: list[str], faults: list[str], seed: int
 ) -> None:
     profile = load_modbus_profile(profile_name)
     numbers = _numbers_of_site(profile, settings)
-    served = SimulatedDevice(profile, settings=numbers)
-    held = dict(_hold(served, text) for text in fixed)
-    plausible = Plausible(served.profile, str(seed))
-    async with ModbusServer({unit: served}, port=port) as server:
-        typer.echo(how_to_read(profile, server.port, unit, numbers))
-        while True:
-            moving = plausible.at(_second_of_day())
-            for name, value in (moving | held).items():
-                served.set(name, value)
-            await asyncio.sleep(MOVE_EVERY_S)
+    device = SimulatedDevice(profile, settings=numbers)
+    held = dict(_hold(device, text) for text in fixed)
+    plan = FaultPlan()
+    for text in faults:
+        name, _, number = text.partition("=")
+        plan.begin(unit, Fault.named(name, number))
+    await _serve([Served(unit, device, Plausible(device.profile, str(seed)), held, numbers)], place, plan)
+
+
+async def _serve(devices: list[Served], place: Place, faults: FaultPlan) -> None:
+    """Serve, move and obey until cancelled."""
+    async with serve(devices, place, faults) as line:
+        typer.echo(how_to_read(devices, line))
+        typing = None
+        if is_typed_to():
+            units = [one.unit for one in devices]
+            typing = asyncio.create_task(obey(await _standard_input(), faults, units, tell=typer.echo))
+        try:
+            await move(devices)
+        finally:
+            if typing is not None:
+                typing.cancel()
+
+
+@app.command(epilog=example("simulate", "bus firmware_configs/buses/cabinet.yaml"))
+def bus(
+    file: Annotated[Path, typer.Argument(help="YAML file of the bus; docs/simulators.md shows one.")],
+    *,
+    seed: Annotated[int, typer.Option(help="Another seed, other devices.")] = 1,
+) -> None:
+    """Serve several devices on one line.
+
+    The file says which devices, how the line is set, and what goes wrong when. Faults may be typed while it runs, as
+    with one device: FAULT UNIT [NUMBER], such as: silence 3
+    """
+    _run(_serve_bus(file, seed))
+
+
+async def _serve_bus(file: Path, seed: int) -> None:
+    await _serve(*load_bus(file, seed=seed))
 
 
 @app.command(
@@ -146,9 +221,11 @@ async def _serve_replay(
     shown = _find_point(profile, point)
     factor_to(shown, unit_of_column)  # a wrong unit is said before the port is opened
     served = SimulatedDevice(profile)
+    numbers = _numbers_of_site(profile, [])
+    shown_device = Served(modbus_unit, served, Plausible(served.profile, "1"), numbers=numbers)
     async with ModbusServer({modbus_unit: served}, port=port) as server:
         lasts_s = (samples[-1].at_ms - samples[0].at_ms) / 1000 / speed
-        typer.echo(how_to_read(profile, server.port, modbus_unit, _numbers_of_site(profile, [])))
+        typer.echo(how_to_read([shown_device], Line("127.0.0.1", server.port, "tcp")))
         typer.echo(f"{len(samples)} values, {lasts_s:.0f} s; afterwards the last one stays until Ctrl-C")
         await replay(samples, served, shown, unit=unit_of_column, clock=SystemClock(), speed=speed)
         await asyncio.Event().wait()
@@ -268,30 +345,6 @@ def demo(
     raise typer.Exit(codes[0] if codes else 0)
 
 
-def how_to_read(profile: ModbusProfile, port: int, unit: int, settings: Mapping[str, Decimal]) -> str:
-    """Lines that say where the device is and how to read it from another terminal."""
-    numbers = ", ".join(f"{name}: {number}" for name, number in settings.items())
-    return "\n".join(
-        [
-            f"{profile.maker} {profile.model} at 127.0.0.1:{port}, unit {unit}; Ctrl-C stops it. To read it:",
-            f"  {_mbpoll_line(profile.points[0], port, unit)}   # {profile.points[0].name}",
-            f"  {command('edge', 'read device-1 --config gateway.yaml')}   # where gateway.yaml has",
-            f"    - id: device-1\n      profile: {profile.profile}",
-            f"      modbus: {{host: 127.0.0.1, port: {port}, unit: {unit}}}",
-            *([f"      settings: {{{numbers}}}"] if numbers else []),
-        ]
-    )
-
-
-def _mbpoll_line(point: RegisterPoint, port: int, unit: int) -> str:
-    """The line for mbpoll, which counts registers from 1 and knows 16-bit, 32-bit and float32 registers."""
-    number = {"coil": "0", "discrete": "1", "input": "3", "holding": "4"}[point.table]
-    kind = {"float32": ":float", "int32": ":int", "uint32": ":int"}.get(point.type, "")
-    words = "" if kind and point.word_order == "low_first" else " -B" if kind else ""
-    count = 1 if kind else len(point.registers)
-    return f"mbpoll -m tcp -p {port} -a {unit} -t {number}{kind}{words} -r {point.address + 1} -c {count} -1 127.0.0.1"
-
-
 def _numbers_of_site(profile: ModbusProfile, texts: list[str]) -> dict[str, Decimal]:
     """Return the profile's settings with what `NAME=NUMBER` says of them; raises SettingError."""
     numbers = {name: setting.usual for name, setting in profile.settings.items()}
@@ -342,17 +395,12 @@ def _read_series(file: Path, column: str, time_column: str) -> list[Sample]:
         _fail(error, code=2)
 
 
-def _second_of_day() -> float:
-    now = time.localtime()
-    return now.tm_hour * 3600 + now.tm_min * 60 + now.tm_sec
-
-
 def _run(work: Coroutine[Any, Any, None]) -> None:
     try:
         asyncio.run(run_until_stopped(work))
     except ListenError as error:
         _fail(error, code=1)
-    except (ConfigError, NotModbusError, SettingError, UnitError) as error:
+    except (ConfigError, FaultError, NotModbusError, SettingError, UnitError) as error:
         _fail(error, code=2)
 
 

@@ -13,7 +13,9 @@ from edge.contract.clock import Clock, SystemClock
 from edge.contract.profile import ModbusProfile, Table, load_profile
 from edge.contract.readings import Value
 from edge.contract.registers import decode, encode, own_bits
+from simulators import sunspec
 from simulators.faults import Fault
+from simulators.signatures import signature_words
 from simulators.value_faults import ValueFault, value_fault
 
 
@@ -56,7 +58,8 @@ class SimulatedDevice:
         clock: Clock | None = None,
         keep_served: bool = False,
     ) -> None:
-        self.profile = profile = profile.installed(settings)
+        leading = sunspec.chain(profile)
+        self.profile = profile = sunspec.placed(profile.installed(settings))
         self.silent = False
         self.refuses_with: int | None = None
         self.served: list[Served] = []
@@ -66,14 +69,9 @@ class SimulatedDevice:
         self._keep_served = keep_served
         self._clock = clock or SystemClock()
         self._points = {point.name: point for point in profile.points}
-        self._words: dict[Table, dict[int, int]] = {}
-        for point in profile.points:
-            self._words.setdefault(point.table, {}).update(dict.fromkeys(point.registers, 0))
-        for words in self._words.values():
-            words.update(dict.fromkeys(_readable_gaps(words, profile.reads.max_gap), 0))
-        for taboo in profile.reads.illegal:
-            for address in range(taboo.first, taboo.last + 1):
-                self._words.get(taboo.table, {}).pop(address, None)
+        self._words = _registers_of(profile)
+        if leading:
+            self._words["holding"] = leading | self._words["holding"]
 
     def set(self, name: str, value: Value) -> None:
         """Give a point a value in the unit of its quantity; None is the profile's "no value".
@@ -127,6 +125,23 @@ class SimulatedDevice:
         for point in self.profile.points:
             if point.table == table and point.registers[0] in asked and point.registers[-1] in asked:
                 self.served.append(Served(now_ms, point.name, self.get(point.name)))
+
+
+def _registers_of(profile: ModbusProfile) -> dict[Table, dict[int, int]]:
+    """Every register that may be read: of points, between them, and what tells the model from others."""
+    tables: dict[Table, dict[int, int]] = {}
+    of_points = {(point.table, address) for point in profile.points for address in point.registers}
+    for table, address in of_points:
+        tables.setdefault(table, {})[address] = 0
+    for words in tables.values():
+        words.update(dict.fromkeys(_readable_gaps(words, profile.reads.max_gap), 0))
+    for mark in profile.signature:
+        told = {at: word for at, word in signature_words(mark).items() if (mark.table, at) not in of_points}
+        tables.setdefault(mark.table, {}).update(told)
+    for taboo in profile.reads.illegal:
+        for address in range(taboo.first, taboo.last + 1):
+            tables.get(taboo.table, {}).pop(address, None)
+    return tables
 
 
 def _readable_gaps(words: dict[int, int], max_gap: int) -> list[int]:

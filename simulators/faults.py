@@ -38,27 +38,28 @@ class FaultKind(StrEnum):
 
 
 class _Told(NamedTuple):
-    """What a fault does, and how much of it when nothing is said."""
+    """What a fault does, how much of it when nothing is said, and how much there may be (None: it has no number)."""
 
     does: str
     usual: float | None = None
+    bounds: tuple[float, float] | None = None
 
 
 TOLD: Final[Mapping[FaultKind, _Told]] = {
     FaultKind.SILENCE: _Told("answers nothing"),
-    FaultKind.SLOW: _Told("answers this many seconds later than usual", 0.3),
-    FaultKind.LATE: _Told("answers this many seconds later, also when something else was asked since", 1.5),
-    FaultKind.WRONG_UNIT: _Told("answers as this unit; as the next one when none is said"),
+    FaultKind.SLOW: _Told("answers this many seconds later than usual", 0.3, (0, 60)),
+    FaultKind.LATE: _Told("answers this many seconds later, also when something else was asked since", 1.5, (0, 60)),
+    FaultKind.WRONG_UNIT: _Told("answers as this unit; as the next one when none is said", None, (0, 255)),
     FaultKind.WRONG_FUNCTION: _Told("answers for the other function of its kind: 3 for 4, 1 for 2"),
     FaultKind.BAD_CRC: _Told("has one bit wrong; over Modbus TCP, which has no checksum, in the transaction id"),
-    FaultKind.WRONG_COUNT: _Told("answers with this many bytes more, less when negative, and says so", -2),
-    FaultKind.TRUNCATED: _Told("stops after this many bytes of an answer; after half of it when none is said"),
+    FaultKind.WRONG_COUNT: _Told("answers with this many bytes more, less when negative, and says so", -2, (-250, 250)),
+    FaultKind.TRUNCATED: _Told("stops after this many bytes of an answer, half when none is said", None, (0, 260)),
     FaultKind.MERGED: _Told("has its previous answer glued behind the right one"),
-    FaultKind.EXCEPTION: _Told("refuses with this exception code", 4),
-    FaultKind.DISCONNECT: _Told("stops like truncated, then the connection or the serial port is gone"),
+    FaultKind.EXCEPTION: _Told("refuses with this exception code", 4, (0, 255)),
+    FaultKind.DISCONNECT: _Told("stops like truncated, then the connection or the serial port is gone", None, (0, 260)),
     FaultKind.STUCK: _Told("shows the values of when it began"),
-    FaultKind.DRIFT: _Told("moves its values by this share of their span each second", 0.001),
-    FaultKind.JUMP: _Told("shows its values moved by this share of their span", 0.1),
+    FaultKind.DRIFT: _Told("moves its values by this share of their span each second", 0.001, (-1, 1)),
+    FaultKind.JUMP: _Told("shows its values moved by this share of their span", 0.1, (-1, 1)),
     FaultKind.RESET: _Told("counts from 0 again"),
 }
 OF_VALUES: Final = frozenset({FaultKind.STUCK, FaultKind.DRIFT, FaultKind.JUMP, FaultKind.RESET})
@@ -79,8 +80,15 @@ class Fault(NamedTuple):
 
     @classmethod
     def of(cls, kind: FaultKind, amount: float | None = None) -> Self:
-        """The fault, as much of it as usual unless said."""
-        return cls(kind, TOLD[kind].usual if amount is None else amount)
+        """The fault, as much of it as usual unless said; raises FaultError for what cannot be."""
+        told = TOLD[kind]
+        if amount is None:
+            return cls(kind, told.usual)
+        if told.bounds is None:
+            raise FaultError(f"{kind}: has no number")
+        if not told.bounds[0] <= amount <= told.bounds[1]:
+            raise FaultError(f"{kind}: must be {told.bounds[0]:g} to {told.bounds[1]:g}, found {amount:g}")
+        return cls(kind, amount)
 
     @classmethod
     def named(cls, name: str, amount: str = "") -> Self:
@@ -90,9 +98,10 @@ class Fault(NamedTuple):
         except ValueError:
             raise FaultError(f'no fault "{name}"{nearest(name, FaultKind)}; there are {", ".join(FaultKind)}') from None
         try:
-            return cls.of(kind, float(amount) if amount else None)
+            number = float(amount) if amount else None
         except ValueError:
             raise FaultError(f'{name}: "{amount}" is not a number') from None
+        return cls.of(kind, number)
 
 
 class Sending(NamedTuple):
@@ -165,7 +174,7 @@ class Draw(NamedTuple):
     """Faults at random: before each request of a unit without one, with this chance, for up to so many seconds."""
 
     seed: int
-    kinds: tuple[FaultKind, ...] = tuple(FaultKind)
+    faults: tuple[Fault, ...]
     chance: float = 0.1
     longest_s: float = 0.0
 
@@ -215,7 +224,7 @@ class FaultPlan:
         if fault is None or now_s >= until_s:
             if self._random.random() >= draw.chance:
                 return None
-            fault = Fault.of(self._random.choice(draw.kinds))
+            fault = self._random.choice(draw.faults)
             until_s = now_s + self._random.uniform(0, draw.longest_s)
         self._drawn[unit] = fault, until_s
         return fault

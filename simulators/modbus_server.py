@@ -17,7 +17,7 @@ from simulators.deadlines import Deadlines
 from simulators.device import SimulatedDevice
 from simulators.faults import FaultPlan, Framing, Sending
 from simulators.loopback_server import LoopbackServer
-from simulators.serial_wire import TURNAROUND_S, SerialSettings
+from simulators.serial_wire import SerialSettings, turnaround_of
 
 MBAP = struct.Struct(">HHHB")  # transaction, protocol (0), length of what follows, unit
 RTU_EXTRA = 3  # unit and checksum, which a frame has on the line and a PDU has not
@@ -40,7 +40,7 @@ class ModbusServer(LoopbackServer):
         port: int = 0,
         faults: FaultPlan | None = None,
         line: SerialSettings | None = None,
-        turnaround_s: float = TURNAROUND_S,
+        turnaround_s: float | None = None,
         echoes_id: bool = True,
     ) -> None:
         super().__init__(host=host, port=port)
@@ -89,15 +89,15 @@ class ModbusServer(LoopbackServer):
         """What the unit sends, when the line has brought it."""
         if self.line is None:
             return self._reply(transaction, unit, request)
+        turnaround_s = turnaround_of(self.units.get(unit)) if self.turnaround_s is None else self.turnaround_s
         async with self._talking:
-            begin_s = asyncio.get_running_loop().time()
-            asked_s = begin_s + (len(request) + RTU_EXTRA) * self.line.char_s
-            await self._deadlines.until(asked_s + max(self.turnaround_s, self.line.gap_s))
+            asked_s = asyncio.get_running_loop().time() + (len(request) + RTU_EXTRA) * self.line.char_s
+            begin_s = asked_s + max(turnaround_s, self.line.gap_s)
+            await self._deadlines.until(begin_s)
             sending = self._reply(transaction, unit, request)
             if sending is not None:
                 chars = len(sending.data) - MBAP.size + RTU_EXTRA
-                answered_s = asked_s + max(self.turnaround_s, self.line.gap_s) + chars * self.line.char_s
-                await self._deadlines.until(answered_s + self.line.gap_s)
+                await self._deadlines.until(begin_s + chars * self.line.char_s + self.line.gap_s)
             return sending
 
     def _reply(self, transaction: int, unit: int, request: bytes) -> Sending | None:

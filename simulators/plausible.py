@@ -24,6 +24,7 @@ CURVES: Final[dict[str, tuple[float, float, float, float]]] = {
     "depth": (0.0, 0.0, 60, 2.0),
     "water_level": (1_800.0, 40.0, 3_600, 2.0),
     "flow": (600.0, 300.0, 900, 10.0),
+    "heat_power": (5_000.0, 2_000.0, 900, 20.0),
     "temperature": (21.0, 4.0, DAY_S, 0.1),
     "humidity": (65.0, 12.0, DAY_S, 0.5),
     "battery": (92.0, 4.0, DAY_S, 0.0),

@@ -20,12 +20,11 @@ from edge.contract.buses import Parity
 from simulators.deadlines import Deadlines
 from simulators.device import SimulatedDevice
 from simulators.faults import FaultPlan
-from simulators.serial_wire import TURNAROUND_S, Collision, SerialSettings, SerialWire
+from simulators.serial_wire import Collision, SerialSettings, SerialWire
 
 BAUDS: Final = {
     getattr(termios, f"B{baud}"): baud for baud in (1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200, 230400)
 }
-AWAY_S: Final = 0.5  # how long a port is gone that a fault has pulled
 READ_CHARS: Final = 4096
 CFLAG, OUTPUT_SPEED = 2, 5  # of termios.tcgetattr
 
@@ -45,19 +44,23 @@ class RtuLine:
         baud: int = 9600,
         parity: Parity = "none",
         stop_bits: int = 1,
-        turnaround_s: float = TURNAROUND_S,
+        turnaround_s: float | None = None,
         others: Mapping[int, SerialSettings] | None = None,
         faults: FaultPlan | None = None,
         garbage: bool = False,
         master_parity: Callable[[], Parity] | None = None,
         link: Path | None = None,
+        away_s: float = 0.5,
     ) -> None:
-        """``master_parity`` is asked at each request how the master has set its port; without it, as the line's."""
+        """``away_s``: how long a port is gone that a fault has pulled.
+
+        ``master_parity`` is asked at each request how the master has set its port; without it, as the line's.
+        """
         self.units = units
         self.settings = SerialSettings(baud, parity, stop_bits)
         self.faults = faults or FaultPlan()
         self._turnaround_s, self._others, self._garbage = turnaround_s, others, garbage
-        self._master_parity, self._link = master_parity, link
+        self._master_parity, self._link, self._away_s = master_parity, link, away_s
         self._stack = ExitStack()
         self._ours = self._theirs = -1
 
@@ -127,7 +130,7 @@ class RtuLine:
 
     def _go_away_for_a_while(self) -> None:
         self.hang_up()
-        self._deadlines.at(asyncio.get_running_loop().time() + AWAY_S, self.plug_in)
+        self._deadlines.at(asyncio.get_running_loop().time() + self._away_s, self.plug_in)
 
     def _hear(self) -> None:
         with suppress(BlockingIOError):

@@ -11,7 +11,7 @@ from simulators.deadlines import Deadlines
 from simulators.device import SimulatedDevice
 from simulators.faults import FaultPlan
 from simulators.loopback_server import LoopbackServer
-from simulators.serial_wire import TURNAROUND_S, Collision, SerialSettings, SerialWire
+from simulators.serial_wire import Collision, SerialSettings, SerialWire
 
 READ_CHARS = 4096
 
@@ -29,12 +29,13 @@ class RtuOverTcp(LoopbackServer):
         *,
         host: str = "127.0.0.1",
         port: int = 0,
-        turnaround_s: float = TURNAROUND_S,
+        turnaround_s: float | None = None,
+        others: Mapping[int, SerialSettings] | None = None,
         faults: FaultPlan | None = None,
     ) -> None:
         super().__init__(host=host, port=port)
         self.units, self.settings, self.faults = units, settings or SerialSettings(), faults or FaultPlan()
-        self._turnaround_s = turnaround_s
+        self._turnaround_s, self._others = turnaround_s, others
         self._writers: set[asyncio.StreamWriter] = set()
         self._stack = ExitStack()
 
@@ -46,6 +47,7 @@ class RtuOverTcp(LoopbackServer):
             say=self._say,
             hang_up=self.drop,
             turnaround_s=self._turnaround_s,
+            others=self._others,
             faults=self.faults,
         )
         return await super().__aenter__()

@@ -22,7 +22,6 @@ from simulators.device import SimulatedDevice
 from simulators.faults import FaultPlan, Framing, Sending
 from simulators.rtu_frames import rtu_frame, unframe
 
-TURNAROUND_S: Final = 0.005
 FIFO_CHARS: Final = 16  # a serial port tells its program of so many characters at a time, or of the last ones
 GAP_CHARS: Final = 3.5
 FAST_BAUD: Final = 19_200  # above it the gap is fixed
@@ -51,6 +50,11 @@ class SerialSettings(NamedTuple):
     def is_heard_at(self, other: SerialSettings) -> bool:
         """Whether a port set so understands one set otherwise; a second stop bit disturbs nobody."""
         return self[:2] == other[:2]
+
+
+def turnaround_of(device: SimulatedDevice | None) -> float:
+    """How long a device usually takes before it answers, as its profile says."""
+    return device.profile.reads.turnaround_ms / 1000 if device else 0.0
 
 
 class Collision(NamedTuple):
@@ -83,9 +87,9 @@ class _Answer:
 class SerialWire:
     """The wires. :meth:`hear` takes what the master says; what the devices say goes to ``say``.
 
-    ``units``: devices by unit number, all set as ``settings`` says but those in ``others``. ``garbage``: what no device
-    understands, because the port is set otherwise, is answered with noise instead of silence. ``hang_up`` is called
-    where a fault ends the connection.
+    ``units``: devices by unit number, all set as ``settings`` says but those in ``others``, and as fast as their
+    profiles say unless ``turnaround_s`` does. ``garbage``: what no device understands, because the port is set
+    otherwise, is answered with noise instead of silence. ``hang_up`` is called where a fault ends the connection.
 
     ``requests`` counts the right frames that were for a device here, ``unheard`` the others. ``busy_s`` sums up the
     time from the first character of each request to the last of its answer (of one that a fault keeps back, only that
@@ -100,12 +104,12 @@ class SerialWire:
         deadlines: Deadlines,
         say: Callable[[bytes], None],
         hang_up: Callable[[], None],
-        turnaround_s: float = TURNAROUND_S,
+        turnaround_s: float | None = None,
         others: Mapping[int, SerialSettings] | None = None,
         faults: FaultPlan | None = None,
         garbage: bool = False,
     ) -> None:
-        self.units, self.settings, self.turnaround_s = units, settings, turnaround_s
+        self.units, self.settings, self._turnaround_s = units, settings, turnaround_s
         self.others, self.garbage = dict(others or {}), garbage
         self.faults = faults or FaultPlan()
         self.requests = self.unheard = 0
@@ -118,6 +122,10 @@ class SerialWire:
         self._frame_end_s = self._free_s = 0.0
         self._awaited: _Answer | None = None  # so soon to come that nobody may talk
         self._answer: _Answer | None = None  # on the wire
+
+    def turnaround_s(self, unit: int) -> float:
+        """How long this unit takes before it answers."""
+        return turnaround_of(self.units.get(unit)) if self._turnaround_s is None else self._turnaround_s
 
     def hear(self, data: bytes, port: SerialSettings) -> None:
         """Take bytes that the master, whose port is set so, begins to send now."""
@@ -147,7 +155,7 @@ class SerialWire:
         sending = None if self._is_spoiled else self._reply(frame, port)
         if sending is None or not sending.data:
             return
-        due_s = end_s + max(self.turnaround_s, port.gap_s) + sending.delay_s
+        due_s = end_s + max(self.turnaround_s(frame[0]), port.gap_s) + sending.delay_s
         answer = _Answer(sending, sending.data, end_s, due_s, port.char_s)
         if not sending.delay_s:
             self._awaited = answer
@@ -187,7 +195,7 @@ class SerialWire:
         if chars < len(answer.data):
             self._pass_on(answer)
             return
-        self._answer, self._free_s = None, answer.passed_s(chars)
+        self._answer, self._free_s = None, self._now()  # the master cannot know it earlier
         waited_s = 0.0 if answer.sending.delay_s else answer.due_s - answer.asked_s
         self.busy_s += waited_s + chars * answer.char_s
         if answer.sending.hangs_up:

@@ -81,7 +81,7 @@ def test_every_profile_has_a_page() -> None:
         ("batch_s", "number, 0.1 to 3600 | `10.0` | Readings are sent together this often."),
         ("gateway", "id | required | The gateway's logical id; replaced hardware keeps it."),
         ("people[].phone", "text |  | In quotes."),
-        ("devices[].modbus.port", "whole number, 1 to 65535 | `502` | Modbus TCP port."),
+        ("devices[].modbus.port", "whole number, 1 to 65535 | `502` | Its TCP port."),
         ("cameras[].classes", "list of text | required | Event classes this camera may raise."),
         ("broker.tls.ca_file", "path |  | Default: the authorities this machine trusts."),
     ],

@@ -98,11 +98,13 @@ TESTS: Mapping[Test, str] = {
 KINDS: Mapping[str, str] = {
     "electricity_meter": N_("electricity meter"),
     "gateway": N_("gateway"),
+    "heat_meter": N_("heat meter"),
     "level_transmitter": N_("level transmitter"),
     "rain_gauge": N_("rain gauge"),
     "water_meter": N_("water meter"),
     "waterlogging_sensor": N_("waterlogging sensor"),
     "camera": N_("camera"),
+    "climate_sensor": N_("climate sensor"),
 }
 
 

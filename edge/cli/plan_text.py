@@ -45,8 +45,9 @@ def _settings(line: Line) -> str:
 
 def _row(request: Request) -> tuple[str, ...]:
     station, block = request.station, request.block
+    registers = f"{block}{' after its header' if station.profile.discovery else ''}"
     points = str(len(block.points))
-    return station.device, str(station.unit), seconds(request.poll_s), str(block), points, seconds(request.cost_s)
+    return station.device, str(station.unit), seconds(request.poll_s), registers, points, seconds(request.cost_s)
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
@@ -79,7 +80,7 @@ def _remarks(load: BusLoad) -> Iterator[str]:
             limit = f" in time; without a repeater an RS-485 line carries {UNIT_LOADS} devices"
         yield f"room for {load.room} more such {noun}{'' if load.room == 1 else 's'}{limit}"
     if load.bus.line.baud is None:
-        yield "counted with 5 ms for a request: what its network takes is known only there"
+        yield "what its network takes is known only there, and counted with what its profile says"
 
 
 def _plain_line(load: BusLoad) -> dict[str, Any]:
@@ -109,6 +110,7 @@ def _plain_request(request: Request) -> dict[str, Any]:
         "poll_s": request.poll_s,
         "table": block.table,
         "address": block.address,
+        "after_header": bool(request.station.profile.discovery),
         "count": block.count,
         "points": list(block.names),
         "takes_s": round(request.cost_s, 9),

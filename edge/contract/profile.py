@@ -78,8 +78,13 @@ class Reads(ConfigModel):
     """How the device wants to be read."""
 
     max_registers: int = Field(default=125, ge=1, le=125, description="Most registers in one request.")
-    max_gap: int = Field(default=0, ge=0, le=124, description="Unused registers worth reading to save a request.")
+    max_gap: int = Field(
+        default=0, ge=0, le=124, description="Most unused registers in a row that a request may read along, if it pays."
+    )
     pause_ms: int = Field(default=0, ge=0, le=10_000, description="Quiet time between two requests.")
+    turnaround_ms: int = Field(
+        default=5, ge=0, le=1000, description="How long it usually takes to answer; for planning, nothing waits for it."
+    )
     illegal: tuple[IllegalRange, ...] = Field(default=(), description="Ranges that must not be read.")
 
 

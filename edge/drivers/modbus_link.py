@@ -24,9 +24,11 @@ by the same function; ``timeout_s`` in gateway.yaml is that bound.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import secrets
 import socket
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, NamedTuple
@@ -58,11 +60,15 @@ CHECK_UNIT: Final = "check the unit number, and the wiring behind a converter"
 CHECK_PROFILE: Final = "check that the profile is for this very model"
 SETTLE_S: Final = 0.05  # after a spoiled exchange: USB converters hand over what they hear in pieces, 16 ms apart
 BABBLE_S: Final = 2.0
+TICK_S: Final = 0.001  # epoll counts in these
 _IS_ANSWER: Final[dict[Framing, IsAnswer]] = {
     "tcp": is_tcp_answer,
     "tcp_without_ids": is_answer_without_id,
     "rtu": is_rtu_answer,
 }
+
+# What it would say we say ourselves; it would add the latest bytes of all lines, and with them readings of homes.
+logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
 
 Client = AsyncModbusTcpClient | AsyncModbusSerialClient
 
@@ -173,13 +179,17 @@ class ModbusLink:
     async def _quiet(self, pause_s: float) -> None:
         """Wait until the line may be used: a gap between two frames, more after what was no answer, or the pause."""
         now = asyncio.get_running_loop().time
+        if self._has_ids and not pause_s:
+            return
         end_at = now() + BABBLE_S + pause_s
         while (ready_at := self._ears.ready_at(pause_s)) > now():
             if now() > end_at:
                 raise NoAnswerError(
                     "the line is never quiet: something on it keeps sending, switch devices off in turn"
                 )
-            await _sleep_until(ready_at)
+            await _sleep_until(ready_at - TICK_S)
+            # A timer of the loop is late by up to a tick, and each request would be: the rest is slept without it.
+            time.sleep(min(max(ready_at - now(), 0.0), TICK_S))  # noqa: ASYNC251
         if self._ears.lost:
             raise NoAnswerError(self._ears.lost)
 
@@ -227,6 +237,7 @@ class _Ears:
         self.sent_at = self.heard_at = 0.0
         self._has_ids = has_ids
         self._is_answer = _IS_ANSWER[line.framing]
+        self._is_without_ids = line.framing == "tcp_without_ids"
         self._gap_s = Wire(line.baud, line.bits_per_char).quiet_s if line.baud else 0.0
         self._is_settled = True
         self._request = b""
@@ -261,8 +272,9 @@ class _Ears:
             if not self._request:
                 self._hear_unasked()
             elif self._is_answer(self._request, data):
-                self._request = b""
-                return data
+                request, self._request = self._request, b""
+                # pymodbus compares ids too, and would leave a converter's own ones aside
+                return request[:2] + data[2:] if self._is_without_ids else data
         except WrongAnswerError as error:
             self._fail(f"wrong answer: {error}")
         return b""

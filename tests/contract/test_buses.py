@@ -1,12 +1,16 @@
 """Lines that devices share, and points that are read or sent otherwise than their device, as gateway.yaml says them."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from edge.contract.buses import Line
+from edge.contract.buses import BUS_TIMEOUT_S, Line
 from edge.contract.config_file import ConfigError
 from edge.contract.gateway_config import GatewayConfig, Reporting, load_gateway_config
+from edge.drivers.latency import LEAST_S
+from edge.drivers.silence import MOST_LEFT_OUT
+from tests import layout
 
 BUSES = """\
 buses:
@@ -107,3 +111,15 @@ def test_points_that_cannot_be_so(tmp_path: Path, points: str, reason: str) -> N
     """What a point cannot be is told at its key."""
     (said,) = refusal(tmp_path, meter("bus: hall", more=f", points: {{{points}}}"))
     assert said.startswith(f"devices.0.{reason}")
+
+
+def test_the_page_about_reading(tmp_path: Path) -> None:
+    """Its example is a right one, and its numbers are the program's."""
+    page = (layout.ROOT / "docs" / "reading.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```yaml\n(.+?)```", page, re.DOTALL)
+    buses, _, devices = example.partition("devices:\n")
+    config = load(tmp_path, devices, buses)
+    assert [str(config.line_of(device)) for device in config.devices] == ["/dev/ttyUSB0", "10.0.0.9:502"]
+    assert f"`timeout_s` of the bus ({BUS_TIMEOUT_S:g} s)" in page
+    assert f"at least {LEAST_S:g} s" in page
+    assert f"0, 1, 3, 7 … {MOST_LEFT_OUT} polls" in page

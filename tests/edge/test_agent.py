@@ -12,6 +12,7 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from edge.drivers import Part, Snapshot
 from edge.drivers.modbus import ModbusPoll
 from edge.outbox import Outbox
 from simulators.device import SimulatedDevice, load_modbus_profile
+from simulators.faults import Fault, FaultKind
 from simulators.modbus_server import ModbusServer
 from tests.edge.cloud_stand_in import CloudStandIn, cloud_for
 from tests.edge.hand_clock import HandClock
@@ -180,7 +182,7 @@ async def test_readings_and_events_arrive(site: Site) -> None:
         assert [(d.device, d.kind, len(d.points)) for d in cloud.inventory.devices] == [
             ("road-1", "waterlogging_sensor", 2),
             ("meter-1", "electricity_meter", 17),
-            ("gateway", "gateway", 7),
+            ("gateway", "gateway", 8),
         ]
         assert "cpu_load" in {point for _, point, _ in cloud.readings}
 
@@ -328,6 +330,22 @@ async def test_what_is_read_while_the_clock_is_lost_is_left_out(site: Site, monk
         await cloud.wait_for(lambda: len({d for d, *_ in cloud.readings}) == 3, "readings of every device")
     assert lost.is_set()
     assert min(at for *_, at in cloud.readings) >= AT
+
+
+async def test_polls_that_take_too_long_are_left_out_and_counted(site: Site) -> None:
+    """A device that is slower than it is polled is read as often as it can be: no queue, no burst, and it is said."""
+    site.modbus.faults.begin(1, Fault.of(FaultKind.SLOW, 0.35))
+    road = {"id": "road-1", "profile": "moxa_e1242_depth", "modbus": {"host": "127.0.0.1", "port": site.modbus.port}}
+    devices = [{**road, "poll_s": 0.1}, {"id": "gateway", "profile": "anlan_gateway", "poll_s": 0.5}]
+    async with cloud_for(site.gateway, site.broker.port) as cloud, running(site.write(devices=devices), SystemClock()):
+
+        def is_told() -> bool:
+            told = [one.value for one in cloud.readings.values() if one.point == "polls_skipped"]
+            return any(value is not None and value >= 5 for value in told)
+
+        await cloud.wait_for(is_told, "five polls left out")
+    times = sorted({at for device, _, at in cloud.readings if device == "road-1"})
+    assert all(later - earlier >= 300 for earlier, later in pairwise(times))
 
 
 async def test_a_poll_that_outlasts_its_cancellation_is_kept(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -152,7 +152,7 @@ def test_an_assumed_network_is_no_fault() -> None:
     quick = load_of(line_with(1, 0.008, NETWORK))
     assert quick.load == pytest.approx(10 / 8)
     assert quick.fault is None
-    assert quick.warning == "line-1: 125 % busy, if its network takes 5 ms for a request"
+    assert quick.warning == "line-1: 125 % busy, if its network is as fast as is usual"
     lazy = Station("lazy", 1, meter(pause_ms=600), {1.0: (*POINTS, ENERGY)})
     assert load_of(Bus("lazy", NETWORK, (lazy,))).fault == (
         "lazy: needs 1.20 s of a 1 s cycle: it fits with poll_s: 1.5"

@@ -60,6 +60,15 @@ def test_a_converter_adds_its_network() -> None:
     assert wire_of(Line("10.0.0.9", 502, "tcp"), Reads()) == NETWORK
 
 
+def test_the_profile_knows_how_long_an_answer_takes() -> None:
+    """Its turnaround counts, but on a slow line no answer comes before the device has seen the request's end."""
+    slow, fast = Line("/dev/ttyUSB0", 0, "rtu", 1200), Line("/dev/ttyUSB0", 0, "rtu", 9600)
+    assert wire_of(fast, Reads(turnaround_ms=40)).turnaround_s == 0.04
+    assert wire_of(fast, Reads(turnaround_ms=0)).turnaround_s == pytest.approx(0.003646, abs=1e-6)
+    assert wire_of(slow, Reads()).turnaround_s == pytest.approx(0.02917, abs=1e-5)
+    assert wire_of(Line("10.0.0.9", 502, "tcp"), Reads(turnaround_ms=30)).request_s("input", 9) == 0.03
+
+
 @given(
     st.sampled_from([Wire(1200), Wire(9600, 11, turnaround_s=0.0), Wire(115_200), NETWORK]),
     st.sampled_from(["input", "holding", "coil", "discrete"]),

@@ -22,12 +22,28 @@ AT = 1_790_000_000_000
 
 async def test_one_poll_answers_every_point_at_one_time(tmp_path: Path) -> None:
     """Each point of the profile has an answer; what this machine cannot measure is missing with its reason."""
-    points = ["cpu_load", "memory_used", "disk_used", "temperature", "uptime", "outbox_waiting", "clock_offset", "fan"]
-    health = GatewayHealth("gw", points=points, clock=SteppedClock(AT), folder=tmp_path, waiting=lambda: 7)
+    points = [
+        "cpu_load",
+        "memory_used",
+        "disk_used",
+        "temperature",
+        "uptime",
+        "outbox_waiting",
+        "polls_skipped",
+        "clock_offset",
+        "fan",
+    ]
+    health = GatewayHealth(
+        "gw",
+        points=points,
+        clock=SteppedClock(AT),
+        folder=tmp_path,
+        agent={"outbox_waiting": lambda: 7, "polls_skipped": lambda: 3},
+    )
     first, second = await health.read(), await health.read()
     assert (first.parts[0].taken_at, second.parts[0].taken_at) == (AT, AT + 1)
     assert list(first.answers) == points
-    assert first.answers["outbox_waiting"] == 7.0
+    assert (first.answers["outbox_waiting"], first.answers["polls_skipped"]) == (7.0, 3.0)
     for name in ("cpu_load", "memory_used", "disk_used"):
         answer = first.answers[name]
         assert isinstance(answer, float)

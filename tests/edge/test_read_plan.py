@@ -21,7 +21,7 @@ from edge.contract.profile import (
     Table,
 )
 from edge.read_plan import Block, plan, plan_of
-from tests.bench import naive_plans
+from tests.bench import _naive_plans as naive_plans
 
 SOURCE = Source(document="none, made here", origin="none, made here", checked="made for this test")
 TYPES: list[RegisterType] = ["uint16", "float32", "float64"]

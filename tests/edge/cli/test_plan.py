@@ -60,11 +60,11 @@ line-1: /dev/ttyUSB0, 9600 baud, 8E1
 
 hall: 10.0.0.7:4196, 1200 baud, 8N1, a converter that passes bytes on
   device  unit   every  registers               points   takes
-  slow       1  600 ms  input 0x0000 to 0x0007       2  278 ms
-  slow       1  600 ms  input 0x0028 to 0x0029       1  178 ms
-  slow       1  600 ms  discrete 0x0003              1  153 ms
-  takes 608 ms of each 600 ms
-  load [#########################] 102 %
+  slow       1  600 ms  input 0x0000 to 0x0007       2  302 ms
+  slow       1  600 ms  input 0x0028 to 0x0029       1  202 ms
+  slow       1  600 ms  discrete 0x0003              1  177 ms
+  takes 681 ms of each 600 ms
+  load [#########################] 114 %
   does not fit
 
 shed: 10.0.0.8:502, 115200 baud, 8O2, a converter that speaks Modbus TCP
@@ -83,10 +83,10 @@ own: 10.0.0.9:502, a network of its own
   own        1   10 s  discrete 0x0003              1   5 ms
   takes 15 ms of each 10 s
   load [.........................] under 1 %
-  counted with 5 ms for a request: what its network takes is known only there
+  what its network takes is known only there, and counted with what its profile says
 """
 REFUSED = (
-    "6: buses.1: hall: needs 608 ms of a 600 ms cycle: it fits with poll_s: 0.7, or with 2400 baud (52 % busy)\n"
+    "6: buses.1: hall: needs 681 ms of a 600 ms cycle: it fits with poll_s: 0.7, or with 2400 baud (57 % busy)\n"
 )  # fmt: skip
 
 
@@ -115,12 +115,12 @@ def test_what_fits_ends_well(tmp_path: Path) -> None:
     """With an interval that the line can carry, the exit code is 0, and a full line says so."""
     shown = invoke("--config", write(tmp_path, GATEWAY.replace("poll_s: 0.6", "poll_s: 0.7")))
     assert (shown.exit_code, shown.stderr) == (0, "")
-    assert "  load [######################...] 86 %\n  86 % busy: one device that does not" in shown.stdout
+    assert "  load [########################.] 97 %\n  97 % busy: one device that does not" in shown.stdout
 
 
 def test_room_is_counted_in_what_is_there(tmp_path: Path) -> None:
     """Devices that are no electricity meters are not called meters, and one is not several."""
-    gateway = GATEWAY.replace("poll_s: 0.6", "poll_s: 1.6")
+    gateway = GATEWAY.replace("poll_s: 0.6", "poll_s: 2")
     shown = invoke("--config", write(tmp_path, gateway, kind="water_meter"))
     assert "\n  room for 1 more such device\n" in shown.stdout
 
@@ -135,7 +135,8 @@ def test_programs_are_told_the_same(tmp_path: Path) -> None:
     assert [line["line"] for line in told["lines"]] == ["line-1", "hall", "shed", "own"]
     line = told["lines"][0]
     assert line["requests"][0] == {
-        "device": "meter-1", "unit": 3, "poll_s": 10, "table": "input", "address": 0, "count": 8,
+        "device": "meter-1", "unit": 3, "poll_s": 10, "table": "input", "address": 0,
+        "after_header": False, "count": 8,
         "points": ["voltage", "current"], "takes_s": pytest.approx(32.5 * 11 / 9600 + 0.005, abs=1e-7),
     }  # fmt: skip
     del line["requests"]
@@ -145,6 +146,18 @@ def test_programs_are_told_the_same(tmp_path: Path) -> None:
         "fault": None, "warning": None,
     }  # fmt: skip
     assert told["lines"][1]["fault"] == REFUSED.partition("buses.1: ")[2].strip()
+
+
+def test_addresses_of_a_model_that_is_looked_for_count_from_its_header(tmp_path: Path) -> None:
+    """Where a SunSpec model stands is found when it is read, so its requests say what their addresses count from."""
+    path = write(tmp_path, GATEWAY.replace("poll_s: 0.6", "poll_s: 2"))
+    found = METER.partition("  - {{name: energy")[0].replace("table: input", "table: holding")
+    found = found.replace("points:", "discovery: sunspec\nmodel_ids: [203]\npoints:").format(kind="electricity_meter")
+    (tmp_path / "meter.yaml").write_text(found, encoding="utf-8")
+    path.write_text(path.read_text("utf-8").replace(", points: {energy_import: {poll_s: 60}}", ""), encoding="utf-8")
+    shown = invoke("--config", path)
+    assert "  meter-1      3   10 s  holding 0x0000 to 0x0007 after its header       2  42.2 ms\n" in shown.stdout
+    assert json.loads(invoke("--config", path, "--json").stdout)["lines"][0]["requests"][0]["after_header"] is True
 
 
 @pytest.mark.parametrize("command", [["check"], ["read", "own"], ["run"]])
@@ -162,7 +175,7 @@ def test_check_knows_intervals_and_full_lines(tmp_path: Path) -> None:
     assert "meter-1: meter at /dev/ttyUSB0 unit 3, every 10 s and 60 s 4 points in 3 requests, " in said
     assert "\n    every 60 s: input 0x0028 to 0x0029: energy_import\n" in said
     assert "\n    input 0x0028 to 0x0029: energy_import\n" in said
-    assert "\nnote: hall: 86 % busy: one device that does not answer" in said
+    assert "\nnote: hall: 97 % busy: one device that does not answer" in said
 
 
 # --- the page

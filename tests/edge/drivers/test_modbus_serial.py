@@ -222,14 +222,15 @@ async def test_a_line_that_is_never_quiet_is_said_in_words() -> None:
     assert not scripted.requests
 
 
-async def test_a_converter_without_ids_is_read_and_distrusted() -> None:
+@pytest.mark.parametrize("its_id", [0, 1])
+async def test_a_converter_without_ids_is_read_and_distrusted(its_id: int) -> None:
     """Where the id never comes back it is not compared; late answers are kept away by time, as on a serial line."""
     late = {2}
 
     def script(request: bytes, connection: int) -> list[bytes | float | None]:
         assert connection == 1
         is_late = len(server.requests) in late
-        answer = frame(request, registers(request, 666 if is_late else 7), tid=0)
+        answer = frame(request, registers(request, 666 if is_late else 7), tid=its_id)
         return [0.35, answer] if is_late else [answer]
 
     async with ScriptedServer(script) as server, ModbusLinks() as links:
@@ -301,3 +302,11 @@ async def test_two_blocks_share_no_time() -> None:
     async with port(lambda r, _: [rtu_right(r, 7)]) as (line, _):
         parts = (await line.unit(blocks=TWO_BLOCKS).read()).parts
     assert [(part.taken_at - START, list(part.answers)) for part in parts] == [(0, ["voltage_0"]), (1, ["voltage_1"])]
+
+
+async def test_nothing_of_what_is_read_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """What pymodbus says of an error holds the latest bytes of all lines: none of it is wanted."""
+    caplog.set_level(0)
+    async with port(lambda r, _: [rtu(r, b"\3\4\0\1\0\2"), 0.01, rtu_right(r, 7)]) as (line, _):
+        await line.unit(most_s=0.05, tries=3).read()
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("pymodbus")] == []

@@ -1,0 +1,23 @@
+"""Everything that lines and devices can do wrong, all the time: no wrong value is kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from simulators.faults import FaultKind
+from tests.chaos.bus_faults import run
+
+SECONDS = 30.0
+
+
+@pytest.mark.slow
+async def test_no_wrong_value_reaches_the_outbox(tmp_path: Path, seed: int) -> None:
+    """Over Modbus TCP with and without ids, on a serial port and through a converter, with every fault at random."""
+    verdict = await run(tmp_path, seconds=SECONDS, seed=seed)
+    assert verdict.wrong == []
+    assert verdict.values > 1000
+    assert verdict.missing > 100
+    assert set(verdict.faults) == set(FaultKind)
+    assert verdict.collisions == 0
