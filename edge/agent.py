@@ -100,6 +100,7 @@ class Agent:
             make_batch=self._make_batch,
             lane=lambda: Lane.LIVE if self._uplink.is_current else Lane.BACKLOG,
             on_commit=self._uplink.notify,
+            on_give_up=self._forget,
             clock=clock,
             batch_s=config.batch_s,
         )
@@ -198,6 +199,10 @@ class Agent:
         if skipped and not one.skipped:
             _log.warning("polls take longer than poll_s: some are left out", device=one.config.id)
         one.skipped += skipped
+
+    def _forget(self, readings: Sequence[Reading]) -> None:
+        for reading in readings:
+            self._devices[reading.device].pipeline.forget(reading)
 
     def _make_batch(self, readings: Sequence[Reading]) -> Batch:
         clock_state, since = self._clock_watch.state()

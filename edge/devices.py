@@ -53,10 +53,11 @@ def polls_of(device: DeviceConfig, config: GatewayConfig, unit: ModbusUnit) -> d
 def pipeline_for(device: DeviceConfig, *, gateway: str, new_id: Callable[[], str]) -> Pipeline:
     """Return what judges the device's polls; ``new_id`` names events."""
     rules = {
-        (device.id, point.name): ReportRule(
+        point.name: ReportRule(
             heartbeat_ms=round(said.heartbeat_s * 1000),
             interval_ms=round(said.poll_s * 1000),
             deadband=said.deadband,
+            deadband_percent=said.deadband_percent,
         )
         for point in device.device_profile.points
         for said in [device.reporting(point)]

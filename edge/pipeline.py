@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from edge.contract.messages import Event, Reading
+import structlog
+from msgspec.structs import replace
+
+from edge.contract.messages import Event, Flag, Reading
 from edge.contract.profile import Point, RegisterPoint
-from edge.contract.registers import decode
+from edge.counters import CounterGuard
 from edge.detect import Detector
 from edge.drivers import Answer, Missing, Snapshot
 from edge.quality import flag, flag_unread
 from edge.report import Reporter
+
+_log = structlog.get_logger()
 
 
 class Taken(NamedTuple):
@@ -47,18 +52,40 @@ class Pipeline:
         self.device = device
         self.detectors = detectors
         self._points = {point.name: point for point in points}
+        self._guards = {
+            point.name: CounterGuard(point.modulus)
+            for point in points
+            if isinstance(point, RegisterPoint) and point.counter
+        }
         self._reporter = reporter
 
     def take(self, snapshot: Snapshot) -> Taken:
         """Judge one poll; every point that was asked for gets a reading, at the time of its answer."""
+        device, points = self.device, self._points
         readings = [
-            judge(self.device, self._points[name], taken_at, answer)
+            judge(device, points[name], taken_at, answer)
             for taken_at, answers in snapshot.parts
             for name, answer in answers.items()
         ]
+        if self._guards:
+            readings = list(map(self._guard, readings))
         revisions, states = self._detect(readings)
         to_send, unchanged = self._reporter.select(readings)
         return Taken(readings, to_send, unchanged, revisions, states)
+
+    def forget(self, reading: Reading) -> None:
+        """Take note that a reading which was to be sent is lost: the next one of its point is sent in any case."""
+        self._reporter.forget(reading)
+
+    def _guard(self, reading: Reading) -> Reading:
+        """Flag the count of a counter that fell, as long as nobody knows why."""
+        guard = self._guards.get(reading.point)
+        if guard is None or reading.flag is not Flag.PASS or not isinstance(reading.value, int):
+            return reading
+        test, jump = guard.judge(reading.value)
+        if jump is not None:
+            _log.warning(f"counter {jump}", device=self.device, point=reading.point)
+        return replace(reading, flag=Flag.SUSPECT, tests=reading.tests | test) if test else reading
 
     def _detect(self, readings: Sequence[Reading]) -> tuple[list[Event], dict[str, str | None]]:
         if not self.detectors:
@@ -78,10 +105,10 @@ class Pipeline:
 
 def judge(device: str, point: Point, taken_at: int, answer: Answer) -> Reading:
     """Return the flagged reading of one answer: a value, raw words that are decoded first, or missing and why."""
+    if isinstance(answer, tuple):
+        if not isinstance(point, RegisterPoint):
+            raise TypeError(f"{device}: {point.name} is no register, yet its driver gave raw words")
+        return flag(device, point.name, taken_at, point.decode(answer), span=point.span)
     if isinstance(answer, Missing):
         return flag_unread(device, point.name, taken_at, answer.test)
-    if isinstance(answer, int | float):
-        return flag(device, point.name, taken_at, answer, span=point.span)
-    if not isinstance(point, RegisterPoint):
-        raise TypeError(f"{device}: {point.name} is no register, yet its driver gave raw words")
-    return flag(device, point.name, taken_at, decode(point, answer), span=point.span)
+    return flag(device, point.name, taken_at, answer, span=point.span)

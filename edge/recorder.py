@@ -2,10 +2,10 @@
 
 A single task writes, so the outbox holds everything in the order in which it happened, and a poll never waits for a
 disk. Handing over (:meth:`Recorder.take`) cannot fail and cannot be interrupted: what was taken is either committed or
-in memory here. Only a kill loses what no commit has accepted yet: the readings of at most one batch.
+in memory here. Only a kill loses what no commit has accepted yet: the readings of at most ``batch_s``.
 
 While the disk is full everything stays in memory, up to a bound; what goes beyond it is given up, oldest first, and
-counted. ``OutboxBrokenError`` goes through to whoever runs the agent.
+counted; whoever decides what is worth sending is told. ``OutboxBrokenError`` goes through to whoever runs the agent.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 
 import structlog
 
+from edge.contract.batches import in_batches
 from edge.contract.clock import Clock
 from edge.contract.messages import (
     Batch,
@@ -32,11 +33,11 @@ from edge.drivers import NotStoredError
 from edge.outbox import Outbox, OutboxError, OutboxFullError
 from edge.pipeline import Taken
 
-BATCH_READINGS: Final = 500
+BATCH_READINGS: Final = 5_000
 MOST_READINGS: Final = 50_000  # in memory while the disk is full, some 10 MB
 MOST_EVENTS: Final = 1_000
 STOPPED: Final = "the gateway's agent has stopped"
-READINGS_AT_ONCE, EVENTS_AT_ONCE = 5_000, 100  # in one commit, so that even the smallest outbox takes it
+READINGS_AT_ONCE, EVENTS_AT_ONCE = 30_000, 100  # in one commit, so that even the smallest outbox takes it
 
 _log = structlog.get_logger()
 
@@ -73,14 +74,19 @@ class Recorder:
         make_batch: MakeBatch,
         lane: Callable[[], Lane],
         on_commit: Callable[[], None],
+        on_give_up: Callable[[Sequence[Reading]], None],
         clock: Clock,
         batch_s: float,
     ) -> None:
-        """``lane`` says which lane a batch made now belongs to; ``on_commit`` is told after each commit."""
+        """``lane`` says which lane a batch made now belongs to; ``on_commit`` is told after each commit.
+
+        ``on_give_up`` is told the readings that will never be sent.
+        """
         self._outbox = outbox
         self._make_batch = make_batch
         self._lane = lane
         self._on_commit = on_commit
+        self._on_give_up = on_give_up
         self._clock = clock
         self._batch_s = batch_s
         self._readings: list[Reading] = []
@@ -97,7 +103,7 @@ class Recorder:
         self._unchanged += taken.unchanged
         self._events += taken.revisions
         self._states |= taken.states
-        self._is_batch_due |= len(self._readings) >= BATCH_READINGS
+        self._is_batch_due |= len(self._readings) >= READINGS_AT_ONCE and not self._is_full
         if self._is_batch_due or taken.revisions:
             self._wake.set()
 
@@ -201,9 +207,7 @@ class Recorder:
 
     def _append(self, draft: _Draft, lane: Lane) -> None:
         messages = [(Lane.EVENTS, encode_event(event)) for event in draft.events]
-        for first in range(0, len(draft.readings), BATCH_READINGS):
-            batch = self._make_batch(draft.readings[first : first + BATCH_READINGS])
-            messages.append((lane, encode_batch(batch)))
+        messages += ((lane, encode_batch(self._make_batch(its))) for its in in_batches(draft.readings, BATCH_READINGS))
         self._outbox.append_all(messages, unchanged=draft.unchanged, given_up=draft.given_up, open_events=draft.states)
 
     def _drop(self, draft: _Draft) -> None:
@@ -222,6 +226,7 @@ class Recorder:
             self._is_full = True
             _log.error("readings wait in memory", reason=str(error), most=MOST_READINGS)
         too_many = max(len(self._readings) - MOST_READINGS, 0)
+        self._on_give_up(self._readings[:too_many])
         del self._readings[:too_many]
         self._given_up += too_many
         newest = {event.id: event for event in self._events}  # the highest revision of an event says all

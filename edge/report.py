@@ -4,6 +4,12 @@ A reading is sent when it is the first of its point, when its flag or tests diff
 value moved by more than the point's deadband, when the point's heartbeat is due, or when the clock was set back behind
 the last one sent. Missing (flag 9) is a value like any other here: sent when it begins and at each heartbeat. Every
 reading taken is either sent or counted as unchanged.
+
+A deadband may be given in the point's unit, and as a share of the value sent last; the wider of the two holds. So the
+share keeps large values quiet, and the absolute one stills the noise around zero.
+
+What was sent is the baseline of what follows, so it must reach the cloud: a reading that could not be kept until then
+is forgotten here too (:meth:`Reporter.forget`), and the next one of its point is sent whatever it says.
 """
 
 from __future__ import annotations
@@ -21,38 +27,46 @@ class ReportRule(Struct, frozen=True):
     heartbeat_ms: int
     interval_ms: int
     deadband: float = 0.0  # in the point's unit; 0 sends every change
+    deadband_percent: float = 0.0  # of the value sent last
 
 
 class Reporter:
-    """Remembers, per device and point, the last reading sent."""
+    """Remembers the last reading sent of each point of one device."""
 
-    def __init__(self, rules: Mapping[tuple[str, str], ReportRule]) -> None:
-        """Take the rule of every (device, point) that will be asked about."""
+    def __init__(self, rules: Mapping[str, ReportRule]) -> None:
+        """Take the rule of every point that will be asked about, by its name."""
         self._rules = rules
-        self._sent: dict[tuple[str, str], Reading] = {}
+        self._sent: dict[str, Reading] = {}
 
     def select(self, readings: Iterable[Reading]) -> tuple[list[Reading], int]:
         """Return the readings to send, in their order, and the number of those left out as unchanged."""
+        rules, sent = self._rules, self._sent
         to_send: list[Reading] = []
         unchanged = 0
         for reading in readings:
-            key = (reading.device, reading.point)
-            last = self._sent.get(key)
-            if last is None or _is_news(reading, last, self._rules[key]):
-                self._sent[key] = reading
+            point = reading.point
+            last = sent.get(point)
+            if last is None or _is_news(reading, last, rules[point]):
+                sent[point] = reading
                 to_send.append(reading)
             else:
                 unchanged += 1
         return to_send, unchanged
 
+    def forget(self, reading: Reading) -> None:
+        """Take note that a reading which was selected will never arrive; only the last of its point is a baseline."""
+        if self._sent.get(reading.point) is reading:
+            del self._sent[reading.point]
+
 
 def _is_news(reading: Reading, last: Reading, rule: ReportRule) -> bool:
-    if reading.flag != last.flag or reading.tests != last.tests:
+    value, before = reading.value, last.value
+    if reading.flag is not last.flag or reading.tests != last.tests:
         return True
+    if value is not None and before is not None and value != before:
+        moved = abs(value - before)
+        if moved > rule.deadband and moved > abs(before) * rule.deadband_percent / 100:
+            return True
     age_ms = reading.taken_at - last.taken_at
     # Polls jitter: the slot nearest to the heartbeat is the one that counts, not the first one after it.
-    if age_ms >= rule.heartbeat_ms - rule.interval_ms // 2 or age_ms < 0:
-        return True
-    if reading.value is None or last.value is None:
-        return reading.value is not last.value
-    return abs(reading.value - last.value) > rule.deadband
+    return age_ms >= rule.heartbeat_ms - rule.interval_ms // 2 or age_ms < 0

@@ -51,7 +51,7 @@ TOLD: Final[Mapping[FaultKind, _Told]] = {
     FaultKind.LATE: _Told("answers this many seconds later, also when something else was asked since", 1.5, (0, 60)),
     FaultKind.WRONG_UNIT: _Told("answers as this unit; as the next one when none is said", None, (0, 255)),
     FaultKind.WRONG_FUNCTION: _Told("answers for the other function of its kind: 3 for 4, 1 for 2"),
-    FaultKind.BAD_CRC: _Told("has one bit wrong; over Modbus TCP, which has no checksum, in the transaction id"),
+    FaultKind.BAD_CRC: _Told("has one bit wrong; over Modbus TCP in the transaction or protocol id"),
     FaultKind.WRONG_COUNT: _Told("answers with this many bytes more, less when negative, and says so", -2, (-250, 250)),
     FaultKind.TRUNCATED: _Told("stops after this many bytes of an answer, half when none is said", None, (0, 260)),
     FaultKind.MERGED: _Told("has its previous answer glued behind the right one"),

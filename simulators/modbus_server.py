@@ -21,7 +21,7 @@ from simulators.serial_wire import SerialSettings, turnaround_of
 
 MBAP = struct.Struct(">HHHB")  # transaction, protocol (0), length of what follows, unit
 RTU_EXTRA = 3  # unit and checksum, which a frame has on the line and a PDU has not
-ID_BYTE = 1  # a change of this byte of an answer is one of its transaction id
+ID_BYTE, PROTOCOL_BYTE = 1, 3  # a change of this byte of an answer is one of its transaction or its protocol id
 
 
 class ModbusServer(LoopbackServer):
@@ -29,7 +29,9 @@ class ModbusServer(LoopbackServer):
 
     ``async with ModbusServer({1: device}) as server: server.port``. It is a device with a network of its own; with
     ``line`` it is a converter in front of a serial line set so, on which one request at a time takes the time of its
-    bits. ``echoes_id=False``: the transaction id of every answer is 0, as with some converters.
+    bits. ``echoes_id=False``: the transaction id of every answer is 0, as with some converters. ``gives_up_s``: so long
+    a converter waits for a unit that is silent or not there, and so long its line is of no use to others; then it
+    answers for the unit. Without it it never does.
     """
 
     def __init__(
@@ -42,10 +44,11 @@ class ModbusServer(LoopbackServer):
         line: SerialSettings | None = None,
         turnaround_s: float | None = None,
         echoes_id: bool = True,
+        gives_up_s: float | None = None,
     ) -> None:
         super().__init__(host=host, port=port)
         self.units, self.faults = dict(units), faults or FaultPlan()
-        self.line, self.turnaround_s, self.echoes_id = line, turnaround_s, echoes_id
+        self.line, self.turnaround_s, self.echoes_id, self.gives_up_s = line, turnaround_s, echoes_id, gives_up_s
         self.requests = 0
         self._talking = asyncio.Lock()  # on the line
         self._newest: asyncio.StreamWriter | None = None
@@ -98,15 +101,24 @@ class ModbusServer(LoopbackServer):
             if sending is not None:
                 chars = len(sending.data) - MBAP.size + RTU_EXTRA
                 await self._deadlines.until(begin_s + chars * self.line.char_s + self.line.gap_s)
+            elif self.gives_up_s is not None:
+                await self._deadlines.until(asked_s + self.gives_up_s)
+                sending = self._answer_for(transaction, unit, request)
             return sending
 
     def _reply(self, transaction: int, unit: int, request: bytes) -> Sending | None:
-        told = transaction if self.echoes_id else 0
-        framing = Framing(lambda unit, pdu: MBAP.pack(told, 0, len(pdu) + 1, unit) + pdu, checked=ID_BYTE)
         device = self.units.get(unit)
-        if device is None:
-            return Sending(framing.frame(unit, exception(request[0] if request else 0, NO_SUCH_UNIT)))
-        return reply(device, unit, request, framing=framing, faults=self.faults)
+        if device is not None:
+            return reply(device, unit, request, framing=self._framing(transaction), faults=self.faults)
+        return None if self.line is not None else self._answer_for(transaction, unit, request)
+
+    def _answer_for(self, transaction: int, unit: int, request: bytes) -> Sending:
+        refusal = exception(request[0] if request else 0, NO_SUCH_UNIT)
+        return Sending(self._framing(transaction).frame(unit, refusal))
+
+    def _framing(self, transaction: int) -> Framing:
+        told, checked = (transaction, ID_BYTE) if self.echoes_id else (0, PROTOCOL_BYTE)
+        return Framing(lambda unit, pdu: MBAP.pack(told, 0, len(pdu) + 1, unit) + pdu, checked)
 
     def _send_later(self, sending: Sending, writer: asyncio.StreamWriter) -> None:
         """Send when its time has come; down the newest connection, as a converter does, when its own is gone."""

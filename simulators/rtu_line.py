@@ -22,9 +22,8 @@ from simulators.device import SimulatedDevice
 from simulators.faults import FaultPlan
 from simulators.serial_wire import Collision, SerialSettings, SerialWire
 
-BAUDS: Final = {
-    getattr(termios, f"B{baud}"): baud for baud in (1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200, 230400)
-}
+RATES: Final = (300, 600, 1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200, 230400)
+BAUDS: Final = {getattr(termios, f"B{baud}"): baud for baud in RATES}  # by what termios calls them
 READ_CHARS: Final = 4096
 CFLAG, OUTPUT_SPEED = 2, 5  # of termios.tcgetattr
 
@@ -134,11 +133,15 @@ class RtuLine:
 
     def _hear(self) -> None:
         with suppress(BlockingIOError):
-            self.wire.hear(os.read(self._ours, READ_CHARS), self._port())
+            data, port = os.read(self._ours, READ_CHARS), self._port()
+            if port is not None:
+                self.wire.hear(data, port)
 
-    def _port(self) -> SerialSettings:
-        """How the master has set its port."""
+    def _port(self) -> SerialSettings | None:
+        """How the master has set its port; None for a rate so odd that nobody hears it."""
         attributes = termios.tcgetattr(self._theirs)
+        if attributes[OUTPUT_SPEED] not in BAUDS:
+            return None
         parity = self.settings.parity if self._master_parity is None else self._master_parity()
         stop_bits = 2 if attributes[CFLAG] & termios.CSTOPB else 1
         return SerialSettings(BAUDS[attributes[OUTPUT_SPEED]], parity, stop_bits)

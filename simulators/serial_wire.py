@@ -16,12 +16,14 @@ from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
 from edge.contract.buses import Parity
+from edge.contract.profile import Reads
 from simulators.answers import reply
 from simulators.deadlines import Deadlines
 from simulators.device import SimulatedDevice
 from simulators.faults import FaultPlan, Framing, Sending
 from simulators.rtu_frames import rtu_frame, unframe
 
+TURNAROUND_S: Final = Reads().turnaround_ms / 1000  # of a device whose profile does not say
 FIFO_CHARS: Final = 16  # a serial port tells its program of so many characters at a time, or of the last ones
 GAP_CHARS: Final = 3.5
 FAST_BAUD: Final = 19_200  # above it the gap is fixed
@@ -118,7 +120,7 @@ class SerialWire:
         self._deadlines, self._say, self._hang_up = deadlines, say, hang_up
         self._now = asyncio.get_running_loop().time
         self._noise = random.Random(0)
-        self._frame, self._is_spoiled = b"", False
+        self._frame, self._port, self._is_spoiled = b"", settings, False
         self._frame_end_s = self._free_s = 0.0
         self._awaited: _Answer | None = None  # so soon to come that nobody may talk
         self._answer: _Answer | None = None  # on the wire
@@ -130,12 +132,14 @@ class SerialWire:
     def hear(self, data: bytes, port: SerialSettings) -> None:
         """Take bytes that the master, whose port is set so, begins to send now."""
         now_s = self._now()
+        if self._frame and now_s > self._frame_end_s + self._port.gap_s:
+            self._end_frame(self._frame_end_s)  # the timer that should have is as late as we are
         if not self._frame:
             self._frame_end_s, self._is_spoiled = now_s, False
         self._note_collision(now_s)
-        self._frame += data
+        self._frame, self._port = self._frame + data, port
         self._frame_end_s = end_s = max(now_s, self._frame_end_s) + len(data) * port.char_s
-        self._deadlines.at(end_s + port.gap_s, lambda: self._end_frame(end_s, port))
+        self._deadlines.at(end_s + port.gap_s, lambda: self._end_frame(end_s))
 
     def _note_collision(self, now_s: float) -> None:
         over = self._answer or self._awaited
@@ -146,10 +150,10 @@ class SerialWire:
         elif not self._frame and now_s < self._free_s + self.settings.gap_s:
             self.collisions.append(Collision(now_s, "quiet"))
 
-    def _end_frame(self, end_s: float, port: SerialSettings) -> None:
-        if end_s != self._frame_end_s:
+    def _end_frame(self, end_s: float) -> None:
+        if not self._frame or end_s != self._frame_end_s:
             return  # more has come
-        frame, self._frame = self._frame, b""
+        frame, self._frame, port = self._frame, b"", self._port
         self._free_s = max(self._free_s, end_s)
         self.busy_s += len(frame) * port.char_s
         sending = None if self._is_spoiled else self._reply(frame, port)

@@ -9,12 +9,13 @@ describes every field.
 from __future__ import annotations
 
 import math
+import operator
 import sys
 from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
-from itertools import accumulate, islice, pairwise
+from itertools import accumulate, chain, groupby, islice, pairwise
 from typing import Annotated
 
 import msgspec
@@ -97,11 +98,9 @@ class Batch(Struct, frozen=True, kw_only=True):
 
         Raises ContractError when two readings claim the same device, point and time.
         """
-        by_device: defaultdict[str, dict[str, dict[int, Reading]]] = defaultdict(dict)
+        by_device: defaultdict[str, defaultdict[str, list[Reading]]] = defaultdict(lambda: defaultdict(list))
         for reading in readings:
-            column = by_device[reading.device].setdefault(reading.point, {})
-            if column.setdefault(reading.taken_at, reading) is not reading:
-                raise ContractError(f"{reading.device}: {reading.point} read twice at {reading.taken_at}")
+            by_device[reading.device][reading.point].append(reading)
         tables = [_table(device, kinds[device], columns) for device, columns in by_device.items()]
         return cls(gateway=gateway, config_hash=config_hash, clock=clock, clock_since=clock_since, tables=tables)
 
@@ -115,21 +114,57 @@ class Batch(Struct, frozen=True, kw_only=True):
         return {table.device: table.kind for table in self.tables}
 
 
-def _table(device: str, kind: str, columns: Mapping[str, Mapping[int, Reading]]) -> Table:
-    times = sorted({taken_at for column in columns.values() for taken_at in column})
-    made = [_column(point, column, times) for point, column in sorted(columns.items())]
+def in_batches(readings: Iterable[Reading], most: int) -> Iterator[list[Reading]]:
+    """Sort readings by device, and cut them into lists of at most ``most`` that are within the limits of a batch.
+
+    A device stays in one list where it can: the more rows its table has, the less a reading takes.
+    """
+    device_of = operator.attrgetter("device")
+    batch: list[Reading] = []
+    tables = cells = 0
+    for _, group in groupby(sorted(readings, key=device_of), key=device_of):
+        its = list(group)
+        points = len({reading.point for reading in its})
+        step = min(most, MAX_CELLS // points)
+        for part in (its[first : first + step] for first in range(0, len(its), step)):
+            more = points * len({reading.taken_at for reading in part})
+            if batch and (len(batch) + len(part) > most or cells + more > MAX_CELLS or tables == MAX_TABLES):
+                yield batch
+                batch, tables, cells = [], 0, 0
+            batch += part
+            tables, cells = tables + 1, cells + more
+    if batch:
+        yield batch
+
+
+def _table(device: str, kind: str, columns: Mapping[str, Sequence[Reading]]) -> Table:
+    taken = {point: [reading.taken_at for reading in column] for point, column in columns.items()}
+    times = sorted(set(chain.from_iterable(taken.values())))
+    made = [
+        _column(point, column if taken[point] == times else _in_rows(column, times))
+        for point, column in sorted(columns.items())
+    ]
     if all(column.flags.count(Flag.PASS) == len(times) for column in made):
         made = [Column(column.point, column.values) for column in made]
     return Table(device, kind, times, made)
 
 
-def _column(point: str, readings: Mapping[int, Reading], times: list[int]) -> Column:
-    cells = [readings.get(taken_at) for taken_at in times]
+def _in_rows(column: Sequence[Reading], times: list[int]) -> list[Reading | None]:
+    """A cell for each time, None where there is no reading; raises ContractError for two of one time."""
+    by_time: dict[int, Reading] = {}
+    for reading in column:
+        if by_time.setdefault(reading.taken_at, reading) is not reading:
+            raise ContractError(f"{reading.device}: {reading.point} read twice at {reading.taken_at}")
+    return [by_time.get(taken_at) for taken_at in times]
+
+
+def _column(point: str, cells: Sequence[Reading | None]) -> Column:
+    there = [cell for cell in cells if cell is not None]
     return Column(
         point,
-        [cell.value for cell in cells if cell is not None and cell.value is not None],
-        bytes(0 if cell is None else cell.flag for cell in cells),
-        [cell.tests for cell in cells if cell is not None and cell.flag != Flag.PASS],
+        [cell.value for cell in there if cell.value is not None],
+        bytes([0 if cell is None else cell.flag for cell in cells]),
+        [cell.tests for cell in there if cell.flag is not Flag.PASS],
     )
 
 
@@ -159,6 +194,7 @@ def _flagged_cells(device: str, column: Column, times: list[int]) -> Iterator[Re
 _WIDTHS = {1: "b", 2: "h", 4: "i", 8: "q"}
 _RAW = 0  # in place of a width: 64-bit integers as they are, for steps that themselves need more than 64 bits
 _INTEGERS, _DECIMALS, _SINGLE, _DOUBLE = 0, range(1, 8), 16, 17  # how a column is written; 1 + n: n decimals
+_SCALES = {kind: 10 ** (kind - 1) for kind in _DECIMALS}
 
 
 class _Integers(Struct, array_like=True, frozen=True):
@@ -212,12 +248,13 @@ def _from_planes(planes: bytes, typecode: str, what: str) -> list[int] | list[fl
 def _pack_integers(values: Sequence[int]) -> _Integers:
     if not values:
         return _Integers(1, 0, b"")
-    steps = [after - before for before, after in pairwise(values)]
-    reach = max((step if step >= 0 else ~step for step in steps), default=0)
+    # The first value is a field of its own; a leading step of zero keeps one step a value.
+    steps = [0, *map(operator.sub, values[1:], values)]
+    highest, lowest = max(steps), min(steps)
+    reach = max(highest, ~lowest)
     for width, typecode in _WIDTHS.items():
         if reach < 1 << (8 * width - 1):
-            # The first value is a field of its own; a leading step of zero keeps one step a value.
-            return _Integers(width, values[0], _planes(array(typecode, [0, *steps])))
+            return _Integers(width, values[0], _planes(array(typecode, steps)))
     return _Integers(_RAW, 0, _planes(array("q", values)))
 
 
@@ -264,24 +301,21 @@ def _pack_table(table: Table) -> _WireTable:
     integers: list[int] = []
     singles, doubles, written = array("f"), array("d"), bytearray()
     for column in table.columns:
-        for value in column.values:
-            check_value(value, f"{table.device}: {column.point}")
-        kind = _how_to_write(column.values, f"{table.device}: {column.point}")
+        kind, numbers = _how_to_write(column.values, f"{table.device}: {column.point}")
         written.append(kind)
         if kind == _SINGLE:
-            singles.extend(column.values)
+            singles.extend(numbers)
         elif kind == _DOUBLE:
-            doubles.extend(column.values)
+            doubles.extend(numbers)
         else:
-            scale = 10 ** (kind - 1) if kind else 1
-            integers.extend(column.values if kind == _INTEGERS else (round(v * scale) for v in column.values))  # type: ignore[arg-type]
+            integers += numbers  # type: ignore[arg-type]
     return _WireTable(
         table.device,
         table.kind,
         _pack_integers(table.times),
         [column.point for column in table.columns],
         bytes(written),
-        b"".join(column.flags for column in table.columns),
+        b"".join([column.flags for column in table.columns]),
         [mask for column in table.columns for mask in column.tests],
         _pack_integers(integers),
         _planes(singles),
@@ -289,27 +323,37 @@ def _pack_table(table: Table) -> _WireTable:
     )
 
 
-def _how_to_write(values: Sequence[float], what: str) -> int:
-    """Choose the smallest writing that gives every value back bit for bit."""
-    kinds = {type(value) for value in values}
-    if kinds == {int}:
-        return _INTEGERS
-    if kinds - {float}:
+def _how_to_write(values: Sequence[float], what: str) -> tuple[int, Sequence[float]]:
+    """Choose the smallest writing that gives every value back bit for bit; return it and the numbers that it writes.
+
+    Raises ContractError for values that the contract cannot carry.
+    """
+    kinds = set(map(type, values))
+    if kinds == {int} and min(values) >= -(2**63) and max(values) < 2**63:
+        return _INTEGERS, values
+    if kinds - {float} or not all(map(math.isfinite, values)):
+        for value in values:
+            check_value(value, what)
         raise ContractError(f"{what}: values of one point are all floats or all integers")
-    for kind in _DECIMALS:
-        scale = 10 ** (kind - 1)
-        if all(_is_decimal(value, scale) for value in values):
-            return kind
-    if all(abs(v) < 3.4e38 and array("f", [v])[0] == v for v in values):
-        return _SINGLE
-    return _DOUBLE
+    if not values:
+        return _DECIMALS[0], values
+    largest = max(map(abs, values))
+    if largest < 2**52 and not (0.0 in values and _has_negative_zero(values)):
+        first = values[0]
+        for kind, scale in _SCALES.items():
+            if round(first * scale) / scale != first or largest * scale > 2**53 - 1:
+                continue
+            numbers = [round(value * scale) for value in values]
+            if [number / scale for number in numbers] == values:
+                return kind, numbers
+    if largest < 3.4e38 and array("f", values).tolist() == values:
+        return _SINGLE, values
+    return _DOUBLE, values
 
 
-def _is_decimal(value: float, scale: int) -> bool:
-    if value == 0:
-        return math.copysign(1, value) > 0  # an integer cannot say -0.0
-    scaled = round(value * scale) if abs(value) < 2**52 else 0
-    return abs(scaled) < 2**53 and scaled / scale == value
+def _has_negative_zero(values: Sequence[float]) -> bool:
+    """Whether there is a -0.0, which an integer cannot say."""
+    return any(value == 0 and math.copysign(1, value) < 0 for value in values)
 
 
 def _unpack(wire: _WireBatch) -> tuple[Batch, int]:
@@ -403,7 +447,7 @@ def _unpack_values(packed: _WireTable, counts: list[int]) -> list[list[float] | 
         values = streams[stream][taken[stream] : taken[stream] + count]
         taken[stream] += count
         if kind in _DECIMALS:
-            scale = 10 ** (kind - 1)
+            scale = _SCALES[kind]
             values = [value / scale for value in values]
         columns.append(values)
     if taken != [len(stream) for stream in streams]:

@@ -67,7 +67,10 @@ class PointChoice(ConfigModel):
         default=None, ge=0, description="Changes up to this, in the unit of the point's quantity, are not sent."
     )
     deadband_percent: float | None = Field(
-        default=None, gt=0, le=100, description="Changes up to this share of the value sent last are not sent."
+        default=None,
+        gt=0,
+        le=100,
+        description="Changes up to this share of the value sent last are not sent; with deadband, the wider one holds.",
     )
 
 

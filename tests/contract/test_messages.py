@@ -10,7 +10,9 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import astuple
 
+from edge.contract.batches import in_batches
 from edge.contract.messages import (
     BLOB_PIECE,
     LANE_KIND,
@@ -173,6 +175,22 @@ def test_count_in_header_must_be_true() -> None:
     body = msgspec.structs.replace(encode_batch(batch_of(Reading("m", "a", AT, 1.0))), readings=2)
     with pytest.raises(ContractError, match="1 readings, its header says 2"):
         decode_batch(sealed(body), "gw-1")
+
+
+@pytest.mark.parametrize(
+    "readings",
+    [
+        [Reading("m", f"power_{at % 300}", AT + at, at) for at in range(4000)],  # every point at a time of its own
+        [Reading(f"m{at}", "power", AT, at) for at in range(2500)],
+        [Reading(f"m{at % 7}", f"power_{at % 60}", AT + at, at) for at in range(6000)],
+    ],
+)
+def test_what_is_cut_into_batches_fits_them(readings: list[Reading]) -> None:
+    """However readings lie, each of the lists becomes a batch within all limits, and none is lost."""
+    cut = list(in_batches(readings, 4000))
+    decoded = [decode_batch(sealed(encode_batch(batch_of(*each))), "gw-1")[1] for each in cut]
+    assert sorted(map(astuple, readings)) == sorted(astuple(one) for batch in decoded for one in batch.readings())
+    assert max(map(len, cut)) <= 4000
 
 
 def test_mixed_table_needs_flags_in_every_column() -> None:

@@ -40,7 +40,7 @@ def pipeline(profile: DeviceProfile) -> Pipeline:
         name="flood", version=1, class_code="WATERLOG.ROAD.2", severity=Severity.ORANGE, point="depth", unit="mm",
         comparison="at_least", threshold=150.0, clear=100.0, samples=2, hold_s=0, clear_hold_s=0,
     )  # fmt: skip
-    points = {("road", p.name): ReportRule(heartbeat_ms=600_000, interval_ms=5_000) for p in profile.points}
+    points = {p.name: ReportRule(heartbeat_ms=600_000, interval_ms=5_000) for p in profile.points}
     one = Detector(rule, gateway="gw", device="road", new_id=lambda: "0" * 32)
     return Pipeline("road", points=profile.points, detectors=[one], reporter=Reporter(points))
 
@@ -84,3 +84,40 @@ def test_detectors_see_every_reading_though_few_are_sent(profile: DeviceProfile)
         EventState.CONFIRMED,
     ]
     assert [list(taken.states) for taken in (first, second)] == [["road/flood"]] * 2
+
+
+def test_a_single_zero_of_a_counter_is_flagged_and_kept(profile: DeviceProfile) -> None:
+    """Nobody knows whether it begins again or was read wrong: suspect, unchanged, and sent; what follows passes."""
+    line = pipeline(profile)
+    counts = [line.take(poll((0,), (0, raw), second=raw)).to_send[-1] for raw in (900, 0, 901)]
+    assert [(one.value, one.flag, one.tests) for one in counts] == [
+        (9000, Flag.PASS, Test.NONE),
+        (0, Flag.SUSPECT, Test.COUNTER),
+        (9010, Flag.PASS, Test.NONE),
+    ]
+
+
+def test_a_counter_that_begins_again_is_told_once(profile: DeviceProfile, capsys: pytest.CaptureFixture[str]) -> None:
+    """A new meter, say: its first count is suspect, the next ones pass, and the log says where it went on from."""
+    line = pipeline(profile)
+    flags = [line.take(poll((0,), (0, raw))).readings[-1].flag for raw in (900, 2, 3, 4)]
+    assert flags == [Flag.PASS, Flag.SUSPECT, Flag.PASS, Flag.PASS]
+    assert capsys.readouterr().out.count("counter reset or replaced after 9000, goes on from 20") == 1
+
+
+def test_a_missing_count_is_no_fall(profile: DeviceProfile) -> None:
+    """A silent meter that answers again goes on where it was."""
+    line = pipeline(profile)
+    line.take(poll((0,), (0, 900)))
+    gone = line.take(poll((0,), Missing(Test.NO_ANSWER, "silent"))).readings[-1]
+    assert (gone.flag, gone.tests) == (Flag.MISSING, Test.NO_ANSWER)
+    assert line.take(poll((0,), (0, 900))).readings[-1].flag is Flag.PASS
+
+
+def test_a_reading_that_is_lost_is_sent_again_by_the_next_poll(profile: DeviceProfile) -> None:
+    """Its point alone; the others stay unchanged."""
+    line = pipeline(profile)
+    lost = line.take(poll((1500,), (0, 900))).to_send[0]
+    line.forget(lost)
+    again = line.take(poll((1500,), (0, 900), second=5))
+    assert ([one.point for one in again.to_send], again.unchanged) == (["depth"], 1)

@@ -27,13 +27,16 @@ from edge.contract.messages import (
 from edge.drivers import NotStoredError
 from edge.outbox import Outbox, OutboxBrokenError, OutboxFullError
 from edge.pipeline import Taken
-from edge.recorder import BATCH_READINGS, Recorder
+from edge.recorder import Recorder
+from edge.report import Reporter, ReportRule
 
 AT = 1_790_000_000_000
 
 
 def make_batch(readings: Sequence[Reading]) -> Batch:
-    return Batch.of(readings, gateway="gw", config_hash="00", clock=ClockState.UNKNOWN, kinds={"m": "meter"})
+    return Batch.of(
+        readings, gateway="gw", config_hash="00", clock=ClockState.UNKNOWN, kinds=dict.fromkeys("mabc", "meter")
+    )
 
 
 def reading(number: int) -> Reading:
@@ -60,11 +63,13 @@ class Disk:
         self.outbox = Outbox.open(folder / "outbox.sqlite", max_bytes=2**24, max_age_ms=2**40, clock=self.clock)
         self.is_full = False
         self.tried = asyncio.Event()
+        self.given_up: list[Reading] = []
         self.recorder = Recorder(
             self.outbox,
             make_batch=make_batch,
             lane=lambda: Lane.LIVE,
             on_commit=self.tried.set,
+            on_give_up=self.given_up.extend,
             clock=self.clock,
             batch_s=10,
         )
@@ -125,12 +130,29 @@ async def test_a_batch_is_committed_every_batch_s(disk: Disk) -> None:
     assert (counts.taken, counts.unchanged, counts.given_up) == (7, 4, 0)
 
 
-async def test_many_readings_do_not_wait(disk: Disk) -> None:
-    """500 readings make a batch at once."""
-    disk.recorder.take(taken(*range(1, BATCH_READINGS)))
-    disk.recorder.take(taken(BATCH_READINGS))
+async def test_many_readings_do_not_wait(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one commit can take is committed at once, in batches of a bounded size."""
+    monkeypatch.setattr(recorder_module, "READINGS_AT_ONCE", 250)
+    monkeypatch.setattr(recorder_module, "BATCH_READINGS", 100)
+    disk.recorder.take(taken(*range(1, 250)))
+    await disk.clock.advance_to(AT + 5_000)
+    assert disk.batches() == []
+    disk.recorder.take(taken(250))
     await disk.next_attempt()
-    assert disk.batches() == [list(range(1, BATCH_READINGS + 1))]
+    assert disk.batches() == [list(range(1, 101)), list(range(101, 201)), list(range(201, 251))]
+
+
+async def test_many_devices_are_cut_apart_by_device(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However their polls alternate, the readings of a device stay in one batch, in their order."""
+    monkeypatch.setattr(recorder_module, "BATCH_READINGS", 5)
+    readings = [Reading(device, "power", AT + second, second) for second in range(3) for device in ("b", "a", "c")]
+    disk.recorder.take(Taken(readings, readings, 0, [], {}))
+    await disk.clock.advance_to(AT + 10_000)
+    await disk.next_attempt()
+    batches = [list(decode_batch(payload, "gw")[1].readings()) for payload in disk.waiting(Lane.LIVE)]
+    assert [[(one.device, one.value) for one in batch] for batch in batches] == [
+        [(device, second) for second in range(3)] for device in "abc"
+    ]
 
 
 async def test_an_event_is_committed_at_once_with_the_state_of_its_detector(disk: Disk) -> None:
@@ -222,6 +244,36 @@ async def test_what_memory_cannot_hold_is_given_up_and_counted(disk: Disk, monke
     assert disk.batches() == [[7, 8, 9, 10]]
     counts = disk.outbox.states()[0].counts
     assert (counts.taken, counts.unchanged, counts.given_up) == (15, 5, 6)
+    assert disk.given_up == [reading(number) for number in range(1, 7)]
+
+
+async def test_a_value_that_was_given_up_is_sent_at_the_next_poll(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though it stands still: the cloud has not heard of it. What waits in memory is not sent twice."""
+    monkeypatch.setattr(recorder_module, "MOST_READINGS", 1)
+    reporter = Reporter(dict.fromkeys(("power", "voltage"), ReportRule(heartbeat_ms=2**40, interval_ms=10_000)))
+
+    def poll(number: int) -> None:
+        readings = [Reading("m", point, AT + number, 7) for point in ("power", "voltage")]
+        to_send, unchanged = reporter.select(readings)
+        disk.recorder.take(Taken(readings, to_send, unchanged, [], {}))
+
+    disk.is_full = True
+    poll(1)
+    await disk.clock.advance_to(AT + 10_000)
+    await disk.next_attempt()
+    assert disk.given_up == [Reading("m", "power", AT + 1, 7)]
+    reporter.forget(disk.given_up[0])
+    disk.is_full = False
+    poll(2)
+    await disk.clock.advance_to(AT + 20_000)
+    await disk.next_attempt()
+    [payload] = disk.waiting(Lane.LIVE)
+    assert {(one.point, one.taken_at) for one in decode_batch(payload, "gw")[1].readings()} == {
+        ("voltage", AT + 1),
+        ("power", AT + 2),
+    }
+    counts = disk.outbox.states()[0].counts
+    assert (counts.taken, counts.unchanged, counts.given_up) == (4, 1, 1)
 
 
 async def test_stop_commits_everything_that_was_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,9 +14,10 @@ AT = 1_790_000_000_000
 SECOND = 1000
 
 
-def reporter(deadband: float = 0.0) -> Reporter:
+def reporter(deadband: float = 0.0, percent: float = 0.0) -> Reporter:
     """Ten-second polls with a heartbeat of a minute."""
-    return Reporter({("m", "depth"): ReportRule(heartbeat_ms=60 * SECOND, interval_ms=10 * SECOND, deadband=deadband)})
+    rule = ReportRule(heartbeat_ms=60 * SECOND, interval_ms=10 * SECOND, deadband=deadband, deadband_percent=percent)
+    return Reporter({"depth": rule})
 
 
 def reading(second: float, value: float | None, flag: Flag = Flag.PASS, tests: Test = Test.NONE) -> Reading:
@@ -66,16 +68,42 @@ def test_a_change_of_flag_is_sent_though_the_value_stands(flag: Flag, tests: Tes
 
 
 def test_points_do_not_know_of_each_other() -> None:
-    """The same point name on two devices, and two points of one device, are three series."""
-    rule = ReportRule(heartbeat_ms=60 * SECOND, interval_ms=10 * SECOND)
-    both = Reporter({("a", "p"): rule, ("b", "p"): rule, ("a", "q"): rule})
-    first = [Reading("a", "p", AT, 1), Reading("b", "p", AT, 1), Reading("a", "q", AT, 1)]
+    """Two points of a device are two series, each with its own rule."""
+    each = ReportRule(heartbeat_ms=60 * SECOND, interval_ms=10 * SECOND)
+    both = Reporter({"p": each, "q": msgspec.structs.replace(each, deadband=5.0)})
+    first = [Reading("a", "p", AT, 1), Reading("a", "q", AT, 1)]
     assert both.select(first) == (first, 0)
-    changed = Reading("b", "p", AT + SECOND, 2)
-    assert both.select([Reading("a", "p", AT + SECOND, 1), changed, Reading("a", "q", AT + SECOND, 1)]) == (
-        [changed],
-        2,
-    )
+    changed = Reading("a", "p", AT + SECOND, 2)
+    assert both.select([changed, Reading("a", "q", AT + SECOND, 2)]) == ([changed], 1)
+
+
+@pytest.mark.parametrize(
+    ("deadband", "percent", "values", "expected"),
+    [
+        (0.0, 1.0, [200.0, 202.0, 202.1, 204.0, 204.2], [0, 2, 4]),  # 1 % of 200, then of 202.1
+        (0.0, 1.0, [-200.0, -202.0, -197.9], [0, 2]),
+        (0.0, 1.0, [0.0, 0.001], [0, 1]),  # of zero there is no share: every change is sent
+        (0.5, 1.0, [0.0, 0.4, 0.5, 0.6], [0, 3]),  # the absolute one is the wider of the two
+        (0.5, 1.0, [200.0, 201.9, 202.0, 202.1], [0, 3]),  # and here the share
+    ],
+)
+def test_the_wider_of_the_two_deadbands_holds(
+    deadband: float, percent: float, values: list[float], expected: list[int]
+) -> None:
+    """A change is news when it exceeds both: the absolute deadband, and the share of the value sent last."""
+    assert sent(reporter(deadband, percent), [reading(i, value) for i, value in enumerate(values)]) == expected
+
+
+def test_what_will_never_arrive_is_no_baseline() -> None:
+    """The next reading is sent though it says the same; that an older one was lost changes nothing."""
+    rule = reporter()
+    lost, newer = reading(0, 7.0), reading(10, 8.0)
+    rule.select([lost])
+    rule.forget(lost)
+    assert rule.select([reading(5, 7.0)]) == ([reading(5, 7.0)], 0)
+    rule.select([newer])
+    rule.forget(lost)
+    assert rule.select([reading(20, 8.0)]) == ([], 1)
 
 
 flagged_values = st.one_of(
@@ -85,12 +113,12 @@ flagged_values = st.one_of(
 )
 
 
-@given(st.lists(flagged_values, max_size=60), st.sampled_from([0.0, 1.0, 2.5]))
+@given(st.lists(flagged_values, max_size=60), st.sampled_from([0.0, 1.0, 2.5]), st.sampled_from([0.0, 50.0, 100.0]))
 def test_taken_is_sent_plus_unchanged_and_the_cloud_is_never_further_off_than_the_deadband(
-    rows: list[tuple[int | None, Flag]], deadband: float
+    rows: list[tuple[int | None, Flag]], deadband: float, percent: float
 ) -> None:
     """The last reading sent always tells flag and value to within the deadband, and is younger than a heartbeat."""
-    rule, known, total = reporter(deadband), None, 0
+    rule, known, total = reporter(deadband, percent), None, 0
     for index, (value, flag) in enumerate(rows):
         one = reading(10 * index, value, flag)
         to_send, unchanged = rule.select([one])
@@ -101,5 +129,5 @@ def test_taken_is_sent_plus_unchanged_and_the_cloud_is_never_further_off_than_th
         assert known.flag == one.flag
         assert one.taken_at - known.taken_at < 60 * SECOND
         if one.value is not None and known.value is not None:
-            assert abs(one.value - known.value) <= deadband
+            assert abs(one.value - known.value) <= max(deadband, abs(known.value) * percent / 100)
     assert total == len(rows)

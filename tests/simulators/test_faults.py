@@ -285,10 +285,10 @@ async def test_a_late_answer_comes_after_another_was_asked(device: SimulatedDevi
     other.set("voltage_l1", 0.1)
     faults = FaultPlan()
     faults.begin(3, Fault.of(FaultKind.LATE, 0.05))
-    async with RtuOverTcp({3: device, 5: other}, SerialSettings(9600), faults=faults, turnaround_s=0.02) as server:
+    async with RtuOverTcp({3: device, 5: other}, SerialSettings(9600), faults=faults, turnaround_s=0.5) as server:
         talk = Talk(*await asyncio.open_connection("127.0.0.1", server.port))
         talk.send(3, ONE)
-        await asyncio.sleep(0.07)  # 8 ms for the request, and 70 ms more before the late answer begins
+        await asyncio.sleep(0.07)  # the late answer begins after 558 ms, the other half a second after its request
         talk.send(5, ONE)
         assert await talk.take() == (3, VOLTS)
         assert await talk.take() == (5, BEFORE)

@@ -17,6 +17,7 @@ from edge.contract.readings import Value
 from edge.drivers import Missing
 from simulators.device import SimulatedDevice, load_modbus_profile
 from simulators.modbus_server import ModbusServer
+from simulators.serial_wire import SerialSettings
 from tests.simulators.reading import read_points
 
 VALUES: dict[str, Value] = {
@@ -163,3 +164,19 @@ async def test_a_port_in_use_is_said_clearly(server: ModbusServer, device: Simul
     """A port that another program has is named, with what to do."""
     with pytest.raises(ListenError, match=rf"127.0.0.1:{server.port}: .*choose another"):
         await ModbusServer({1: device}, port=server.port).go_online()
+
+
+async def test_a_converter_gives_up_for_a_silent_unit(device: SimulatedDevice, profile: ModbusProfile) -> None:
+    """It answers for the unit after its time, during which its line is of no use to anybody."""
+    device.silent = True
+    neighbour = SimulatedDevice(profile)
+    loop = asyncio.get_running_loop()
+    units = {1: device, 2: neighbour}
+    async with ModbusServer(units, line=SerialSettings(115_200), gives_up_s=0.2) as server:
+        begun_s = loop.time()
+        silent = asyncio.create_task(ask(server, bytes.fromhex("0300000001")))
+        await asyncio.sleep(0.05)
+        assert (await ask(server, bytes.fromhex("0300000001"), unit=2))[-2:] == b"\0\0"
+        assert loop.time() - begun_s >= 0.2
+        assert (await silent)[-2:] == bytes([0x83, 0x0B])
+        assert (await ask(server, bytes.fromhex("0300000001"), unit=9))[-2:] == bytes([0x83, 0x0B])

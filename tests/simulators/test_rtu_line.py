@@ -23,6 +23,7 @@ EVERY_TYPE = str(Path(__file__).parent / "every_type.yaml")
 ONE = bytes.fromhex("0300000001")  # holding register 0: the voltage in tenths
 SIXTEEN = bytes.fromhex("0300000010")
 VOLTS = bytes.fromhex("030208fd")
+MOST_TRIES = 200  # until the machine has time for one that is exact
 QUIET_S = 0.08  # longer than any answer here takes at 9600 baud
 
 
@@ -145,10 +146,10 @@ async def test_an_answer_takes_the_time_of_its_bits(*, device: SimulatedDevice, 
     """Request, turnaround and answer: never before the wire would have brought it, and within 0.5 ms of it."""
     char_s = (9 + stop_bits) / baud
     count = 5 + 2 * 16
-    late_s = []
+    late_s: list[float] = []
     async with RtuLine({3: device}, baud=baud, stop_bits=stop_bits, turnaround_s=0.004) as line:
         with opened(line, baud=baud, stop_bits=stop_bits) as master:
-            for _ in range(5):
+            while min(late_s, default=1.0) > 0.0005 and len(late_s) < MOST_TRIES:
                 await asyncio.sleep(0.005)
                 sent_s = master.send(rtu_frame(3, SIXTEEN))
                 await master.take(count)
@@ -157,17 +158,17 @@ async def test_an_answer_takes_the_time_of_its_bits(*, device: SimulatedDevice, 
                     assert master.at_s[index] >= early_s - 1e-6
                 late_s.append(master.at_s[-1] - sent_s - ((8 + count) * char_s + 0.004))
     assert min(late_s) < 0.0005  # the others where the machine has time
-    assert line.busy_s == pytest.approx(5 * ((8 + count) * char_s + 0.004))
+    assert line.busy_s == pytest.approx(len(late_s) * ((8 + count) * char_s + 0.004))
     assert line.collisions == []
 
 
 async def test_requests_one_after_another_do_not_drift(line: RtuLine) -> None:
-    """Twenty requests as close as is allowed take the time of their bits, each on its own."""
-    took_s = []
+    """Requests as close as is allowed take the time of their bits, each on its own."""
+    took_s: list[float] = []
     least_s = line.settings.gap_s + 15 * line.settings.char_s + 0.005
     with opened(line) as master:
         await master.ask(3, ONE, 7)
-        for _ in range(20):
+        while len(took_s) < 20 or (min(took_s) > least_s + 0.001 and len(took_s) < MOST_TRIES):
             ready_s = master.at_s[-1] + line.settings.gap_s
             began_s = master.at_s[-1]
             while time.monotonic() < ready_s:  # noqa: ASYNC110 - the loop's timers are up to 1 ms late
@@ -176,7 +177,7 @@ async def test_requests_one_after_another_do_not_drift(line: RtuLine) -> None:
             await master.take(7)
             took_s.append(master.at_s[-1] - began_s)
     assert least_s - 1e-6 < min(took_s) < least_s + 0.001
-    assert line.busy_s == pytest.approx(21 * (15 * line.settings.char_s + 0.005))
+    assert line.busy_s == pytest.approx((len(took_s) + 1) * (15 * line.settings.char_s + 0.005))
     assert line.collisions == []
 
 
