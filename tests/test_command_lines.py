@@ -81,7 +81,7 @@ def test_there_are_lines_of_every_program() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["./anlan simulate scenario rainy-day --sed 1", "./anlan edge read", "./anlan cloud rn"]
+    "line", ["./anlan simulate scenario rainy-day --sed 1", "./anlan edge accept", "./anlan cloud rn"]
 )
 def test_a_wrong_line_is_found(line: str) -> None:
     """A wrong option, a missing argument and an unknown command do not pass."""

@@ -43,7 +43,9 @@ _SITE = re.compile(r"(devices\.\d{1,3}\.)?site")
 _ROW = re.compile(r"devices\.(\d+)\.(.*)")
 _RULE = re.compile(r"(devices\.\d+\.rules\.\d+)\.(class|point|threshold|clear)")
 _STEMS = {
+    "climate_sensor": "climate",
     "electricity_meter": "meter",
+    "heat_meter": "heat",
     "level_transmitter": "level",
     "rain_gauge": "rain",
     "water_meter": "water",

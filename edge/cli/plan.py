@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
 
 import typer
 
 from edge.bus_load import buses_of, load_of
 from edge.cli import plan_text
-from edge.cli.settings import GATEWAY_YAML, ConfigOption, group, load, refuse_overload
+from edge.cli.settings import GATEWAY_YAML, ConfigOption, JsonOption, group, load, refuse_overload
 from edge.contract.program import example
 
 app = group()
@@ -17,8 +16,9 @@ app = group()
 
 @app.command(name="plan", epilog=example("edge", "plan --config gateway.yaml"))
 def show_plan(
+    *,
     config: ConfigOption = GATEWAY_YAML,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,  # noqa: FBT002 -- a flag of typer
+    as_json: JsonOption = False,
 ) -> None:
     """Say whether the lines can carry it.
 

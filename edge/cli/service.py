@@ -29,7 +29,7 @@ EXPECTED = (OutboxError, JournalError, DriverError)
 app = group()
 _log = structlog.get_logger()
 
-JsonOption = Annotated[bool, typer.Option("--log-json", help="Log one JSON object a line.")]
+LogJsonOption = Annotated[bool, typer.Option("--log-json", help="Log one JSON object a line.")]
 
 
 @app.command(epilog=example("edge", "run --config gateway.yaml"))
@@ -42,7 +42,7 @@ def run(
     clock: Annotated[
         Path | None, typer.Option(help="Run on this accelerated clock; only with a broker on this machine.")
     ] = None,
-    log_json: JsonOption = False,
+    log_json: LogJsonOption = False,
 ) -> None:
     """Read, judge, keep and send.
 

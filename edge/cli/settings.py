@@ -12,6 +12,7 @@ from edge.contract.config_file import ConfigError
 from edge.contract.gateway_config import GatewayConfig, load_gateway_config
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The gateway's configuration.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="For programs.")]
 GATEWAY_YAML = Path("gateway.yaml")
 
 
