@@ -215,7 +215,9 @@ async def test_a_line_that_is_never_quiet_is_said_in_words() -> None:
 
         babbling = asyncio.create_task(babble())
         try:
-            reason = said(await Line115k(links, Line(scripted.path, 0, "rtu", 1200)).unit(most_s=0.05).read())
+            link, clock = links.link(Line(scripted.path, 0, "rtu", BAUD)), SteppedClock(START)
+            unit = ModbusUnit("meter-1", link=link, unit=1, clock=clock, most_s=0.05, pause_s=1, tries=1)
+            reason = said(await ModbusPoll(unit, ONE_BLOCK).read())
         finally:
             babbling.cancel()
     assert "the line is never quiet: something on it keeps sending" in reason
