@@ -195,11 +195,12 @@ class SerialWire:
 
     def _pass_on_to(self, answer: _Answer, chars: int) -> None:
         part, answer.sent = answer.data[answer.sent : chars], chars
+        said_s = self._now()
         self._say(part)
         if chars < len(answer.data):
             self._pass_on(answer)
             return
-        self._answer, self._free_s = None, self._now()  # the master cannot know it earlier
+        self._answer, self._free_s = None, said_s  # the master cannot know it earlier
         waited_s = 0.0 if answer.sending.delay_s else answer.due_s - answer.asked_s
         self.busy_s += waited_s + chars * answer.char_s
         if answer.sending.hangs_up:

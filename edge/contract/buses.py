@@ -8,13 +8,14 @@ never give the transaction id back: ``framing: tcp_without_ids``).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal, NamedTuple, Self
+from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
 from edge.contract.config_file import ConfigModel, Key, Misfit
-from edge.contract.forms import Id
+from edge.contract.forms import HOST, Id
 
+Host = Annotated[str, Field(max_length=253), HOST]
 Framing = Literal["rtu", "tcp", "tcp_without_ids"]
 Parity = Literal["none", "even", "odd"]
 Baud = Literal[1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200]
@@ -55,7 +56,7 @@ class BusConfig(ConfigModel):
 
     id: Id = Field(description="What devices call it in modbus.bus.")
     serial: str | None = Field(default=None, pattern=r"^/", description="Serial port, such as /dev/ttyUSB0.")
-    host: str | None = Field(default=None, min_length=1, max_length=253, description="Address of the converter.")
+    host: Host | None = Field(default=None, description="Address of the converter.")
     port: int = Field(default=MODBUS_PORT, ge=1, le=65535, description="TCP port of the converter.")
     framing: Framing = Field(
         default="rtu",
@@ -95,9 +96,7 @@ class ModbusAddress(ConfigModel):
     """Where a device answers: on a bus, or at a TCP address of its own."""
 
     bus: Id | None = Field(default=None, description="Id of one of buses, where it shares a line with others.")
-    host: str | None = Field(
-        default=None, min_length=1, max_length=253, description="Address of a device with Modbus TCP."
-    )
+    host: Host | None = Field(default=None, description="Address of a device with Modbus TCP.")
     port: int = Field(default=MODBUS_PORT, ge=1, le=65535, description="Its TCP port.")
     unit: int = Field(default=1, ge=0, le=247, description="Modbus unit (slave) number; on a serial bus from 1.")
     timeout_s: float | None = Field(

@@ -28,9 +28,11 @@ import logging
 import os
 import secrets
 import socket
+import termios
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from traceback import clear_frames
 from typing import Final, NamedTuple
 
 from pymodbus import FramerType
@@ -155,7 +157,8 @@ class ModbusLink:
                 await self._ears.connected.wait()
         except TimeoutError as error:
             raise _NotAskedError(f"no connection within {most_s:g} s: check address, power and cable") from error
-        except OSError as error:
+        except (OSError, ValueError, termios.error) as error:
+            clear_frames(error.__traceback__)  # a port that refused its settings is open in them, and locked
             raise _NotAskedError(_in_words(error, self.line)) from error
         client.ctx.next_tid = self._last_id
         if not self._has_ids:
@@ -306,10 +309,12 @@ async def _sleep_until(at: float) -> None:
         await asyncio.sleep(wait_s)
 
 
-def _in_words(error: OSError, line: Line) -> str:
+def _in_words(error: Exception, line: Line) -> str:
     """Say why a line could not be opened without its place, which the reader of the message already has."""
     if line.is_serial:
         return _port_in_words(error, line)
+    if not isinstance(error, OSError):  # of the codec for host names
+        return "that is no host name: check it"
     if isinstance(error, socket.gaierror) or not error.errno:
         return f"{error.strerror or error}: check the host name"
     if isinstance(error, ConnectionRefusedError):
@@ -317,16 +322,19 @@ def _in_words(error: OSError, line: Line) -> str:
     return os.strerror(error.errno)
 
 
-def _port_in_words(error: OSError, line: Line) -> str:
+def _port_in_words(error: Exception, line: Line) -> str:
     if not os.path.lexists(line.host):
         return "there is no such serial port: is the converter plugged in?"
     if not os.access(line.host, os.R_OK | os.W_OK):
         return "this user may not open it: add them to the group that owns it, often dialout"
     if "lock" in str(error):
         return "another program has it open: only one may talk on a serial line"
-    return (
-        f"cannot be opened as a serial port with these settings: {os.strerror(error.errno) if error.errno else error}"
-    )
+    if isinstance(error, termios.error):
+        return (
+            f"the port does not take these settings: baud {line.baud}, parity {line.parity}, {line.stop_bits} stop bits"
+        )
+    number = error.errno if isinstance(error, OSError) else None
+    return f"cannot be opened as a serial port with these settings: {os.strerror(number) if number else error}"
 
 
 def _words_in(pdu: ModbusPDU, block: Block) -> Words:

@@ -57,6 +57,14 @@ FAULTS = [
     ("bus: hall, host: 192.0.2.7", "devices.0.modbus.host", "belongs to the bus, not to a device on it"),
     ("bus: hall, port: 4196", "devices.0.modbus.port", "belongs to the bus, not to a device on it"),
     ("bus: hall, unit: 0", "devices.0.modbus.unit", "on a serial line 0 speaks to all at once, and nobody answers"),
+    *(
+        (
+            f'host: "{host}"',
+            "devices.0.modbus.host",
+            f'expected a host name or an address, such as mqtt.example.org or 192.0.2.7, found "{host}"',
+        )
+        for host in ("192.0.2.7:502", "192.0..7", "http://192.0.2.7", "192.0.2.7 ", "a" * 64, "[::1]", "")
+    ),
     ("host: 192.0.2.8", "devices.0.modbus.host", "is the bus shed: say bus: shed instead"),
 ]
 
@@ -71,6 +79,7 @@ BUS_FAULTS = [
     ("{id: a, baud: 9600}", "say either serial (a port of this machine) or host (a converter on the network)"),
     ("{id: a, serial: /dev/x, host: b}", "say either serial (a port of this machine) or host (a converter on the"),
     ("{id: a, serial: /dev/x, framing: tcp}", "a serial port carries rtu; tcp is for converters that speak Modbus TCP"),
+    ('{id: a, host: "192.0.2.7:502"}', "expected a host name or an address, such as mqtt.example.org"),
     ("{id: a, serial: /dev/x, port: 502}", "a serial port has no TCP port"),
     ("{id: a, serial: /dev/x, baud: 9601}", "9601"),
     ("{id: a, serial: /dev/x}\n  - {id: b, serial: /dev/x}", "is at the same /dev/x as buses.0: a line is one bus"),

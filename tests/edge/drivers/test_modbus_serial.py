@@ -280,6 +280,16 @@ async def test_a_port_that_another_program_uses(tmp_path: Path) -> None:
             assert "cannot be opened as a serial port" in said(await unit.read())
 
 
+async def test_a_port_that_does_not_take_its_settings() -> None:
+    """A driver may refuse a parity, as that of ptys does: that is said, and the port is free again, not left locked."""
+    async with ScriptedPort(lambda r, _: [rtu_right(r, 7)]) as scripted, ModbusLinks() as links:
+        unit = Line115k(links, Line(scripted.path, 0, "rtu", BAUD, "even")).unit()
+        for _ in range(2):
+            reason = said(await unit.read())
+            assert "the port does not take these settings: baud 115200, parity even, 1 stop bits" in reason
+        assert (await Line115k(links, Line(scripted.path, 0, "rtu", BAUD)).unit().read()).answers == RIGHT
+
+
 @pytest.mark.parametrize(("parity", "letter"), [("none", "N"), ("even", "E"), ("odd", "O")])
 async def test_settings_reach_the_serial_library(monkeypatch: pytest.MonkeyPatch, parity: Parity, letter: str) -> None:
     """Baud, parity and stop bits are those of the bus; a pty carries no parity, so it is seen where it is asked for."""
