@@ -42,6 +42,7 @@ from edge.uplink import Uplink
 
 MIB: Final = 1024 * 1024
 DAY_MS: Final = 86_400_000
+TOGETHER_MS: Final = 50
 
 _log = structlog.get_logger()
 
@@ -176,11 +177,11 @@ class Agent:
         return taken
 
     async def _poll_for_ever(self, one: _Device, poll_s: float, *, share: float) -> None:
-        """Poll at once, then on a fixed grid; ``share`` of the interval spreads the devices over it."""
+        """Poll at once, then on a fixed grid, on which the devices are spread by their ``share`` of the interval."""
         driver, interval_ms = one.drivers[poll_s], round(poll_s * 1000)
         await self._wait_for_clock(one)
         await self._poll(one, driver)
-        due_ms = next_slot(round(share * interval_ms), self.clock.now_ms() + interval_ms // 2, interval_ms)
+        due_ms = next_slot(phase_ms(share, interval_ms), self.clock.now_ms() + interval_ms // 2, interval_ms)
         while not self._stopping.is_set():
             # Not until a time of day: when the clock is set back, polls go on.
             await self.clock.sleep(max(due_ms - self.clock.now_ms(), 0) / 1000)
@@ -247,6 +248,14 @@ class Agent:
             note=trigger.note,
         )
         await self._recorder.store(event, pieces)
+
+
+def phase_ms(share: float, interval_ms: int) -> int:
+    """Return when in its interval a device is polled: at that share of it, together with others within ``TOGETHER_MS``.
+
+    To wake up for one poll takes a gateway longer than the poll, so many that are due at nearly one time share that.
+    """
+    return round(share * interval_ms) // TOGETHER_MS * TOGETHER_MS
 
 
 def next_slot(due_ms: int, now_ms: int, interval_ms: int) -> int:

@@ -92,7 +92,7 @@ class Watch:
         now = asyncio.get_running_loop().time
         interval_s = poll_s or self._every_s or reader.device.poll_s
         due_at, polls = now(), 0
-        while True:
+        while not self._stopping.is_set():  # Python 3.11's wait_for, deep inside, may swallow that it was cancelled
             async with self._turns.setdefault(reader.line, asyncio.Lock()):  # each is timed by itself
                 readout = await reader.read(poll_s)
             self._note(readout)

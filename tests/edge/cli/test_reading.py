@@ -12,8 +12,9 @@ import signal
 import struct
 import sys
 import termios
+import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from fcntl import ioctl
 from pathlib import Path
 from typing import Any
@@ -180,20 +181,20 @@ async def watch(*arguments: str | Path, stdout: int = -1) -> AsyncIterator[async
 
 async def lines_until(stream: asyncio.StreamReader, pattern: str) -> list[str]:
     """Lines up to the first one with this pattern."""
-    lines = []
-    async with asyncio.timeout(20):
-        async for line in stream:
-            lines.append(line.decode().rstrip("\n"))
-            if re.search(pattern, lines[-1]):
-                return lines
+    lines: list[str] = []
+    with suppress(TimeoutError):
+        async with asyncio.timeout(20):
+            while not lines or not re.search(pattern, lines[-1]):
+                lines.append((await stream.readuntil()).decode().rstrip("\n"))
+            return lines
     raise AssertionError(f"no {pattern!r} in {lines}")
 
 
 def read_pty(descriptor: int, pattern: str) -> str:
     """What a terminal shows until it shows this pattern."""
-    text = ""
+    text, end_at = "", time.monotonic() + 20
     while not re.search(pattern, text, re.DOTALL):
-        readable, _, _ = select.select([descriptor], [], [], 20)
+        readable, _, _ = select.select([descriptor], [], [], end_at - time.monotonic())
         assert readable, f"no {pattern!r} in {text[-2000:]}"
         text += os.read(descriptor, 4096).decode()
     return text
