@@ -34,7 +34,7 @@ import socket
 import termios
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from traceback import clear_frames
 from typing import Final, NamedTuple
 
@@ -47,6 +47,7 @@ from edge.bus_time import Wire
 from edge.contract.buses import Framing, Line
 from edge.contract.profile import BIT_TABLES
 from edge.drivers import NoAnswerError, RefusedError, Words
+from edge.drivers.lookup import Lookup
 from edge.drivers.modbus_frames import (
     EXCEPTIONS,
     GATEWAY_EXCEPTIONS,
@@ -98,6 +99,7 @@ class ModbusLink:
         self._turn = asyncio.Lock()
         self._last_id = secrets.randbelow(HIGHEST_ID)
         self._client: Client | None = None
+        self._lookup = Lookup(line.host, line.port)
         self._has_ids = line.framing == "tcp"
         self._ears = _Ears(line, has_ids=self._has_ids)
         self._free_at: dict[int, float] = {}  # by unit, in the loop's time
@@ -172,14 +174,15 @@ class ModbusLink:
         client = self._make_client()
         try:
             async with asyncio.timeout(most_s):
-                await client.ctx.call_create()  # what client.connect() calls, which keeps the reason to itself
+                await self._connect(client)
                 await self._ears.connected.wait()
             client.ctx.next_tid = self._last_id
             if not self._has_ids:
                 await asyncio.sleep(most_s)
             self._client = client
         except TimeoutError as error:
-            raise _NotAskedError(f"no connection within {most_s:g} s: check address, power and cable") from error
+            what = "no name server says where that is" if self._lookup.is_waiting else "no connection"
+            raise _NotAskedError(f"{what} within {most_s:g} s: check address, power and cable") from error
         except (OSError, ValueError, termios.error) as error:
             clear_frames(error.__traceback__)  # a port that refused its settings is open in them, and locked
             raise _NotAskedError(_in_words(error, self.line)) from error
@@ -187,6 +190,19 @@ class ModbusLink:
             if self._client is None:
                 self._ears.give_up(client)
         return client
+
+    async def _connect(self, client: Client) -> None:
+        """What client.connect() does, which keeps the reason to itself where it cannot."""
+        if self.line.is_serial:
+            await client.ctx.call_create()
+            return
+        connect = asyncio.get_running_loop().create_connection
+        *others, last = await self._lookup.addresses()
+        for address in others:
+            with suppress(OSError):
+                await connect(client.ctx.handle_new_connection, address, self.line.port)
+                return
+        await connect(client.ctx.handle_new_connection, last, self.line.port)
 
     def _make_client(self) -> Client:
         line = self.line
