@@ -27,6 +27,7 @@ from edge.contract.event_classes import event_classes
 from edge.contract.gateway_config import CameraListenerConfig, DeviceConfig, GatewayConfig
 from edge.contract.messages import Batch, Event, EventState, Lane, Reading, split_blob
 from edge.contract.readings import EARLIEST
+from edge.contract.rows import Row
 from edge.detect import abandon
 from edge.devices import drivers_for, inventory_of, pipeline_for
 from edge.drivers import ConfigurationError, Driver, Missing, Snapshot
@@ -207,10 +208,10 @@ class Agent:
         for reading in readings:
             self._devices[reading.device].pipeline.forget(reading)
 
-    def _make_batch(self, readings: Sequence[Reading]) -> Batch:
+    def _make_batch(self, rows: Sequence[Row]) -> Batch:
         clock_state, since = self._clock_watch.state()
-        return Batch.of(
-            readings,
+        return Batch.of_rows(
+            rows,
             gateway=self.config.gateway,
             config_hash=self.config.config_hash,
             clock=clock_state,
