@@ -16,7 +16,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import structlog
@@ -27,10 +27,10 @@ from edge.contract.event_classes import event_classes
 from edge.contract.gateway_config import CameraListenerConfig, DeviceConfig, GatewayConfig
 from edge.contract.messages import Batch, Event, EventState, Lane, Reading, split_blob
 from edge.contract.readings import EARLIEST
+from edge.contract.rows import Row
 from edge.detect import abandon
 from edge.devices import drivers_for, inventory_of, pipeline_for
 from edge.drivers import ConfigurationError, Driver, Missing, Snapshot
-from edge.drivers.camera import CameraListener, CameraTrigger
 from edge.drivers.modbus import ModbusLinks
 from edge.expiry import watch_expiry
 from edge.health import AGENT_POINTS
@@ -39,6 +39,9 @@ from edge.outbox import Outbox
 from edge.pipeline import Taken
 from edge.recorder import Recorder
 from edge.uplink import Uplink
+
+if TYPE_CHECKING:
+    from edge.drivers.camera import CameraListener, CameraTrigger
 
 MIB: Final = 1024 * 1024
 DAY_MS: Final = 86_400_000
@@ -205,10 +208,10 @@ class Agent:
         for reading in readings:
             self._devices[reading.device].pipeline.forget(reading)
 
-    def _make_batch(self, readings: Sequence[Reading]) -> Batch:
+    def _make_batch(self, rows: Sequence[Row]) -> Batch:
         clock_state, since = self._clock_watch.state()
-        return Batch.of(
-            readings,
+        return Batch.of_rows(
+            rows,
             gateway=self.config.gateway,
             config_hash=self.config.config_hash,
             clock=clock_state,
@@ -230,6 +233,8 @@ class Agent:
                 self._recorder.drop_state(key)
 
     def _camera_listener(self, config: CameraListenerConfig) -> CameraListener:
+        from edge.drivers.camera import CameraListener  # noqa: PLC0415 -- a gateway without cameras needs no HTTP
+
         return CameraListener(config, self.config.cameras, clock=self.clock, on_trigger=self._on_trigger)
 
     async def _on_trigger(self, trigger: CameraTrigger) -> None:
