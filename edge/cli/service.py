@@ -53,8 +53,8 @@ def run(
 
     Until SIGTERM or Ctrl-C; what was read until then is kept.
     """
-    log.configure(as_json=log_json)
     settings = load(config)
+    log.configure(as_json=log_json)
     try:
         ours = load_clock(clock, settings.broker.host)
     except ClockError as error:
