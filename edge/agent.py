@@ -16,7 +16,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import structlog
@@ -27,10 +27,10 @@ from edge.contract.event_classes import event_classes
 from edge.contract.gateway_config import CameraListenerConfig, DeviceConfig, GatewayConfig
 from edge.contract.messages import Batch, Event, EventState, Lane, Reading, split_blob
 from edge.contract.readings import EARLIEST
+from edge.contract.rows import Row
 from edge.detect import abandon
 from edge.devices import drivers_for, inventory_of, pipeline_for
 from edge.drivers import ConfigurationError, Driver, Missing, Snapshot
-from edge.drivers.camera import CameraListener, CameraTrigger
 from edge.drivers.modbus import ModbusLinks
 from edge.expiry import watch_expiry
 from edge.health import AGENT_POINTS
@@ -40,8 +40,12 @@ from edge.pipeline import Taken
 from edge.recorder import Recorder
 from edge.uplink import Uplink
 
+if TYPE_CHECKING:
+    from edge.drivers.camera import CameraListener, CameraTrigger
+
 MIB: Final = 1024 * 1024
 DAY_MS: Final = 86_400_000
+TOGETHER_MS: Final = 50
 
 _log = structlog.get_logger()
 
@@ -176,11 +180,11 @@ class Agent:
         return taken
 
     async def _poll_for_ever(self, one: _Device, poll_s: float, *, share: float) -> None:
-        """Poll at once, then on a fixed grid; ``share`` of the interval spreads the devices over it."""
+        """Poll at once, then on a fixed grid, on which the devices are spread by their ``share`` of the interval."""
         driver, interval_ms = one.drivers[poll_s], round(poll_s * 1000)
         await self._wait_for_clock(one)
         await self._poll(one, driver)
-        due_ms = next_slot(round(share * interval_ms), self.clock.now_ms() + interval_ms // 2, interval_ms)
+        due_ms = next_slot(phase_ms(share, interval_ms), self.clock.now_ms() + interval_ms // 2, interval_ms)
         while not self._stopping.is_set():
             # Not until a time of day: when the clock is set back, polls go on.
             await self.clock.sleep(max(due_ms - self.clock.now_ms(), 0) / 1000)
@@ -204,10 +208,10 @@ class Agent:
         for reading in readings:
             self._devices[reading.device].pipeline.forget(reading)
 
-    def _make_batch(self, readings: Sequence[Reading]) -> Batch:
+    def _make_batch(self, rows: Sequence[Row]) -> Batch:
         clock_state, since = self._clock_watch.state()
-        return Batch.of(
-            readings,
+        return Batch.of_rows(
+            rows,
             gateway=self.config.gateway,
             config_hash=self.config.config_hash,
             clock=clock_state,
@@ -229,6 +233,8 @@ class Agent:
                 self._recorder.drop_state(key)
 
     def _camera_listener(self, config: CameraListenerConfig) -> CameraListener:
+        from edge.drivers.camera import CameraListener  # noqa: PLC0415 -- a gateway without cameras needs no HTTP
+
         return CameraListener(config, self.config.cameras, clock=self.clock, on_trigger=self._on_trigger)
 
     async def _on_trigger(self, trigger: CameraTrigger) -> None:
@@ -247,6 +253,14 @@ class Agent:
             note=trigger.note,
         )
         await self._recorder.store(event, pieces)
+
+
+def phase_ms(share: float, interval_ms: int) -> int:
+    """Return when in its interval a device is polled: at that share of it, together with others within ``TOGETHER_MS``.
+
+    To wake up for one poll takes a gateway longer than the poll, so many that are due at nearly one time share that.
+    """
+    return round(share * interval_ms) // TOGETHER_MS * TOGETHER_MS
 
 
 def next_slot(due_ms: int, now_ms: int, interval_ms: int) -> int:

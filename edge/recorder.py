@@ -29,19 +29,20 @@ from edge.contract.messages import (
     encode_blob,
     encode_event,
 )
+from edge.contract.rows import Row, rows_of
 from edge.drivers import NotStoredError
 from edge.outbox import Outbox, OutboxError, OutboxFullError
 from edge.pipeline import Taken
 
 BATCH_READINGS: Final = 5_000
-MOST_READINGS: Final = 50_000  # in memory while the disk is full, some 10 MB
+MOST_READINGS: Final = 50_000  # in memory while the disk is full, some 5 MB
 MOST_EVENTS: Final = 1_000
 STOPPED: Final = "the gateway's agent has stopped"
-READINGS_AT_ONCE, EVENTS_AT_ONCE = 30_000, 100  # in one commit, so that even the smallest outbox takes it
+READINGS_AT_ONCE, EVENTS_AT_ONCE = 40_000, 100  # in one commit, so that even the smallest outbox takes it
 
 _log = structlog.get_logger()
 
-MakeBatch = Callable[[Sequence[Reading]], Batch]
+MakeBatch = Callable[[Sequence[Row]], Batch]
 
 
 class _Picture(NamedTuple):
@@ -58,7 +59,7 @@ class _Draft(NamedTuple):
     """What one commit takes along: a prefix of what waits in memory."""
 
     events: list[Event]
-    readings: list[Reading]
+    rows: list[Row]
     unchanged: int
     given_up: int
     states: Mapping[str, str | None]
@@ -89,7 +90,8 @@ class Recorder:
         self._on_give_up = on_give_up
         self._clock = clock
         self._batch_s = batch_s
-        self._readings: list[Reading] = []
+        self._rows: list[Row] = []
+        self._readings = 0  # in these rows
         self._events: list[Event] = []
         self._states: dict[str, str | None] = {}
         self._pictures: list[_Picture] = []
@@ -99,11 +101,12 @@ class Recorder:
 
     def take(self, taken: Taken) -> None:
         """Accept one judged poll. Never waits."""
-        self._readings += taken.to_send
+        self._rows += rows_of(taken.to_send)
+        self._readings += len(taken.to_send)
         self._unchanged += taken.unchanged
         self._events += taken.revisions
         self._states |= taken.states
-        self._is_batch_due |= len(self._readings) >= READINGS_AT_ONCE and not self._is_full
+        self._is_batch_due |= self._readings >= READINGS_AT_ONCE and not self._is_full
         if self._is_batch_due or taken.revisions:
             self._wake.set()
 
@@ -152,8 +155,8 @@ class Recorder:
         self._is_batch_due = True
         while await self.commit():
             self._is_batch_due = True
-        if self._readings or self._events:
-            _log.error("stopped with a full disk: lost", readings=len(self._readings), events=len(self._events))
+        if self._rows or self._events:
+            _log.error("stopped with a full disk: lost", readings=self._readings, events=len(self._events))
 
     async def _tick(self) -> None:
         while True:
@@ -198,26 +201,26 @@ class Recorder:
     def _draft(self) -> _Draft:
         if not (self._is_batch_due or self._events):
             return _Draft([], [], 0, 0, {})
-        readings = self._readings[:READINGS_AT_ONCE] if self._is_batch_due else []
+        rows = self._rows[: _rows_for(self._rows, READINGS_AT_ONCE)] if self._is_batch_due else []
         events = self._events[:EVENTS_AT_ONCE]
         # A state must never be on disk before the revision that made it.
         states = dict(self._states) if len(events) == len(self._events) else {}
         self._is_batch_due = False
-        return _Draft(events, readings, self._unchanged, self._given_up, states)
+        return _Draft(events, rows, self._unchanged, self._given_up, states)
 
     def _append(self, draft: _Draft, lane: Lane) -> None:
         messages = [(Lane.EVENTS, encode_event(event)) for event in draft.events]
-        messages += ((lane, encode_batch(self._make_batch(its))) for its in in_batches(draft.readings, BATCH_READINGS))
+        messages += ((lane, encode_batch(self._make_batch(its))) for its in in_batches(draft.rows, BATCH_READINGS))
         self._outbox.append_all(messages, unchanged=draft.unchanged, given_up=draft.given_up, open_events=draft.states)
 
     def _drop(self, draft: _Draft) -> None:
         """Forget what has been committed; more may have been taken meanwhile."""
         del self._events[: len(draft.events)]
-        del self._readings[: len(draft.readings)]
+        self._forget_rows(len(draft.rows))
         self._unchanged -= draft.unchanged
         self._given_up -= draft.given_up
         self._states = {key: state for key, state in self._states.items() if draft.states.get(key, "") != state}
-        self._is_batch_due |= len(draft.readings) == READINGS_AT_ONCE
+        self._is_batch_due |= bool(draft.rows) and self._readings >= READINGS_AT_ONCE
         if self._is_batch_due or self._events:
             self._wake.set()
 
@@ -225,12 +228,28 @@ class Recorder:
         if not self._is_full:
             self._is_full = True
             _log.error("readings wait in memory", reason=str(error), most=MOST_READINGS)
-        too_many = max(len(self._readings) - MOST_READINGS, 0)
-        self._on_give_up(self._readings[:too_many])
-        del self._readings[:too_many]
-        self._given_up += too_many
+        if self._readings > MOST_READINGS:
+            too_many = _rows_for(self._rows, self._readings - MOST_READINGS)
+            given_up = [reading for row in self._rows[:too_many] for reading in row.readings()]
+            self._forget_rows(too_many)
+            self._given_up += len(given_up)
+            self._on_give_up(given_up)
         newest = {event.id: event for event in self._events}  # the highest revision of an event says all
         self._events = list(newest.values())
         if len(self._events) > MOST_EVENTS:
             _log.error("disk is full: gave up the oldest events", events=len(self._events) - MOST_EVENTS)
             self._events = self._events[-MOST_EVENTS:]
+
+    def _forget_rows(self, count: int) -> None:
+        self._readings -= sum(len(row.points) for row in self._rows[:count])
+        del self._rows[:count]
+
+
+def _rows_for(rows: Sequence[Row], readings: int) -> int:
+    """How many of the first rows have at least so many readings; all, where they have less."""
+    total = 0
+    for count, row in enumerate(rows, start=1):
+        total += len(row.points)
+        if total >= readings:
+            return count
+    return len(rows)

@@ -55,7 +55,7 @@ class Reporter:
 
     def forget(self, reading: Reading) -> None:
         """Take note that a reading which was selected will never arrive; only the last of its point is a baseline."""
-        if self._sent.get(reading.point) is reading:
+        if self._sent.get(reading.point) == reading:
             del self._sent[reading.point]
 
 

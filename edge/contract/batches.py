@@ -31,6 +31,7 @@ from edge.contract.envelope import (
     pack_body,
 )
 from edge.contract.readings import EARLIEST, LATEST, ContractError, Flag, Id, Reading, check_value, is_reserved
+from edge.contract.rows import Row, rows_of
 
 MAX_TABLES = 1024
 MAX_POINTS = 512
@@ -98,10 +99,31 @@ class Batch(Struct, frozen=True, kw_only=True):
 
         Raises ContractError when two readings claim the same device, point and time.
         """
-        by_device: defaultdict[str, defaultdict[str, list[Reading]]] = defaultdict(lambda: defaultdict(list))
-        for reading in readings:
-            by_device[reading.device][reading.point].append(reading)
-        tables = [_table(device, kinds[device], columns) for device, columns in by_device.items()]
+        return cls.of_rows(
+            rows_of(readings),
+            gateway=gateway,
+            config_hash=config_hash,
+            clock=clock,
+            kinds=kinds,
+            clock_since=clock_since,
+        )
+
+    @classmethod
+    def of_rows(
+        cls,
+        rows: Iterable[Row],
+        *,
+        gateway: str,
+        config_hash: str,
+        clock: ClockState,
+        kinds: Mapping[str, str],
+        clock_since: int | None = None,
+    ) -> Batch:
+        """Arrange rows, in any order, as tables; otherwise as :meth:`of`."""
+        by_device: defaultdict[str, list[Row]] = defaultdict(list)
+        for row in rows:
+            by_device[row.device].append(row)
+        tables = [_table(device, kinds[device], its) for device, its in by_device.items()]
         return cls(gateway=gateway, config_hash=config_hash, clock=clock, clock_since=clock_since, tables=tables)
 
     def readings(self) -> Iterator[Reading]:
@@ -114,36 +136,48 @@ class Batch(Struct, frozen=True, kw_only=True):
         return {table.device: table.kind for table in self.tables}
 
 
-def in_batches(readings: Iterable[Reading], most: int) -> Iterator[list[Reading]]:
-    """Sort readings by device, and cut them into lists of at most ``most`` that are within the limits of a batch.
+def in_batches(rows: Iterable[Row], most: int) -> Iterator[list[Row]]:
+    """Sort rows by device, and cut them into lists of about ``most`` readings that are within the limits of a batch.
 
     A device stays in one list where it can: the more rows its table has, the less a reading takes.
     """
     device_of = operator.attrgetter("device")
-    batch: list[Reading] = []
-    tables = cells = 0
-    for _, group in groupby(sorted(readings, key=device_of), key=device_of):
+    batch: list[Row] = []
+    readings = tables = cells = 0
+    for _, group in groupby(sorted(rows, key=device_of), key=device_of):
         its = list(group)
-        points = len({reading.point for reading in its})
-        step = min(most, MAX_CELLS // points)
+        points = len(set(chain.from_iterable(row.points for row in its)))
+        step = max(min(most, MAX_CELLS) // points, 1)
         for part in (its[first : first + step] for first in range(0, len(its), step)):
-            more = points * len({reading.taken_at for reading in part})
-            if batch and (len(batch) + len(part) > most or cells + more > MAX_CELLS or tables == MAX_TABLES):
+            more = sum(len(row.points) for row in part)
+            is_full = readings + more > most or cells + points * len(part) > MAX_CELLS or tables == MAX_TABLES
+            if batch and is_full:
                 yield batch
-                batch, tables, cells = [], 0, 0
+                batch, readings, tables, cells = [], 0, 0, 0
             batch += part
-            tables, cells = tables + 1, cells + more
+            readings, tables, cells = readings + more, tables + 1, cells + points * len(part)
     if batch:
         yield batch
 
 
-def _table(device: str, kind: str, columns: Mapping[str, Sequence[Reading]]) -> Table:
-    taken = {point: [reading.taken_at for reading in column] for point, column in columns.items()}
-    times = sorted(set(chain.from_iterable(taken.values())))
-    made = [
-        _column(point, column if taken[point] == times else _in_rows(column, times))
-        for point, column in sorted(columns.items())
-    ]
+def _table(device: str, kind: str, rows: Sequence[Row]) -> Table:
+    rows = sorted(rows, key=operator.attrgetter("taken_at"))
+    times = [row.taken_at for row in rows]
+    points = rows[0].points
+    is_even = all(row.points == points and not row.marks for row in rows)
+    if not is_even or len(set(points)) < len(points) or len(set(times)) < len(times):
+        return _uneven_table(device, kind, [reading for row in rows for reading in row.readings()])
+    columns = zip(points, zip(*[row.values for row in rows], strict=True), strict=True)
+    return Table(device, kind, times, [Column(point, list(values)) for point, values in sorted(columns)])
+
+
+def _uneven_table(device: str, kind: str, readings: Iterable[Reading]) -> Table:
+    """A table of rows that do not all have the same points, or of which some do not pass."""
+    columns: defaultdict[str, list[Reading]] = defaultdict(list)
+    for reading in readings:
+        columns[reading.point].append(reading)
+    times = sorted({reading.taken_at for column in columns.values() for reading in column})
+    made = [_column(point, _in_rows(column, times)) for point, column in sorted(columns.items())]
     if all(column.flags.count(Flag.PASS) == len(times) for column in made):
         made = [Column(column.point, column.values) for column in made]
     return Table(device, kind, times, made)

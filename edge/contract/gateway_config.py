@@ -315,7 +315,10 @@ class GatewayConfig(ConfigModel):
         """16 hex digits that change with this file, the profiles it names and the rules it resolves to."""
         parts = [
             self.model_dump(mode="json", by_alias=True),
-            [device.device_profile.model_dump(mode="json") for device in self.devices],
+            [
+                load_profile(name).model_dump(mode="json")
+                for name in sorted({device.profile for device in self.devices})
+            ],
             [device.device_rules for device in self.devices],
         ]
         text = json.dumps(parts, sort_keys=True, ensure_ascii=False)

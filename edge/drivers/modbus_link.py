@@ -15,6 +15,9 @@ fitted its unit, function and count.
 - a unit that was waited for in vain is not asked again before ``most_s``, the longest that an answer may take, has
   passed since; the line is free for others meanwhile, whose answers name another unit;
 - after anything that is not the right answer the line must first be quiet for a while;
+- a network in front of the line may hold requests up and then deliver them all. So where nothing at all was heard since
+  a unit was waited for in vain, and longer than ``most_s``, what comes first is nobody's answer, and the line must be
+  quiet for ``most_s``;
 - after opening, the line is listened to for ``most_s`` before the first request: somebody may have asked before us.
 
 What remains: an answer that comes later than ``most_s``, just when the same unit is asked again for as many registers
@@ -31,7 +34,7 @@ import socket
 import termios
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from traceback import clear_frames
 from typing import Final, NamedTuple
 
@@ -44,6 +47,7 @@ from edge.bus_time import Wire
 from edge.contract.buses import Framing, Line
 from edge.contract.profile import BIT_TABLES
 from edge.drivers import NoAnswerError, RefusedError, Words
+from edge.drivers.lookup import Lookup
 from edge.drivers.modbus_frames import (
     EXCEPTIONS,
     GATEWAY_EXCEPTIONS,
@@ -95,9 +99,11 @@ class ModbusLink:
         self._turn = asyncio.Lock()
         self._last_id = secrets.randbelow(HIGHEST_ID)
         self._client: Client | None = None
+        self._lookup = Lookup(line.host, line.port)
         self._has_ids = line.framing == "tcp"
         self._ears = _Ears(line, has_ids=self._has_ids)
         self._free_at: dict[int, float] = {}  # by unit, in the loop's time
+        self._in_vain: dict[int, float] = {}  # by unit, when it was first asked since anything was last heard
 
     def __str__(self) -> str:
         return str(self.line)
@@ -132,12 +138,16 @@ class ModbusLink:
             async with self._turn:
                 if self._free_at.get(unit, 0.0) > asyncio.get_running_loop().time():
                     continue  # it was waited for in vain by whoever had the turn before
-                with self._unless_answered(unit, most_s):
+                wire_s = self.wire_s(block)
+                with self._unless_answered(unit, most_s + wire_s):
                     client = await self._opened(most_s)
+                    await self._hear_out(most_s)
                     await self._quiet(pause_s)
-                    wire_s = self.wire_s(block)
                     pdu = await self._ask(client, unit, block, wait_s + wire_s)
                     took_s = self.lasted_s - wire_s
+                if unit in self._in_vain:
+                    continue  # this may be the answer to that request
+                self._in_vain.clear()
             return Answered(_words_in(pdu, block), took_s)
 
     @contextmanager
@@ -146,34 +156,63 @@ class ModbusLink:
         try:
             yield
         except _NotAskedError:
-            self.close()
             raise
         except BaseException:
+            ears = self._ears
             if self._has_ids:
                 self.close()
             else:
-                self._free_at[unit] = self._ears.sent_at + most_s
+                self._free_at[unit] = ears.sent_at + most_s
+                if not self.line.is_serial and ears.heard_at < ears.sent_at:
+                    self._in_vain.setdefault(unit, ears.sent_at)
             raise
+
+    async def _hear_out(self, most_s: float) -> None:
+        """Let pass what was heard when nothing had been for long: answers to requests that the network held up."""
+        if not self._in_vain or self._ears.heard_at <= self._ears.sent_at:
+            return
+        is_old = self._ears.heard_at - min(self._in_vain.values()) > most_s
+        self._in_vain.clear()
+        if is_old:
+            await self._quiet(most_s)
 
     async def _opened(self, most_s: float) -> Client:
         if self._client is not None and self.fault is None:
             return self._client
         self.close()
         self._ears = _Ears(self.line, has_ids=self._has_ids)
-        self._client = client = self._make_client()
+        client = self._make_client()
         try:
             async with asyncio.timeout(most_s):
-                await client.ctx.call_create()  # what client.connect() calls, which keeps the reason to itself
+                await self._connect(client)
                 await self._ears.connected.wait()
+            client.ctx.next_tid = self._last_id
+            if not self._has_ids:
+                await asyncio.sleep(most_s)
+            self._client = client
         except TimeoutError as error:
-            raise _NotAskedError(f"no connection within {most_s:g} s: check address, power and cable") from error
+            what = "no name server says where that is" if self._lookup.is_waiting else "no connection"
+            raise _NotAskedError(f"{what} within {most_s:g} s: check address, power and cable") from error
         except (OSError, ValueError, termios.error) as error:
             clear_frames(error.__traceback__)  # a port that refused its settings is open in them, and locked
             raise _NotAskedError(_in_words(error, self.line)) from error
-        client.ctx.next_tid = self._last_id
-        if not self._has_ids:
-            await asyncio.sleep(most_s)
+        finally:
+            if self._client is None:
+                self._ears.give_up(client)
         return client
+
+    async def _connect(self, client: Client) -> None:
+        """What client.connect() does, which keeps the reason to itself where it cannot."""
+        if self.line.is_serial:
+            await client.ctx.call_create()
+            return
+        connect = asyncio.get_running_loop().create_connection
+        *others, last = await self._lookup.addresses()
+        for address in others:
+            with suppress(OSError):
+                await connect(client.ctx.handle_new_connection, address, self.line.port)
+                return
+        await connect(client.ctx.handle_new_connection, last, self.line.port)
 
     def _make_client(self) -> Client:
         line = self.line
@@ -254,6 +293,7 @@ class _Ears:
         self._gap_s = Wire(line.baud, line.bits_per_char).quiet_s if line.baud else 0.0
         self._is_settled = True
         self._request = self.heard = b""
+        self._given_up: Client | None = None
         self._limit: asyncio.Timeout | None = None
         self._now = asyncio.get_running_loop().time
 
@@ -296,9 +336,18 @@ class _Ears:
         """Note that the line is open, or that the other side has closed it."""
         if connected:
             self.connected.set()
+            if self._given_up is not None:
+                self._given_up.close()
         else:
             self.lost = self.lost or "it closed the connection"
             self._fail(self.lost)
+
+    def give_up(self, client: Client) -> None:
+        """Close a line that is not wanted any more; a serial port that is just being opened, once it is open."""
+        if self.connected.is_set():
+            client.close()
+        else:
+            self._given_up = client
 
     def _hear_unasked(self) -> None:
         if self._has_ids:

@@ -37,6 +37,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from edge.agent import phase_ms
 from edge.contract.broker_config import BrokerConfig
 from edge.contract.messages import Receipt, ReceiptRange, decode_batch, topic
 from edge.contract.mqtt import Connection, connect
@@ -225,7 +226,7 @@ def lateness(load: Load, times: dict[str, list[int]], since_ms: int, until_ms: i
     late: list[int] = []
     left_out = 0
     for number in range(load.meters):
-        phase = round(number / load.meters * interval_ms)
+        phase = phase_ms(number / load.meters, interval_ms)
         taken = sorted(at for at in times.get(f"m{number}", []) if since_ms <= at < until_ms)
         slots = {(at - phase) // interval_ms for at in taken}
         missed = (until_ms - since_ms) // interval_ms - len(slots)

@@ -32,7 +32,6 @@ async def bench(seconds: float, seed: int) -> None:
         "values": verdict.values,
         "missing": verdict.missing,
         "wrong": len(verdict.wrong),
-        "collisions": verdict.collisions,
         "faults": {kind.value: count for kind, count in sorted(verdict.faults.items())},
     }
     print(json.dumps(found))

@@ -87,7 +87,6 @@ class Verdict(NamedTuple):
     missing: int
     wrong: list[str]
     faults: Counter[FaultKind]
-    collisions: int
 
 
 PROFILE = """\
@@ -141,11 +140,10 @@ async def run(folder: Path, *, seconds: float, seed: int) -> Verdict:
         ]
         journal = folder / "journal.jsonl"
         await _run_agent(_write_config(folder, buses), journal, seconds=seconds)
-        collisions = len(port.collisions) + len(rtu.collisions)
     faults: Counter[FaultKind] = Counter()
     for plan in plans.values():
         faults += plan.done
-    return Verdict(*_judge(journal, lines), faults, collisions)
+    return Verdict(*_judge(journal, lines), faults)
 
 
 def _faults(seed: int) -> FaultPlan:

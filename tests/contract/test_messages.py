@@ -46,6 +46,7 @@ from edge.contract.messages import (
     split_blob,
     topic,
 )
+from edge.contract.rows import rows_of
 from tests.contract.strategies import batches, events
 
 AT = 1_790_000_000_000
@@ -187,7 +188,7 @@ def test_count_in_header_must_be_true() -> None:
 )
 def test_what_is_cut_into_batches_fits_them(readings: list[Reading]) -> None:
     """However readings lie, each of the lists becomes a batch within all limits, and none is lost."""
-    cut = list(in_batches(readings, 4000))
+    cut = [[one for row in rows for one in row.readings()] for rows in in_batches(rows_of(readings), 4000)]
     decoded = [decode_batch(sealed(encode_batch(batch_of(*each))), "gw-1")[1] for each in cut]
     assert sorted(map(astuple, readings)) == sorted(astuple(one) for batch in decoded for one in batch.readings())
     assert max(map(len, cut)) <= 4000

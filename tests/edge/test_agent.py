@@ -20,7 +20,7 @@ import httpx
 import pytest
 import yaml
 
-from edge.agent import Agent, next_slot, open_agent
+from edge.agent import Agent, next_slot, open_agent, phase_ms
 from edge.contract.clock import Clock, SteppedClock, SystemClock
 from edge.contract.gateway_config import load_gateway_config
 from edge.contract.messages import Event, EventState, Flag, Reading
@@ -407,3 +407,12 @@ async def test_a_camera_post_becomes_an_event_with_its_picture(site: Site) -> No
 def test_polls_keep_to_their_grid(now: int, expected: int) -> None:
     """After an overrun or a step of the clock the next poll is the next slot of the same grid, not a burst."""
     assert next_slot(0, now, 1000) == expected
+
+
+def test_polls_are_spread_over_the_interval_in_groups() -> None:
+    """200 devices a second are polled ten at a time; a few devices lie as far apart as they can."""
+    seconds = [phase_ms(index / 200, 1000) for index in range(200)]
+    assert sorted(set(seconds)) == list(range(0, 1000, 50))
+    assert {seconds.count(phase) for phase in seconds} == {10}
+    assert [phase_ms(index / 3, 10_000) for index in range(3)] == [0, 3300, 6650]
+    assert [phase_ms(index / 3, 100) for index in range(3)] == [0, 0, 50]

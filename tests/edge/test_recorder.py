@@ -24,6 +24,7 @@ from edge.contract.messages import (
     decode_event,
     split_blob,
 )
+from edge.contract.rows import Row
 from edge.drivers import NotStoredError
 from edge.outbox import Outbox, OutboxBrokenError, OutboxFullError
 from edge.pipeline import Taken
@@ -33,9 +34,9 @@ from edge.report import Reporter, ReportRule
 AT = 1_790_000_000_000
 
 
-def make_batch(readings: Sequence[Reading]) -> Batch:
-    return Batch.of(
-        readings, gateway="gw", config_hash="00", clock=ClockState.UNKNOWN, kinds=dict.fromkeys("mabc", "meter")
+def make_batch(rows: Sequence[Row]) -> Batch:
+    return Batch.of_rows(
+        rows, gateway="gw", config_hash="00", clock=ClockState.UNKNOWN, kinds=dict.fromkeys("mabc", "meter")
     )
 
 
@@ -63,13 +64,13 @@ class Disk:
         self.outbox = Outbox.open(folder / "outbox.sqlite", max_bytes=2**24, max_age_ms=2**40, clock=self.clock)
         self.is_full = False
         self.tried = asyncio.Event()
-        self.given_up: list[Reading] = []
+        self.given_up: asyncio.Queue[Reading] = asyncio.Queue()
         self.recorder = Recorder(
             self.outbox,
             make_batch=make_batch,
             lane=lambda: Lane.LIVE,
             on_commit=self.tried.set,
-            on_give_up=self.given_up.extend,
+            on_give_up=self.give_up,
             clock=self.clock,
             batch_s=10,
         )
@@ -82,6 +83,10 @@ class Disk:
             return append_all(*args, **options)  # type: ignore[arg-type]
 
         monkeypatch.setattr(self.outbox, "append_all", append_if_room)
+
+    def give_up(self, readings: Sequence[Reading]) -> None:
+        for each in readings:
+            self.given_up.put_nowait(each)
 
     async def next_attempt(self) -> None:
         """Wait until the recorder has tried to commit once more."""
@@ -244,7 +249,7 @@ async def test_what_memory_cannot_hold_is_given_up_and_counted(disk: Disk, monke
     assert disk.batches() == [[7, 8, 9, 10]]
     counts = disk.outbox.states()[0].counts
     assert (counts.taken, counts.unchanged, counts.given_up) == (15, 5, 6)
-    assert disk.given_up == [reading(number) for number in range(1, 7)]
+    assert [disk.given_up.get_nowait() for _ in range(6)] == [reading(number) for number in range(1, 7)]
 
 
 async def test_a_value_that_was_given_up_is_sent_at_the_next_poll(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,24 +258,25 @@ async def test_a_value_that_was_given_up_is_sent_at_the_next_poll(disk: Disk, mo
     reporter = Reporter(dict.fromkeys(("power", "voltage"), ReportRule(heartbeat_ms=2**40, interval_ms=10_000)))
 
     def poll(number: int) -> None:
-        readings = [Reading("m", point, AT + number, 7) for point in ("power", "voltage")]
+        readings = [Reading("m", point, AT + 2 * number + at, 7) for at, point in enumerate(("power", "voltage"))]
         to_send, unchanged = reporter.select(readings)
         disk.recorder.take(Taken(readings, to_send, unchanged, [], {}))
 
     disk.is_full = True
     poll(1)
     await disk.clock.advance_to(AT + 10_000)
-    await disk.next_attempt()
-    assert disk.given_up == [Reading("m", "power", AT + 1, 7)]
-    reporter.forget(disk.given_up[0])
+    given_up = await asyncio.wait_for(disk.given_up.get(), 10)
+    assert given_up == Reading("m", "power", AT + 2, 7)
+    reporter.forget(given_up)
+    disk.tried.clear()
     disk.is_full = False
     poll(2)
     await disk.clock.advance_to(AT + 20_000)
     await disk.next_attempt()
     [payload] = disk.waiting(Lane.LIVE)
     assert {(one.point, one.taken_at) for one in decode_batch(payload, "gw")[1].readings()} == {
-        ("voltage", AT + 1),
-        ("power", AT + 2),
+        ("voltage", AT + 3),
+        ("power", AT + 4),
     }
     counts = disk.outbox.states()[0].counts
     assert (counts.taken, counts.unchanged, counts.given_up) == (4, 1, 1)

@@ -87,7 +87,8 @@ async def test_plausible_values_are_good_readings(profile: ModbusProfile, tmp_pa
         served.set(name, value)
     readout = await read(served, settings, tmp_path)
     assert readout.faults == []
-    for point, _, reading in readout.points:
+    for one in readout.points:
+        point, reading = one.point, one.reading
         assert isinstance(point, RegisterPoint)
         if given[point.name] == 0 and 0 in point.missing:  # SunSpec: what a counter of 0 says
             assert reading.flag == Flag.MISSING, point.name

@@ -257,7 +257,7 @@ async def test_an_unknown_host_is_said_in_words() -> None:
     assert said.startswith("meter-1: no answer from no-such-host.invalid:502 unit 1 after 1 try: ")
 
 
-@pytest.mark.parametrize("host", ["10.0.0..7", "a" * 64 + ".local", "10.0.0.7\0"])
+@pytest.mark.parametrize("host", ["10.0.0..7", "a" * 64 + ".local"])
 async def test_what_is_no_host_name_is_said_in_words(host: str) -> None:
     """A typing error in one address is one device's reason, and no end of the gateway."""
     async with ModbusLinks() as links:

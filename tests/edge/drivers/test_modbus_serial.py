@@ -195,6 +195,40 @@ async def test_the_line_is_free_while_a_late_answer_is_waited_out() -> None:
     assert all(answer == RIGHT for answer in answers)
 
 
+async def test_what_a_network_held_up_is_nobodys_answer() -> None:
+    """Requests that all arrive at once, after a silence longer than any answer, are not answers to the one of now."""
+
+    def held_up(request: bytes, _: int) -> list[bytes | float | None]:
+        if len(scripted.requests) == 1:
+            return []
+        first = rtu_right(scripted.requests[0], 10)
+        return [first, 0.05, rtu_right(request, 50)] if len(scripted.requests) == 2 else [rtu_right(request, 50)]
+
+    async with converter(held_up) as (line, scripted):
+        answers = (await line.unit(blocks=TWO_BLOCKS).read()).answers
+    assert isinstance(answers["voltage_0"], Missing)
+    assert answers["voltage_1"] == (50,)
+    assert len(scripted.requests) == 3
+
+
+@pytest.mark.parametrize("open_line", [port, converter], ids=["serial", "rtu over tcp"])
+@pytest.mark.parametrize("turns", range(6))
+async def test_opening_that_is_given_up_leaves_nothing_half_open(
+    open_line: Callable[[Script], contextlib.AbstractAsyncContextManager[tuple[Line115k, object]]], turns: int
+) -> None:
+    """Whoever stops waiting while the line is opened leaves it closed, neither locked nor taken for open."""
+    async with open_line(lambda r, _: [rtu_right(r, 7)]) as (line, _):
+        reading = asyncio.create_task(line.unit().read())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        await asyncio.sleep(0)  # a port that was just being opened is closed in a later turn of the loop
+        await asyncio.sleep(0)
+        assert (await line.unit().read()).answers == RIGHT
+
+
 async def test_after_opening_the_line_is_listened_to() -> None:
     """What somebody asked for before us, and the end of a frame, are heard and forgotten before the first request."""
     async with port(lambda r, _: [rtu_right(r, 7)]) as (line, scripted):
@@ -215,7 +249,9 @@ async def test_a_line_that_is_never_quiet_is_said_in_words() -> None:
 
         babbling = asyncio.create_task(babble())
         try:
-            reason = said(await Line115k(links, Line(scripted.path, 0, "rtu", 1200)).unit(most_s=0.05).read())
+            link, clock = links.link(Line(scripted.path, 0, "rtu", BAUD)), SteppedClock(START)
+            unit = ModbusUnit("meter-1", link=link, unit=1, clock=clock, most_s=0.05, pause_s=1, tries=1)
+            reason = said(await ModbusPoll(unit, ONE_BLOCK).read())
         finally:
             babbling.cancel()
     assert "the line is never quiet: something on it keeps sending" in reason
