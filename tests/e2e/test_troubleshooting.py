@@ -18,9 +18,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+import serial
 
 from simulators.device import SimulatedDevice, load_modbus_profile
+from simulators.faults import Fault, FaultKind, FaultPlan
 from simulators.modbus_server import ModbusServer
+from simulators.rtu_line import RtuLine
 from tests import layout
 from tests.e2e.line import registry_document
 from tests.e2e.terminal import Terminal
@@ -89,6 +92,19 @@ devices:
     poll_s: 0.5
     heartbeat_s: 0.5
 {more}"""
+
+
+def bus_yaml(port: str, *, poll_s: float = 10) -> str:
+    """A gateway with one meter on a serial port."""
+    return f"""\
+gateway: gw-1
+broker: {{host: 127.0.0.1, port: 1}}
+data_dir: data
+buses:
+  - {{id: line-1, serial: {port}, timeout_s: 0.2}}
+devices:
+  - {{id: meter-1, profile: eastron_sdm630, modbus: {{bus: line-1, unit: 1}}, poll_s: {poll_s}}}
+"""
 
 
 def camera_yaml(port: int, *, more: str = "") -> str:
@@ -201,6 +217,38 @@ async def test_silent_device(terminal: Terminal, silent_meter: SimulatedDevice) 
             await agent.wait_for("points_missing")
             silent_meter.silent = False
             await agent.wait_for("all points read again")
+    return terminal.said
+
+
+@holds("A serial port cannot be opened")
+async def test_no_port(terminal: Terminal, silent_meter: SimulatedDevice) -> str:
+    """A port that is not there, and one that another program has open."""
+    port = terminal.folder / "ttyUSB0"
+    terminal.write("gateway.yaml", bus_yaml(str(port)))
+    assert await terminal.run("edge", "read", "meter-1", *GATEWAY) == 1
+    async with RtuLine({1: silent_meter}, link=port):
+        with serial.Serial(str(port), exclusive=True):
+            assert await terminal.run("edge", "read", "meter-1", *GATEWAY) == 1
+    return terminal.said
+
+
+@holds("Answers on a serial line are damaged")
+async def test_damaged_answers(terminal: Terminal, silent_meter: SimulatedDevice) -> str:
+    """Every answer has a bit wrong."""
+    silent_meter.silent = False
+    faults = FaultPlan()
+    faults.begin(1, Fault.of(FaultKind.BAD_CRC))
+    async with RtuLine({1: silent_meter}, faults=faults, link=terminal.folder / "ttyUSB0") as line:
+        terminal.write("gateway.yaml", bus_yaml(line.path))
+        assert await terminal.run("edge", "read", "meter-1", *GATEWAY) == 1
+    return terminal.said
+
+
+@holds("A line cannot carry what is read on it")
+async def test_too_much_to_read(terminal: Terminal) -> str:
+    """Nothing is started with such settings."""
+    terminal.write("gateway.yaml", bus_yaml("/dev/ttyUSB0", poll_s=0.1))
+    assert await terminal.run("edge", "check", *GATEWAY) == 2
     return terminal.said
 
 

@@ -348,6 +348,20 @@ async def test_polls_that_take_too_long_are_left_out_and_counted(site: Site) -> 
     assert all(later - earlier >= 300 for earlier, later in pairwise(times))
 
 
+async def test_a_clock_that_is_set_leaves_no_polls_out(site: Site) -> None:
+    """Time servers set a clock on by hours after a start without a battery: polls go on, and none was left out."""
+    clock = ImpatientClock(AT)
+
+    def is_read_now() -> bool:
+        return len({device for device, _, at in cloud.readings if clock.now <= at < clock.now + MINUTE}) == 3
+
+    async with cloud_for(site.gateway, site.broker.port) as cloud, running(site.write(), clock) as agent:
+        for now in (AT, AT + 60 * MINUTE, AT - MINUTE):
+            clock.now = now
+            await cloud.wait_for(is_read_now, "readings of every device")
+        assert agent.skipped() == 0
+
+
 async def test_a_poll_that_outlasts_its_cancellation_is_kept(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a driver still brings after stop() is committed and sent before the agent ends."""
     begun = asyncio.Event()
