@@ -122,6 +122,16 @@ class ModbusLink:
         """Why the next read will open the line anew; None while it can be used as it is."""
         return self._ears.lost
 
+    @property
+    def heard(self) -> bytes:
+        """All that came since the last request, right or wrong."""
+        return self._ears.heard
+
+    @property
+    def lasted_s(self) -> float:
+        """Seconds from the last request to the last byte that came."""
+        return self._ears.heard_at - self._ears.sent_at
+
     def wire_s(self, block: Block) -> float:
         """How long the bytes of a request and its answer need on the serial line; 0 where there is none."""
         return self._bytes.request_s(block.table, block.count) - self._bytes.quiet_s
@@ -143,7 +153,7 @@ class ModbusLink:
                     await self._hear_out(most_s)
                     await self._quiet(pause_s)
                     pdu = await self._ask(client, unit, block, wait_s + wire_s)
-                    took_s = self._ears.heard_at - self._ears.sent_at - wire_s
+                    took_s = self.lasted_s - wire_s
                 if unit in self._in_vain:
                     continue  # this may be the answer to that request
                 self._in_vain.clear()
@@ -291,7 +301,7 @@ class _Ears:
         self._is_without_ids = line.framing == "tcp_without_ids"
         self._gap_s = Wire(line.baud, line.bits_per_char).quiet_s if line.baud else 0.0
         self._is_settled = True
-        self._request = b""
+        self._request = self.heard = b""
         self._given_up: Client | None = None
         self._limit: asyncio.Timeout | None = None
         self._now = asyncio.get_running_loop().time
@@ -317,9 +327,9 @@ class _Ears:
     def packet(self, sending: bool, data: bytes) -> bytes:  # noqa: FBT001 - pymodbus calls it so
         """Pass on a request, and an answer once it is whole and right; ``data`` is all that came since the request."""
         if sending:
-            self._request, self.sent_at = data, self._now()
+            self._request, self.sent_at, self.heard = data, self._now(), b""
             return data
-        self.heard_at = self._now()
+        self.heard_at, self.heard = self._now(), data
         try:
             if not self._request:
                 self._hear_unasked()

@@ -1,0 +1,1 @@
+"""Tests of finding devices, on simulated lines and networks."""
