@@ -1,4 +1,4 @@
-"""How points look that were read: a table for people, plain values for programs. Pure."""
+"""How points look that were read: a table for people, plain values for programs."""
 
 from __future__ import annotations
 

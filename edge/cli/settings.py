@@ -16,9 +16,10 @@ JsonOption = Annotated[bool, typer.Option("--json", help="For programs.")]
 GATEWAY_YAML = Path("gateway.yaml")
 
 
-def group(words: str = "") -> typer.Typer:
-    """Return an empty group of commands, which all look alike."""
+def group(words: str = "", *, name: str | None = None) -> typer.Typer:
+    """Return an empty group of commands, which all look alike; without a name its commands stand beside others."""
     return typer.Typer(
+        name=name,
         help=words or None,
         no_args_is_help=True,
         add_completion=False,

@@ -1,4 +1,4 @@
-"""What `edge watch` shows: a table that fits a terminal, or a line for each change, and the summary. Pure."""
+"""What `edge watch` shows: a table that fits a terminal, or a line for each change, and the summary."""
 
 from __future__ import annotations
 
