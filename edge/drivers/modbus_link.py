@@ -409,4 +409,4 @@ def _words_in(pdu: ModbusPDU, block: Block) -> Words:
             raise NoAnswerError(f"the converter answers {text}: {CHECK_UNIT}")
         raise RefusedError(f"{text}{': ' + CHECK_PROFILE if pdu.exception_code in MISFITS else ''}")
     values: Sequence[int] = pdu.bits if block.table in BIT_TABLES else pdu.registers
-    return tuple(int(value) for value in values[: block.count])
+    return tuple(map(int, values[: block.count]))
