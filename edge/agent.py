@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 MIB: Final = 1024 * 1024
 DAY_MS: Final = 86_400_000
-TOGETHER_MS: Final = 50
+TOGETHER_MS: Final = 100
 
 _log = structlog.get_logger()
 
