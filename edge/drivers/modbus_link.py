@@ -196,6 +196,7 @@ class ModbusLink:
                 await self._connect(client)
                 await self._ears.connected.wait()
             client.ctx.next_tid = self._last_id
+            client.ctx.comm_params.timeout_connect = None  # type: ignore[assignment] # a timer less for each request
             if not self._has_ids:
                 await asyncio.sleep(most_s)
             self._client = client
