@@ -27,6 +27,7 @@ by the same function; ``timeout_s`` in gateway.yaml is that bound.
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import secrets
@@ -67,6 +68,14 @@ CHECK_PROFILE: Final = "check that the profile is for this very model"
 SETTLE_S: Final = 0.05  # after a spoiled exchange: USB converters hand over what they hear in pieces, 16 ms apart
 BABBLE_S: Final = 2.0
 TICK_S: Final = 0.001  # epoll counts in these
+_NO_PORT: Final = "there is no such serial port: is the converter plugged in?"
+_NOT_ALLOWED: Final = "this user may not open it: add them to the group that owns it, often dialout"
+_TAKEN: Final = "another program has it open: only one may talk on a serial line"
+_PORT_IN_WORDS: Final[dict[int | None, str]] = {
+    **dict.fromkeys((errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ENXIO), _NO_PORT),
+    **dict.fromkeys((errno.EACCES, errno.EPERM), _NOT_ALLOWED),
+    **dict.fromkeys((errno.EAGAIN, errno.EBUSY), _TAKEN),
+}
 _IS_ANSWER: Final[dict[Framing, IsAnswer]] = {
     "tcp": is_tcp_answer,
     "tcp_without_ids": is_answer_without_id,
@@ -187,6 +196,7 @@ class ModbusLink:
                 await self._connect(client)
                 await self._ears.connected.wait()
             client.ctx.next_tid = self._last_id
+            client.ctx.comm_params.timeout_connect = None  # type: ignore[assignment] # a timer less for each request
             if not self._has_ids:
                 await asyncio.sleep(most_s)
             self._client = client
@@ -382,17 +392,13 @@ def _in_words(error: Exception, line: Line) -> str:
 
 
 def _port_in_words(error: Exception, line: Line) -> str:
-    if not os.path.lexists(line.host):
-        return "there is no such serial port: is the converter plugged in?"
-    if not os.access(line.host, os.R_OK | os.W_OK):
-        return "this user may not open it: add them to the group that owns it, often dialout"
-    if "lock" in str(error):
-        return "another program has it open: only one may talk on a serial line"
     if isinstance(error, termios.error):
         return (
             f"the port does not take these settings: baud {line.baud}, parity {line.parity}, {line.stop_bits} stop bits"
         )
     number = error.errno if isinstance(error, OSError) else None
+    if number in _PORT_IN_WORDS:
+        return _PORT_IN_WORDS[number]
     return f"cannot be opened as a serial port with these settings: {os.strerror(number) if number else error}"
 
 
@@ -404,4 +410,4 @@ def _words_in(pdu: ModbusPDU, block: Block) -> Words:
             raise NoAnswerError(f"the converter answers {text}: {CHECK_UNIT}")
         raise RefusedError(f"{text}{': ' + CHECK_PROFILE if pdu.exception_code in MISFITS else ''}")
     values: Sequence[int] = pdu.bits if block.table in BIT_TABLES else pdu.registers
-    return tuple(int(value) for value in values[: block.count])
+    return tuple(map(int, values[: block.count]))

@@ -304,6 +304,15 @@ async def test_a_port_that_vanishes_comes_back(tmp_path: Path) -> None:
             assert (await unit.read()).answers == RIGHT
 
 
+async def test_a_link_to_a_port_that_is_gone(tmp_path: Path) -> None:
+    """A name that points to a port that is not there is no matter of rights."""
+    plug = tmp_path / "ttyUSB0"
+    plug.symlink_to(tmp_path / "gone")
+    async with ModbusLinks() as links:
+        reason = said(await Line115k(links, Line(str(plug), 0, "rtu", BAUD)).unit().read())
+    assert "there is no such serial port: is the converter plugged in?" in reason
+
+
 async def test_a_port_that_another_program_uses(tmp_path: Path) -> None:
     """Only one may talk on a line: the second is told so."""
     async with port(lambda r, _: [rtu_right(r, 7)]) as (line, scripted):
