@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 MIB: Final = 1024 * 1024
 DAY_MS: Final = 86_400_000
-TOGETHER_MS: Final = 50
+TOGETHER_MS: Final = 100
 
 _log = structlog.get_logger()
 
@@ -62,7 +62,12 @@ class _Device:
 
     def say_change(self, snapshot: Snapshot) -> None:
         """Log when points begin or cease to be missing, not at every poll between."""
-        reasons = {name: answer.reason for name, answer in snapshot.answers.items() if isinstance(answer, Missing)}
+        reasons = {
+            name: answer.reason
+            for part in snapshot.parts
+            for name, answer in part.answers.items()
+            if isinstance(answer, Missing)
+        }
         if not reasons and not self._missing:
             return
         were_missing = bool(self._missing)

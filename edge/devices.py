@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 
 from edge.bus_time import wire_of
 from edge.contract.clock import Clock
-from edge.contract.gateway_config import DeviceConfig, GatewayConfig
+from edge.contract.gateway_config import DeviceConfig, GatewayConfig, Reporting
 from edge.contract.messages import DeviceInventory, Inventory, PointInventory
 from edge.contract.profile import ModbusProfile, RegisterPoint
 from edge.detect import Detector
@@ -52,18 +53,20 @@ def polls_of(device: DeviceConfig, config: GatewayConfig, unit: ModbusUnit) -> d
 
 def pipeline_for(device: DeviceConfig, *, gateway: str, new_id: Callable[[], str]) -> Pipeline:
     """Return what judges the device's polls; ``new_id`` names events."""
-    rules = {
-        point.name: ReportRule(
-            heartbeat_ms=round(said.heartbeat_s * 1000),
-            interval_ms=round(said.poll_s * 1000),
-            deadband=said.deadband,
-            deadband_percent=said.deadband_percent,
-        )
-        for point in device.device_profile.points
-        for said in [device.reporting(point)]
-    }
+    rules = {point.name: _rule(device.reporting(point)) for point in device.device_profile.points}
     detectors = [Detector(rule, gateway=gateway, device=device.id, new_id=new_id) for rule in device.device_rules]
     return Pipeline(device.id, points=device.device_profile.points, detectors=detectors, reporter=Reporter(rules))
+
+
+@cache
+def _rule(said: Reporting) -> ReportRule:
+    """Most points of most devices have the same rule: they share it."""
+    return ReportRule(
+        heartbeat_ms=round(said.heartbeat_s * 1000),
+        interval_ms=round(said.poll_s * 1000),
+        deadband=said.deadband,
+        deadband_percent=said.deadband_percent,
+    )
 
 
 def inventory_of(config: GatewayConfig) -> Inventory:

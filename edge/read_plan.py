@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple, get_args
 
 from edge.bus_time import NETWORK, Wire
 from edge.contract.profile import ModbusProfile, Reads, RegisterPoint, Table
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Block:
     """One request: ``count`` registers or bits of a table from ``address`` on, and the points that lie in them."""
 
@@ -30,10 +31,15 @@ class Block:
 
     def split(self, words: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
         """Give each point its own part of the ``count`` words that were read."""
-        return {
-            point.name: words[point.registers.start - self.address : point.registers.stop - self.address]
+        return {name: words[place] for name, place in self._places}
+
+    @cached_property
+    def _places(self) -> tuple[tuple[str, slice], ...]:
+        """Where each point is in the words."""
+        return tuple(
+            (point.name, slice(point.registers.start - self.address, point.registers.stop - self.address))
             for point in self.points
-        }
+        )
 
 
 class _Item(NamedTuple):

@@ -112,7 +112,9 @@ class _Progress:
         side_by_side = 1 if lines[0].is_serial else min(len(lines), 32)
         minutes = sum(probe_s(line, wait_s) for line in lines) * len(units) / side_by_side / 60
         at_most = f"{round(minutes)} min" if minutes >= 1.5 else f"{max(1, round(minutes * 60))} s"
-        self.say(f"{place_of(lines)}: {asked}, {len(units)} unit numbers each, about {at_most}; Ctrl-C ends it early")
+        least = "about" if lines[0].is_serial else "at most"
+        numbers = "1 unit number" if len(units) == 1 else f"{len(units)} unit numbers"
+        self.say(f"{place_of(lines)}: {asked}, {numbers} each, {least} {at_most}; Ctrl-C ends it early")
 
     def show(self, step: Step | Found) -> None:
         """Tell where the scan is; a device is told on a line that stays."""

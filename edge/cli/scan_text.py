@@ -111,7 +111,7 @@ def _what(found: Found) -> str:
 
 
 def _left(left_s: float) -> str:
-    if left_s < 60:
+    if left_s < 100:
         return f"{max(1, round(left_s))} s left"
     return f"about {round(left_s / 60)} min left"
 

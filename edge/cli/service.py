@@ -108,6 +108,7 @@ async def _run_until_signal(config: GatewayConfig, *, clock: Clock, journal: Pat
 def _favour_polls() -> None:
     """Let Python's own house-keeping not hold up what is to be read on time."""
     sys.setswitchinterval(SWITCH_S)
+    gc.collect()
     gc.freeze()  # what the start has made stays: no collection need look at it
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
 

@@ -229,6 +229,7 @@ _WIDTHS = {1: "b", 2: "h", 4: "i", 8: "q"}
 _RAW = 0  # in place of a width: 64-bit integers as they are, for steps that themselves need more than 64 bits
 _INTEGERS, _DECIMALS, _SINGLE, _DOUBLE = 0, range(1, 8), 16, 17  # how a column is written; 1 + n: n decimals
 _SCALES = {kind: 10 ** (kind - 1) for kind in _DECIMALS}
+_ALL_INTEGERS, _ALL_FLOATS = frozenset({int}), frozenset({float})
 
 
 class _Integers(Struct, array_like=True, frozen=True):
@@ -363,24 +364,22 @@ def _how_to_write(values: Sequence[float], what: str) -> tuple[int, Sequence[flo
     Raises ContractError for values that the contract cannot carry.
     """
     kinds = set(map(type, values))
-    if kinds == {int} and min(values) >= -(2**63) and max(values) < 2**63:
+    if kinds == _ALL_INTEGERS and min(values) >= -(2**63) and max(values) < 2**63:
         return _INTEGERS, values
-    if kinds - {float} or not all(map(math.isfinite, values)):
+    size = 0.0 if kinds - _ALL_FLOATS else sum(map(abs, values))  # no value is larger; NaN where one is
+    if kinds - _ALL_FLOATS or not size < math.inf:
         for value in values:
             check_value(value, what)
+    if kinds - _ALL_FLOATS:
         raise ContractError(f"{what}: values of one point are all floats or all integers")
-    if not values:
-        return _DECIMALS[0], values
-    largest = max(map(abs, values))
-    if largest < 2**52 and not (0.0 in values and _has_negative_zero(values)):
-        first = values[0]
+    if size < 2**52 and not (0.0 in values and _has_negative_zero(values)):
+        first = values[0] if values else 0.0
         for kind, scale in _SCALES.items():
-            if round(first * scale) / scale != first or largest * scale > 2**53 - 1:
-                continue
-            numbers = [round(value * scale) for value in values]
-            if [number / scale for number in numbers] == values:
-                return kind, numbers
-    if largest < 3.4e38 and array("f", values).tolist() == values:
+            if round(first * scale) / scale == first and size * scale < 2**53:
+                numbers = [round(value * scale) for value in values]
+                if [number / scale for number in numbers] == values:
+                    return kind, numbers
+    if size < 3.4e38 and array("f", values).tolist() == values:
         return _SINGLE, values
     return _DOUBLE, values
 

@@ -211,6 +211,7 @@ class ModbusLink:
                 await self._connect(client)
                 await self._ears.connected.wait()
             client.ctx.next_tid = self._last_id
+            client.ctx.comm_params.timeout_connect = None  # type: ignore[assignment] # a timer less for each request
             if not self._has_ids:
                 await asyncio.sleep(most_s)
             self._client = client
@@ -428,4 +429,4 @@ def _words_in(pdu: ModbusPDU, block: Block) -> Words:
             raise NoAnswerError(f"the converter answers {text}: {CHECK_UNIT}")
         raise RefusedError(f"{text}{': ' + CHECK_PROFILE if pdu.exception_code in MISFITS else ''}")
     values: Sequence[int] = pdu.bits if block.table in BIT_TABLES else pdu.registers
-    return tuple(int(value) for value in values[: block.count])
+    return tuple(map(int, values[: block.count]))

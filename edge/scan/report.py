@@ -72,6 +72,16 @@ class Report:
         """Whether this unit has answered with these settings."""
         return any((each.line, each.unit) == (line, unit) for each in self.found)
 
+    def at(self, line: Line) -> list[Found]:
+        """The devices that answer there."""
+        return [each for each in self.found if each.line == line]
+
+    def keep_first(self, line: Line) -> None:
+        """Note that what answers there to every number is one device."""
+        first = self.at(line)[0]
+        self.found = [each for each in self.found if each.line != line or each is first]
+        self.ignores_unit.add(line)
+
     def has_heard(self, line: Line) -> bool:
         """Whether anything at all came with these settings."""
         return any(reply.line == line and reply.kind != "closed" for reply in self.replies)

@@ -12,7 +12,7 @@ from edge.drivers.modbus_link import ModbusLink
 from edge.scan.identify import Registers, identify
 from edge.scan.probe import ask, is_frame
 from edge.scan.report import Found, Reply, Report, Step
-from edge.scan.targets import probe_s
+from edge.scan.targets import LAST_UNIT, probe_s
 
 NEAR_UNITS: Final = 16  # most devices are delivered as 1, and a line is numbered from there
 MOST_S: Final = 0.5  # an answer that comes later than this is not waited for any more
@@ -50,38 +50,48 @@ class Scan:
         self.report.is_whole = True
 
     async def _serial(self) -> None:
-        """The near units with every setting; then the others; then those that are silent by another function."""
+        """The near units with each setting, where one answers the others too; then the rest; then by another function.
+
+        Some devices are silent when they are asked for registers that they do not have, so the last round asks those
+        for another table with the settings with which something was heard.
+        """
         near = [unit for unit in self._units if unit <= NEAR_UNITS]
         far = [unit for unit in self._units if unit > NEAR_UNITS]
-        self._total = len(self._lines) * len(self._units)
-        await self._round([(line, near) for line in self._lines])
-        heard_first = sorted(self._lines, key=lambda line: not self.report.has_heard(line))
-        await self._round([(line, far) for line in heard_first])
-        again = [line for line in self._lines if self.report.has_heard(line)] or self._lines[:1]
-        silent = [(line, [unit for unit in self._units if not self._is_known(line, unit)]) for line in again]
-        self._total += sum(len(units) for _, units in silent)
-        await self._round(silent, "input")
+        self._total = (len(self._lines) + 1) * len(self._units)
+        rest = []
+        for line in self._lines:
+            await self._round(line, near)
+            if self.report.has_heard(line):
+                await self._round(line, far)
+            else:
+                rest.append(line)
+        for line in rest:
+            await self._round(line, far)
+        heard = [line for line in self._lines if self.report.has_heard(line)] or self._lines[:1]
+        silent = {line: [unit for unit in self._units if not self._is_known(line, unit)] for line in heard}
+        self._total = self._done + sum(map(len, silent.values()))
+        for line, units in silent.items():
+            await self._round(line, units, "input")
 
     def _is_known(self, line: Line, unit: int) -> bool:
         return any((reply.line, reply.unit) == (line, unit) for reply in self.report.replies)
 
-    async def _round(self, wanted: Sequence[tuple[Line, Sequence[int]]], table: Table = "holding") -> None:
-        for line, units in wanted:
-            if not units:
-                continue
-            link = ModbusLink(line)
-            try:
-                for unit in units:
-                    if await self._ask(link, unit, table) == "closed":
-                        self._done += len(units) - units.index(unit) - 1
-                        break
-                    await self._hear_late(link)
-                else:
-                    await asyncio.sleep(MOST_S)
-                    await self._hear_late(link)
-            finally:
-                link.close()
-                await asyncio.sleep(0)  # the port closes in the next turn of the loop
+    async def _round(self, line: Line, units: Sequence[int], table: Table = "holding") -> None:
+        if not units:
+            return
+        goal = self._done + len(units)
+        link = ModbusLink(line)
+        try:
+            for unit in units:
+                if await self._ask(link, unit, table) == "closed":
+                    return
+                await self._hear_late(link)
+            await asyncio.sleep(MOST_S)
+            await self._hear_late(link)
+        finally:
+            self._done = goal
+            link.close()
+            await asyncio.sleep(0)  # the port closes in the next turn of the loop
 
     async def _ask(self, link: ModbusLink, unit: int, table: Table = "holding") -> str:
         """Ask one unit, again where that may tell more, and identify it if it is there."""
@@ -119,7 +129,7 @@ class Scan:
 
     async def _identify(self, link: ModbusLink, reply: Reply) -> None:
         wait_s = max(IDENTIFY_WAIT_S, 4 * reply.took_s)
-        registers = Registers(link, reply.unit, wait_s=wait_s, most_s=max(wait_s, MOST_S))
+        registers = Registers(link, reply.unit, wait_s=wait_s, most_s=wait_s)
         found = Found(link.line, reply.unit, reply.took_s, tuple(await identify(registers)))
         self.report.found.append(found)
         if found.line.is_serial:
@@ -143,28 +153,36 @@ class Scan:
     async def _host(self, line: Line, turns: asyncio.Semaphore) -> None:
         async with turns:
             for spoken in self._ways(line):
-                link = ModbusLink(spoken)
-                try:
-                    for unit in self._units:
-                        kind = await self._ask(link, unit)
-                        if kind == "closed" and not self.report.has_heard(spoken):
-                            return
-                finally:
-                    link.close()
-                    self._show_host(spoken)
-                if self.report.has_heard(spoken) and not self._gives_no_ids(spoken):
+                await self._units_at(spoken)
+                if self._is_shut(spoken) or (self.report.has_heard(spoken) and not self._gives_no_ids(spoken)):
                     return
 
-    def _show_host(self, line: Line) -> None:
-        """Show what is at an address; where it answers to every number, only the first."""
-        found = [each for each in self.report.found if each.line == line]
-        models = {each.fits[0].profile if each.fits else "" for each in found}
-        if len(found) > 1 and len(models) == 1 and len(found) == len(self.report.asked[line]):
-            self.report.ignores_unit.add(line)
-            self.report.found = [each for each in self.report.found if each not in found[1:]]
-            found = found[:1]
-        for each in found:
-            self._show(each)
+    async def _units_at(self, line: Line) -> None:
+        link = ModbusLink(line)
+        try:
+            for unit in self._units:
+                await self._ask(link, unit)
+                if self._is_shut(line):
+                    self._done += len(self._units) - 1
+                    return
+            if await self._is_heedless(link):
+                self.report.keep_first(line)
+        finally:
+            link.close()
+            for found in self.report.at(line):
+                self._show(found)
+
+    def _is_shut(self, line: Line) -> bool:
+        """Whether nobody listens there."""
+        return not self.report.has_heard(line) and any(reply.line == line for reply in self.report.replies)
+
+    async def _is_heedless(self, link: ModbusLink) -> bool:
+        """Whether one device answers to all unit numbers: then also to such as nobody is ever given."""
+        if not 1 < len(self.report.at(link.line)) == len(self._units):
+            return False
+        strays = [unit for unit in range(LAST_UNIT, 0, -1) if unit not in self._units][:2]
+        replies = [await ask(link, unit, wait_s=self._wait_s, most_s=MOST_S) for unit in strays]
+        return all(reply.kind == "answer" for reply in replies)
 
     def _ways(self, line: Line) -> Iterator[Line]:
         """How an address may speak: as said, or else each of the ways that there are."""

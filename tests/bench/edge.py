@@ -46,13 +46,12 @@ from tests.servers import Mosquitto, free_ports
 
 ROOT: Final = Path(__file__).parents[2]
 GATEWAY: Final = "bench"
-BATCH_S: Final = 10  # as shipped
 TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 STARTS: Final = 3
 
 
 class Load(NamedTuple):
-    """How much is read, and how long it is watched; a window is a multiple of what the agent ships as batch_s."""
+    """How much is read, and how long it is watched: a window is a multiple of what the agent ships as batch_s."""
 
     meters: int
     poll_s: float
@@ -72,9 +71,8 @@ class Cloud:
     """What has arrived."""
 
     connection: Connection
-    values: int = 0
     times: dict[str, list[int]] = field(default_factory=dict)  # by device, one for each poll
-    first_ms: int | None = None
+    values: list[tuple[int, int]] = field(default_factory=list)  # read at that time, so many
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def take_all(self) -> None:
@@ -83,13 +81,21 @@ class Cloud:
             header, batch = decode_batch(message.payload, GATEWAY)
             for table in batch.tables:
                 self.times.setdefault(table.device, []).extend(table.times)
-                self.first_ms = min(self.first_ms or table.times[0], table.times[0])
-            self.values += header.readings
+                rows = [len(table.columns)] * len(table.times)
+                for column in table.columns:
+                    for at, flag in enumerate(column.flags):
+                        rows[at] -= flag == 0  # nothing in this row
+                self.values += zip(table.times, rows, strict=True)
             self.arrived.set()
             stored = ReceiptRange(header.seq, header.seq, "stored")
             receipt = Receipt(gateway=GATEWAY, epoch=header.epoch, lane=header.lane, ranges=[stored])
             await self.connection.publish(topic(GATEWAY, "receipt"), receipt.to_bytes())
             await message.ack()
+
+    @property
+    def first_ms(self) -> float:
+        """The time of the first reading."""
+        return min((taken_at for taken_at, _ in self.values), default=float("inf"))
 
 
 @asynccontextmanager
@@ -152,7 +158,9 @@ class Agent:
         return next(int(line.split()[1]) for line in lines if line.startswith(which)) / 1024
 
     def stop(self) -> None:
-        """End it as an operator would; says what it logged when that does not end well."""
+        """End it as an operator would; says what it logged when that does not end well. Again is harmless."""
+        if self._process.poll() is not None:
+            return
         self._process.send_signal(signal.SIGTERM)
         try:
             code: int | str = self._process.wait(20)
@@ -211,12 +219,14 @@ async def measure(load: Load, config: Path, broker_port: int) -> Measured:
     async with open_cloud(broker_port) as cloud, running(config) as agent:
         await agent.unless_ended(cloud.arrived.wait())
         await asyncio.sleep(load.warm_up_s)
-        cpu_s, values, at = agent.cpu_s(), cloud.values, time.time()
+        cpu_s, at = agent.cpu_s(), time.time()
         await asyncio.sleep(load.window_s)
-        cpu_s, values, until = agent.cpu_s() - cpu_s, cloud.values - values, time.time()
+        cpu_s, until = agent.cpu_s() - cpu_s, time.time()
         rss, peak = agent.rss_mib("VmRSS"), agent.rss_mib("VmHWM")
+        await asyncio.to_thread(agent.stop)  # which sends what it has read
+    values = sum(count for taken_at, count in cloud.values if at * 1000 <= taken_at < until * 1000)
     late_ms, left_out = lateness(load, cloud.times, round(at * 1000), round(until * 1000))
-    first_s = ((cloud.first_ms or 0) - agent.started_ms) / 1000
+    first_s = (cloud.first_ms - agent.started_ms) / 1000
     return Measured(values, cpu_s, until - at, rss, peak, late_ms, left_out, first_s)
 
 
@@ -243,7 +253,7 @@ async def first_reading(load: Load, config: Path, broker_port: int) -> float:
             await asyncio.sleep(3)  # then its stop sends what it has read
         with suppress(TimeoutError):
             await asyncio.wait_for(cloud.arrived.wait(), 20)
-    return ((cloud.first_ms or float("inf")) - agent.started_ms) / 1000
+    return (cloud.first_ms - agent.started_ms) / 1000
 
 
 def say(name: str, load: Load, measured: Measured) -> None:

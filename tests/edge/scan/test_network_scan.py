@@ -54,12 +54,19 @@ async def test_devices_are_found_among_addresses_where_nobody_is(tmp_path: Path)
 async def test_one_device_for_all_units_is_one_device() -> None:
     """A device that does not look at the unit number is found once."""
     meter = device("abb_b23")
-    async with ModbusServer(dict.fromkeys((1, 2, 3), meter)) as server:
+    async with ModbusServer(dict.fromkeys(range(1, 248), meter)) as server:
         report = await scan([server.port], [1, 2, 3])
     assert found(report) == [(server.port, 1, "tcp", "abb_b23")]
     assert findings_of(report) == [
         f"127.0.0.1:{server.port} answers to every unit number: it is one device, the first number does"
     ]
+
+
+async def test_meters_of_one_model_behind_a_converter_are_several() -> None:
+    """That they all are alike, and all that were asked for answer, does not make them one."""
+    async with ModbusServer({unit: device("abb_b23") for unit in (1, 2, 3)}) as server:
+        report = await scan([server.port], [1, 2, 3])
+    assert [each.unit for each in report.found] == [1, 2, 3]
 
 
 async def test_a_converter_that_gives_no_ids_back_is_spoken_to_so(tmp_path: Path) -> None:
