@@ -85,9 +85,14 @@ async def _scan(lines: list[Line], units: list[int], *, wait_s: float, is_quiet:
     display.begin(lines, units, wait_s)
     scanning = Scan(lines, units, wait_s=wait_s, show=display.show)
     task = asyncio.create_task(scanning.run())
+
+    def stop() -> None:
+        scanning.stop()
+        task.cancel()
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, task.cancel)
+        loop.add_signal_handler(number, stop)
     try:
         await task
     except asyncio.CancelledError:
