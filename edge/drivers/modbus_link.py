@@ -20,6 +20,9 @@ fitted its unit, function and count.
   quiet for ``most_s``;
 - after opening, the line is listened to for ``most_s`` before the first request: somebody may have asked before us.
 
+- an answer that repeats, byte for byte, what the unit was just asked for elsewhere is asked for once more
+  (:mod:`edge.drivers.repeats`).
+
 What remains: an answer that comes later than ``most_s``, just when the same unit is asked again for as many registers
 by the same function; ``timeout_s`` in gateway.yaml is that bound.
 """
@@ -58,6 +61,7 @@ from edge.drivers.modbus_frames import (
     is_rtu_answer,
     is_tcp_answer,
 )
+from edge.drivers.repeats import Place, Repeats
 from edge.read_plan import Block
 
 NEVER_S: Final = 3600.0  # pymodbus insists on a timeout of its own; ours are always shorter
@@ -67,6 +71,7 @@ CHECK_UNIT: Final = "check the unit number, and the wiring behind a converter"
 CHECK_PROFILE: Final = "check that the profile is for this very model"
 SETTLE_S: Final = 0.05  # after a spoiled exchange: USB converters hand over what they hear in pieces, 16 ms apart
 BABBLE_S: Final = 2.0
+_OF_TCP: Final = 6  # bytes of a frame over TCP that say nothing of what was asked
 TICK_S: Final = 0.001  # epoll counts in these
 _NO_PORT: Final = "there is no such serial port: is the converter plugged in?"
 _NOT_ALLOWED: Final = "this user may not open it: add them to the group that owns it, often dialout"
@@ -109,7 +114,8 @@ class ModbusLink:
         self._last_id = secrets.randbelow(HIGHEST_ID)
         self._client: Client | None = None
         self._lookup = Lookup(line.host, line.port)
-        self._has_ids = line.framing == "tcp"
+        self._has_ids, self._is_tcp = line.framing == "tcp", line.framing != "rtu"
+        self._repeats = Repeats()
         self._ears = _Ears(line, has_ids=self._has_ids)
         self._free_at: dict[int, float] = {}  # by unit, in the loop's time
         self._in_vain: dict[int, float] = {}  # by unit, when it was first asked since anything was last heard
@@ -154,10 +160,19 @@ class ModbusLink:
                     await self._quiet(pause_s)
                     pdu = await self._ask(client, unit, block, wait_s + wire_s)
                     took_s = self.lasted_s - wire_s
-                if unit in self._in_vain:
-                    continue  # this may be the answer to that request
+                if unit in self._in_vain or self._is_doubtful(unit, block, most_s):
+                    continue  # this may be the answer to an earlier request
                 self._in_vain.clear()
             return Answered(_words_in(pdu, block), took_s)
+
+    def _is_doubtful(self, unit: int, block: Block, most_s: float) -> bool:
+        if self._has_ids:
+            return False
+        place, answer = Place(unit, block.table, block.address), self.heard[_OF_TCP if self._is_tcp else 0 :]
+        if not self._repeats.is_doubtful(place, answer, at_s=self._ears.heard_at, within_s=most_s):
+            return False
+        self._ears.unsettle()
+        return True
 
     @contextmanager
     def _unless_answered(self, unit: int, most_s: float) -> Iterator[None]:
@@ -313,6 +328,10 @@ class _Ears:
             return self.heard_at + pause_s
         gap_s = self._gap_s if self._is_settled else max(self._gap_s, SETTLE_S)
         return self.heard_at + max(gap_s, pause_s)
+
+    def unsettle(self) -> None:
+        """Let the line be quiet for a while before it is used again."""
+        self._is_settled = False
 
     @contextmanager
     def awaiting(self, limit: asyncio.Timeout) -> Iterator[None]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import struct
 import sys
 from collections.abc import Callable, Sequence
 
@@ -19,7 +20,6 @@ from edge.bus_time import Wire
 from edge.contract.buses import Line
 from edge.contract.clock import SystemClock
 from edge.contract.profile import ModbusProfile, Reads
-from edge.drivers import Missing
 from edge.drivers.modbus import ModbusLinks, ModbusPoll, ModbusUnit
 from edge.read_plan import Block, plan
 from simulators.device import SimulatedDevice
@@ -66,12 +66,17 @@ def make_meter() -> ModbusProfile:
     )  # fmt: skip
 
 
+def told(unit: int, index: int) -> float:
+    """What a meter tells at one of its points, as no other meter and no other point does."""
+    return float(unit + METERS * index)
+
+
 async def serve(baud: int) -> None:
     """Be the meters' process: print the port, and serve until standard input ends."""
     meters = {unit: SimulatedDevice(make_meter()) for unit in range(1, METERS + 1)}
     for unit, meter in meters.items():
         for index in range(len(ADDRESSES)):
-            meter.set(f"voltage_{index}", float(unit))
+            meter.set(f"voltage_{index}", told(unit, index))
     async with RtuLine(meters, baud=baud) as line:
         print(line.path, flush=True)
         await asyncio.to_thread(sys.stdin.read)
@@ -93,11 +98,14 @@ async def measure(path: str, baud: int, blocks: Sequence[Block], *, cycles: int)
         await polls[1].read()  # opens the port, and listens to it first
 
         async def read(number: int, times: int) -> None:
+            right = {
+                f"voltage_{index}": struct.unpack(">HH", struct.pack(">f", told(number, index)))
+                for index in range(len(ADDRESSES))
+            }
             for _ in range(times):
                 answers = (await polls[number].read()).answers
-                wrong = [answer for answer in answers.values() if isinstance(answer, Missing)]
-                if wrong or len(answers) != len(ADDRESSES) or len(set(answers.values())) != 1:
-                    raise ValueError(f"meter {number}: {wrong or answers}")
+                if answers != right:
+                    raise ValueError(f"meter {number}: {answers}")
 
         begun = asyncio.get_running_loop().time()
         await asyncio.gather(*(read(number, cycles) for number in polls))

@@ -212,6 +212,22 @@ async def test_what_a_network_held_up_is_nobodys_answer() -> None:
 
 
 @pytest.mark.parametrize("open_line", [port, converter], ids=["serial", "rtu over tcp"])
+async def test_an_answer_that_comes_twice_is_used_once(
+    open_line: Callable[[Script], contextlib.AbstractAsyncContextManager[tuple[Line115k, object]]],
+) -> None:
+    """Some radio links send everything twice: the second copy is not the answer to the next request."""
+
+    def twice(request: bytes, _: int) -> list[bytes | float | None]:
+        answer = rtu_right(request, request[3])
+        return [0.03, answer, 0.02, answer]
+
+    async with open_line(twice) as (line, _):
+        unit = line.unit(blocks=TWO_BLOCKS)
+        for _ in range(3):
+            assert (await unit.read()).answers == {"voltage_0": (10,), "voltage_1": (50,)}
+
+
+@pytest.mark.parametrize("open_line", [port, converter], ids=["serial", "rtu over tcp"])
 @pytest.mark.parametrize("turns", range(6))
 async def test_opening_that_is_given_up_leaves_nothing_half_open(
     open_line: Callable[[Script], contextlib.AbstractAsyncContextManager[tuple[Line115k, object]]], turns: int
