@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import shutil
-import signal
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from edge.cli import scan_text
-from edge.cli.settings import JsonOption, fail, group
-from edge.contract.buses import Framing, Line
+from edge.cli.settings import JsonOption, group
 from edge.contract.program import example
-from edge.scan.report import Found, Report, Step
-from edge.scan.scanner import NETWORK_WAIT_S, Scan
-from edge.scan.targets import LAST_UNIT, TargetError, network_lines, place_of, probe_s, serial_lines, units_in
 
-SERIAL_WAIT_MS = 150
-NETWORK_UNITS = "1-5"
+SERIAL_UNITS, NETWORK_UNITS = "1-247", "1-5"
 
 app = group()
 
@@ -36,7 +25,7 @@ def scan(
     ] = None,
     units: Annotated[
         str | None,
-        typer.Option(help=f"Unit numbers, such as 1-10,17.  [default: 1-{LAST_UNIT}; on TCP {NETWORK_UNITS}]"),
+        typer.Option(help=f"Unit numbers, such as 1-10,17.  [default: {SERIAL_UNITS}; on TCP {NETWORK_UNITS}]"),
     ] = None,
     baud: Annotated[list[int] | None, typer.Option(help="Only this baud rate; repeatable.")] = None,
     parity: Annotated[list[str] | None, typer.Option(help="Only this parity: none, even, odd; repeatable.")] = None,
@@ -52,94 +41,14 @@ def scan(
     what is wrong in plain words, and prints a piece of gateway.yaml. Ctrl-C ends it early and keeps what was found.
     Stop the gateway first (systemctl stop anlan-edge): only one may talk on a line.
     """
-    try:
-        lines = _lines(serial, tcp, baud or [], parity or [])
-        numbers = units_in(units or (f"1-{LAST_UNIT}" if serial else NETWORK_UNITS))
-    except TargetError as error:
-        fail(str(error), code=2)
-    wait_s = wait_ms / 1000 if wait_ms else SERIAL_WAIT_MS / 1000 if serial else NETWORK_WAIT_S
-    report = asyncio.run(_scan(lines, numbers, wait_s=wait_s, is_quiet=as_json))
-    if as_json:
-        typer.echo(json.dumps(scan_text.as_plain(report), ensure_ascii=False, indent=2))
-    else:
-        for line in scan_text.result(report):
-            typer.echo(line)
-    if not report.found:
-        fail(f"no device found at {place_of(lines)}{'' if report.is_whole else ' so far'}", code=1)
+    from edge.cli.scanning import scan_and_show  # noqa: PLC0415 -- the agent never scans
 
-
-def _lines(serial: Path | None, tcp: str | None, bauds: list[int], parities: list[str]) -> list[Line]:
-    if (serial is None) == (tcp is None):
-        raise TargetError("say either --serial /dev/ttyUSB0 or --tcp 10.0.0.0/28")
-    if serial is not None:
-        return serial_lines(str(serial.absolute()), bauds, parities)
-    if bauds or parities:
-        raise TargetError("--baud and --parity are for --serial: behind a converter they are set in the converter")
-    framing: Framing = "tcp"
-    return network_lines(tcp or "", framing)
-
-
-async def _scan(lines: list[Line], units: list[int], *, wait_s: float, is_quiet: bool) -> Report:
-    """Scan until the end or Ctrl-C."""
-    display = _Progress(is_quiet=is_quiet)
-    display.begin(lines, units, wait_s)
-    scanning = Scan(lines, units, wait_s=wait_s, show=display.show)
-    task = asyncio.create_task(scanning.run())
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, task.cancel)
-    try:
-        await task
-    except asyncio.CancelledError:
-        display.say("stopped: this is what was found until then")
-    finally:
-        display.end()
-    return scanning.report
-
-
-class _Progress:
-    """One line of standard error that changes in place; where no terminal is, a line for each setting."""
-
-    def __init__(self, *, is_quiet: bool) -> None:
-        self._is_terminal, self._is_quiet = sys.stderr.isatty(), is_quiet
-        self._line: Line | None = None
-
-    def begin(self, lines: list[Line], units: list[int], wait_s: float) -> None:
-        """Say how long it will take."""
-        noun = "setting" if lines[0].is_serial else "address"
-        plural = {"setting": "settings", "address": "addresses"}[noun]
-        asked = f"{len(lines)} {noun if len(lines) == 1 else plural}"
-        side_by_side = 1 if lines[0].is_serial else min(len(lines), 32)
-        minutes = sum(probe_s(line, wait_s) for line in lines) * len(units) / side_by_side / 60
-        at_most = f"{round(minutes)} min" if minutes >= 1.5 else f"{max(1, round(minutes * 60))} s"
-        least = "about" if lines[0].is_serial else "at most"
-        numbers = "1 unit number" if len(units) == 1 else f"{len(units)} unit numbers"
-        self.say(f"{place_of(lines)}: {asked}, {numbers} each, {least} {at_most}; Ctrl-C ends it early")
-
-    def show(self, step: Step | Found) -> None:
-        """Tell where the scan is; a device is told on a line that stays."""
-        if isinstance(step, Found):
-            self._show_found(step)
-        elif self._is_terminal:
-            width = shutil.get_terminal_size().columns
-            typer.echo(f"\r{scan_text.progress(step)[: width - 1]}\x1b[K", nl=False, err=True, color=True)
-        elif step.line != self._line and step.line.is_serial and not self._is_quiet:
-            self._line = step.line
-            self.say(scan_text.progress(step))
-
-    def _show_found(self, found: Found) -> None:
-        if self._is_quiet:
-            self.say(scan_text.found_line(found))
-            return
-        self.end()
-        for line in scan_text.found_lines(found):
-            typer.echo(line)
-
-    def say(self, text: str) -> None:
-        """A line that stays."""
-        typer.echo(f"{chr(13)}{text}\x1b[K" if self._is_terminal else text, err=True, color=self._is_terminal)
-
-    def end(self) -> None:
-        """Clear the line that changes."""
-        if self._is_terminal:
-            typer.echo("\r\x1b[K", nl=False, err=True, color=True)
+    scan_and_show(
+        serial,
+        tcp,
+        units=units or (SERIAL_UNITS if serial else NETWORK_UNITS),
+        bauds=baud or [],
+        parities=parity or [],
+        wait_s=wait_ms / 1000 if wait_ms else None,
+        as_json=as_json,
+    )

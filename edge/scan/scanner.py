@@ -39,7 +39,12 @@ class Scan:
         self.report = Report()
         self._lines, self._units, self._wait_s, self._show = lines, units, wait_s, show
         self._done, self._total = 0, 0
+        self._is_stopped = False
         self._late: set[tuple[Line, int]] = set()
+
+    def stop(self) -> None:
+        """Let :meth:`run` end at the next question, with CancelledError."""
+        self._is_stopped = True
 
     async def run(self) -> None:
         """Ask everything."""
@@ -95,6 +100,8 @@ class Scan:
 
     async def _ask(self, link: ModbusLink, unit: int, table: Table = "holding") -> str:
         """Ask one unit, again where that may tell more, and identify it if it is there."""
+        if self._is_stopped:  # Python 3.11's wait_for, deep inside, may swallow that it was cancelled
+            raise asyncio.CancelledError
         self._tell(link.line, unit)
         reply = await ask(link, unit, table, wait_s=self._wait_s, most_s=MOST_S)
         self.report.note(reply)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import signal
 import sys
 from typing import NamedTuple
 
@@ -77,6 +78,21 @@ async def test_a_network_is_scanned() -> None:
     assert shown.exit_code == 0
     assert f"found: 127.0.0.1:{server.port} unit 1, answers in " in shown.stdout
     assert f"- {{id: meter-1, profile: eastron_sdm630, modbus: {{host: 127.0.0.1, port: {server.port}" in shown.stdout
+
+
+async def test_ctrl_c_keeps_what_was_found() -> None:
+    """In the middle of a scan of many minutes: exit code 0, and the piece of gateway.yaml."""
+    async with RtuLine({2: device("abb_b23")}) as line:
+        command = [sys.executable, "-m", "edge", "scan", "--serial", line.path]
+        process = await asyncio.create_subprocess_exec(*command, stdout=-1, stderr=-1)
+        assert process.stdout is not None
+        first = await asyncio.wait_for(process.stdout.readline(), 30)
+        process.send_signal(signal.SIGINT)
+        out, err = await asyncio.wait_for(process.communicate(), 30)
+    assert first.startswith(b"found: unit 2 ")
+    assert b"  - {id: meter-2, profile: abb_b23, modbus: {bus: line-1, unit: 2}}" in out
+    assert b"\nstopped: this is what was found until then\n" in err
+    assert process.returncode == 0
 
 
 def test_nothing_found_is_exit_code_1_with_what_to_look_at() -> None:

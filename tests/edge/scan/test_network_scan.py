@@ -9,6 +9,7 @@ from edge.scan.findings import findings_of
 from edge.scan.report import Report
 from edge.scan.scanner import Scan
 from edge.scan.sketch import sketch
+from edge.scan.targets import network_lines
 from simulators.modbus_server import ModbusServer
 from simulators.rtu_over_tcp import RtuOverTcp
 from tests.edge.drivers.scripted_server import ScriptedServer
@@ -112,3 +113,20 @@ async def test_nobody_at_all_says_what_to_look_at() -> None:
     said = findings_of(report)
     assert said[0].startswith(f"127.0.0.1:{nobody}: connection refused")
     assert said[1].startswith("nothing answered. Look at: do the devices have power and a link light")
+
+
+async def test_a_range_of_addresses_is_asked_side_by_side() -> None:
+    """Two meters among fourteen addresses of one port are found, each at its own."""
+    (port,) = free_ports(1)
+    async with (
+        ModbusServer({1: device("abb_b23")}, host="127.0.0.3", port=port),
+        ModbusServer({1: device("eastron_sdm630")}, host="127.0.0.9", port=port),
+    ):
+        scanning = Scan(network_lines(f"127.0.0.0/28:{port}"), [1, 2], wait_s=0.2)
+        await scanning.run()
+    assert [(each.line.host, each.unit, each.fits[0].profile) for each in scanning.report.found] == [
+        ("127.0.0.3", 1, "abb_b23"),
+        ("127.0.0.9", 1, "eastron_sdm630"),
+    ]
+    assert findings_of(scanning.report) == []
+    assert len(scanning.report.asked) == 14
