@@ -13,7 +13,7 @@ from typing import Annotated, Literal, NamedTuple, Self
 from pydantic import Field, model_validator
 
 from edge.contract.config_file import ConfigModel, Key, Misfit
-from edge.contract.forms import HOST, Id
+from edge.contract.forms import HOST, SERIAL_PORT, Id
 
 Host = Annotated[str, Field(max_length=253), HOST]
 Framing = Literal["rtu", "tcp", "tcp_without_ids"]
@@ -55,7 +55,7 @@ class BusConfig(ConfigModel):
     """A line that several units share: a serial port, or a serial converter on the network."""
 
     id: Id = Field(description="What devices call it in modbus.bus.")
-    serial: str | None = Field(default=None, pattern=r"^/", description="Serial port, such as /dev/ttyUSB0.")
+    serial: Annotated[str, SERIAL_PORT] | None = Field(default=None, description="Serial port, such as /dev/ttyUSB0.")
     host: Host | None = Field(default=None, description="Address of the converter.")
     port: int = Field(default=MODBUS_PORT, ge=1, le=65535, description="TCP port of the converter.")
     framing: Framing = Field(
@@ -98,7 +98,9 @@ class ModbusAddress(ConfigModel):
     bus: Id | None = Field(default=None, description="Id of one of buses, where it shares a line with others.")
     host: Host | None = Field(default=None, description="Address of a device with Modbus TCP.")
     port: int = Field(default=MODBUS_PORT, ge=1, le=65535, description="Its TCP port.")
-    unit: int = Field(default=1, ge=0, le=247, description="Modbus unit (slave) number; on a serial bus from 1.")
+    unit: int = Field(
+        default=1, ge=0, le=255, description="Modbus unit (slave) number: 1 to 247, over Modbus TCP also 0 and 255."
+    )
     timeout_s: float | None = Field(
         default=None, ge=0.05, le=60, description="How long an answer may take at most: the bus says it, else 3 s."
     )

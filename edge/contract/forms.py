@@ -44,6 +44,7 @@ HOST = Form(
     r"(?=.{1,253}$)([A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?|[0-9A-Fa-f]*:[0-9A-Fa-f:.]+)",
     "a host name or an address, such as mqtt.example.org or 192.0.2.7",
 )
+SERIAL_PORT = Form(r"/[^\0]*", "the path of a serial port, such as /dev/ttyUSB0")
 HTTP_ADDRESS = Form(r"https?://[^/\s@]+", "an address without path and password, such as http://host:8086")
 CLASS_CODE = Form(
     r"[A-Z][A-Z0-9_]{0,39}(\.[A-Z0-9_]{1,39})+", "capital letters, digits and _ in parts with dots between, such as A.B"

@@ -29,6 +29,7 @@ from edge.contract.household import DeviceId
 from edge.contract.messages import MAX_BLOB, Severity
 from edge.contract.profile import DeviceProfile, ModbusProfile, Point, load_profile, profile_names
 
+LAST_UNIT, OWN_UNIT = 247, 255  # Modbus Messaging on TCP/IP V1.0b: 255 where there is no line behind
 MAX_PICTURE_MB = MAX_BLOB / 1_048_576
 
 
@@ -294,6 +295,11 @@ class GatewayConfig(ConfigModel):
                 yield (*key, "host"), f"is the bus {bus_id}: say bus: {bus_id} instead"
             elif self.line_of(device).framing == "rtu" and address.unit == 0:
                 yield (*key, "unit"), "on a serial line 0 speaks to all at once, and nobody answers"
+            elif address.unit > LAST_UNIT and (address.unit != OWN_UNIT or self.line_of(device).framing == "rtu"):
+                yield (
+                    (*key, "unit"),
+                    f"units go from 1 to {LAST_UNIT}; {OWN_UNIT} is what some call themselves over TCP",
+                )
 
     def line_of(self, device: DeviceConfig) -> Line:
         """Where a Modbus device of this gateway answers. Raises KeyError for a bus that is not there, or no Modbus."""

@@ -56,6 +56,14 @@ FAULTS = [
     ("unit: 3", "devices.0.modbus.host", "missing"),
     ("bus: hall, host: 192.0.2.7", "devices.0.modbus.host", "belongs to the bus, not to a device on it"),
     ("bus: hall, port: 4196", "devices.0.modbus.port", "belongs to the bus, not to a device on it"),
+    *(
+        (
+            f"{place}, unit: {unit}",
+            "devices.0.modbus.unit",
+            "units go from 1 to 247; 255 is what some call themselves over TCP",
+        )
+        for place, unit in (("bus: hall", 248), ("bus: hall", 255), ("bus: shed", 254), ("host: 192.0.2.9", 248))
+    ),
     ("bus: hall, unit: 0", "devices.0.modbus.unit", "on a serial line 0 speaks to all at once, and nobody answers"),
     *(
         (
@@ -75,11 +83,20 @@ def test_a_device_in_no_place(tmp_path: Path, modbus: str, key: str, reason: str
     assert refusal(tmp_path, meter(modbus)) == [f"{key}: {reason}"]
 
 
+@pytest.mark.parametrize("unit", [0, 247, 255])
+def test_a_device_of_its_own_may_be_nobody_or_itself(tmp_path: Path, unit: int) -> None:
+    """Over Modbus TCP devices without a line behind them take 0 or 255, and some nothing else."""
+    (device,) = load(tmp_path, meter(f"host: 192.0.2.9, unit: {unit}")).devices
+    assert device.modbus is not None
+    assert device.modbus.unit == unit
+
+
 BUS_FAULTS = [
     ("{id: a, baud: 9600}", "say either serial (a port of this machine) or host (a converter on the network)"),
     ("{id: a, serial: /dev/x, host: b}", "say either serial (a port of this machine) or host (a converter on the"),
     ("{id: a, serial: /dev/x, framing: tcp}", "a serial port carries rtu; tcp is for converters that speak Modbus TCP"),
     ('{id: a, host: "192.0.2.7:502"}', "expected a host name or an address, such as mqtt.example.org"),
+    ("{id: a, serial: COM3}", 'expected the path of a serial port, such as /dev/ttyUSB0, found "COM3"'),
     ("{id: a, serial: /dev/x, port: 502}", "a serial port has no TCP port"),
     ("{id: a, serial: /dev/x, baud: 9601}", "9601"),
     ("{id: a, serial: /dev/x}\n  - {id: b, serial: /dev/x}", "is at the same /dev/x as buses.0: a line is one bus"),

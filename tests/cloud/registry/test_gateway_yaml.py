@@ -180,7 +180,7 @@ FAULTS: list[tuple[dict[str, str], list[tuple[str, str]]]] = [
     ({"devices.0.modbus.host": ""}, [("devices.0.modbus.host", "missing")]),
     ({"devices.0.modbus.host": "x" * 254}, [
         ("devices.0.modbus.host", f'should have at most 253 characters, found "{"x" * 254}"')]),
-    ({"devices.0.modbus.unit": "248"}, [("devices.0.modbus.unit", "should be less than or equal to 247, found 248")]),
+    ({"devices.0.modbus.unit": "256"}, [("devices.0.modbus.unit", "should be less than or equal to 255, found 256")]),
     ({"devices.0.poll_s": "bald"}, [("devices.0.poll_s", 'expected a number, found "bald"')]),
     ({"devices.0.heartbeat_s": "5"}, [("devices.0.heartbeat_s", "5 s is shorter than poll_s 60 s")]),
     ({"devices.4.id": "road-1"}, [("devices.4.id", '"road-1" is already the id of devices.1')]),

@@ -152,7 +152,7 @@ async def test_nothing_is_half_registered(drawn: Site) -> None:
     answer = await finish(drawn, {**WHOLE, "devices.3.modbus.unit": "999"})
     assert answer.status_code == 422
     assert fields_of(answer.text)["step"] == "devices"
-    assert told(answer.text) == {"devices-3-modbus-unit": "should be less than or equal to 247, found 999"}
+    assert told(answer.text) == {"devices-3-modbus-unit": "should be less than or equal to 255, found 999"}
     answer = await finish(drawn, {**WHOLE, "broker.host": "not a host", "name": ""})
     assert fields_of(answer.text)["step"] == "place"
     assert told(answer.text) == {"name": "please fill this in"}
