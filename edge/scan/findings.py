@@ -9,7 +9,7 @@ from typing import Final
 
 from edge.contract.buses import Line, Parity
 from edge.scan.report import Found, Reply, Report
-from edge.scan.targets import settings_in_words
+from edge.scan.targets import BAUDS, settings_in_words
 
 SLOW_S = 0.3
 MOST_SAID = 5
@@ -42,8 +42,14 @@ def findings_of(report: Report) -> list[str]:
     ):
         is_shut = not any(reply.kind != "closed" for reply in report.replies) and _closed_lines(report)
         if not (lines[0].is_serial and is_shut):
-            said.append(NOTHING_ON_A_LINE if lines[0].is_serial else NOTHING_ON_A_NETWORK)
+            said.append(NOTHING_ON_A_LINE + _left_to_try(lines) if lines[0].is_serial else NOTHING_ON_A_NETWORK)
     return list(dict.fromkeys(said))
+
+
+def _left_to_try(asked: Sequence[Line]) -> str:
+    tried = {line.baud for line in asked}
+    rest = [str(baud) for baud in BAUDS if baud not in tried]
+    return f". Baud rates that were not tried: {', '.join(rest)}" if rest else ""
 
 
 def main_line(found: Sequence[Found]) -> Line | None:
@@ -82,8 +88,10 @@ def _mixed_settings(found: Sequence[Found]) -> Iterator[str]:
     for each in found:
         if main is not None and each.line != main:
             differs = _difference(each.line, main)
+            others = {other.line for other in found if other is not each}
+            who = "the others" if others == {main} else "most others"
             yield (
-                f"unit {each.unit} answers at {settings_in_words(each.line)}, most others at "
+                f"unit {each.unit} answers at {settings_in_words(each.line)}, {who} at "
                 f"{settings_in_words(main)}: set {differs} at the device, all devices of one line must be set alike"
             )
     units = Counter(each.unit for each in found)
@@ -111,10 +119,7 @@ def _damaged(report: Report) -> Iterator[str]:
         if right:
             yield from _half_right(unit, lines, right[0], main)
         elif shared := [line for line in lines if line in {each.line for each in report.found}]:
-            yield (
-                f"two devices seem to share unit {unit}: its answers at {settings_in_words(shared[0])} are garbled, "
-                "while those of others are not. Switch one of them off, scan again, and give it another unit number"
-            )
+            yield _shared(unit, shared[0], list(report.asked))
         else:
             never.setdefault(lines[0].baud, []).append(unit)
     if lines := list(report.asked):
@@ -141,14 +146,27 @@ def _never_right(units: Sequence[int], baud: int | None, asked: Sequence[Line]) 
     who = f"unit {units[0]} answers" if len(units) == 1 else f"units {_and(units)} answer"
     if not asked[0].is_serial:
         return f"{who}, but not as Modbus should: is it this port, and is it Modbus at all?"
-    tried = {line.parity for line in asked if line.baud == baud}
-    untried = [parity for parity in LIKELY if parity not in tried]
-    if untried:
-        return f"{who} at {baud} baud but with parity errors: try {_or([_parity(each) for each in untried])}"
+    if untried := _untried(baud, asked):
+        return f"{who} at {baud} baud but with parity errors: try {untried}"
     return (
         f"{who} at {baud} baud, but damaged, whatever the parity: either two devices share a unit number, or the cable "
         "is bad: look at A and B, the shield, and terminators of 120 ohm at both ends"
     )
+
+
+def _shared(unit: int, line: Line, asked: Sequence[Line]) -> str:
+    untried = _untried(line.baud, asked) if line.is_serial else ""
+    return (
+        f"two devices seem to share unit {unit}: its answers at {settings_in_words(line)} are garbled, while those of "
+        "others are not. Switch one of them off, scan again, and give it another unit number"
+        + (f"; or it has another parity: try {untried}" if untried else "")
+    )
+
+
+def _untried(baud: int | None, asked: Sequence[Line]) -> str:
+    """The parities that nobody asked for at a baud rate, in words."""
+    tried = {line.parity for line in asked if line.baud == baud}
+    return _or([_parity(parity) for parity in LIKELY if parity not in tried])
 
 
 def _and(units: Sequence[int]) -> str:
