@@ -71,6 +71,7 @@ CHECK_UNIT: Final = "check the unit number, and the wiring behind a converter"
 CHECK_PROFILE: Final = "check that the profile is for this very model"
 SETTLE_S: Final = 0.05  # after a spoiled exchange: USB converters hand over what they hear in pieces, 16 ms apart
 BABBLE_S: Final = 2.0
+UNHEARD_S: Final = 5.0  # bytes that the other side's machine has not got after so long never reach it
 _OF_TCP: Final = 6  # bytes of a frame over TCP that say nothing of what was asked
 TICK_S: Final = 0.001  # epoll counts in these
 _NO_PORT: Final = "there is no such serial port: is the converter plugged in?"
@@ -235,9 +236,9 @@ class ModbusLink:
         *others, last = await self._lookup.addresses()
         for address in others:
             with suppress(OSError):
-                await connect(client.ctx.handle_new_connection, address, self.line.port)
+                _watch(*await connect(client.ctx.handle_new_connection, address, self.line.port))
                 return
-        await connect(client.ctx.handle_new_connection, last, self.line.port)
+        _watch(*await connect(client.ctx.handle_new_connection, last, self.line.port))
 
     def _make_client(self) -> Client:
         line = self.line
@@ -389,6 +390,12 @@ class _Ears:
             self.lost = self.lost or fault
         if self._limit is not None and not self._limit.expired():
             self._limit.reschedule(0)
+
+
+def _watch(transport: asyncio.Transport, _: object) -> None:
+    """Let a network that is gone end the connection soon: else it is tried ever more seldom, for a quarter hour."""
+    its_socket: socket.socket = transport.get_extra_info("socket")
+    its_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(UNHEARD_S * 1000))
 
 
 async def _sleep_until(at: float) -> None:

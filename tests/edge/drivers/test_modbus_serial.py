@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from edge.contract.messages import Test
 from edge.drivers import Missing, Snapshot
 from edge.drivers.modbus import ModbusLinks, ModbusPoll, ModbusUnit
 from edge.drivers.modbus_frames import WrongAnswerError, crc, is_rtu_answer
+from edge.drivers.modbus_link import UNHEARD_S
 from edge.read_plan import Block
 from tests.edge.drivers.scripted_server import (
     Script,
@@ -243,6 +245,23 @@ async def test_opening_that_is_given_up_leaves_nothing_half_open(
         await asyncio.sleep(0)  # a port that was just being opened is closed in a later turn of the loop
         await asyncio.sleep(0)
         assert (await line.unit().read()).answers == RIGHT
+
+
+async def test_a_network_that_is_gone_ends_the_connection_soon() -> None:
+    """Linux would try for a quarter of an hour, ever more seldom: the socket is told when to give up."""
+    opened: list[socket.socket] = []
+
+    class Noted(socket.socket):
+        def connect(self, address: object) -> None:
+            opened.append(self)
+            super().connect(address)  # type: ignore[arg-type]  # as it came
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket, "socket", Noted)
+        async with converter(lambda r, _: [rtu_right(r, 7)]) as (line, _):
+            assert (await line.unit().read()).answers == RIGHT
+            (its_socket,) = opened
+            assert its_socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == UNHEARD_S * 1000
 
 
 async def test_after_opening_the_line_is_listened_to() -> None:
