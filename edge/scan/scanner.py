@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from edge.contract.buses import Line
+from edge.contract.gateway_config import LAST_UNIT
 from edge.contract.profile import Table
 from edge.drivers.modbus_link import ModbusLink
 from edge.scan.identify import Registers, identify
 from edge.scan.probe import ask, is_frame
 from edge.scan.report import Found, Reply, Report, Step
-from edge.scan.targets import LAST_UNIT, probe_s
+from edge.scan.targets import probe_s
 
 NEAR_UNITS: Final = 16  # most devices are delivered as 1, and a line is numbered from there
 MOST_S: Final = 0.5  # an answer that comes later than this is not waited for any more
