@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -30,11 +31,12 @@ from edge.contract.readings import EARLIEST
 from edge.contract.rows import Row
 from edge.detect import abandon
 from edge.devices import drivers_for, inventory_of, pipeline_for
-from edge.drivers import ConfigurationError, Driver, Missing, Snapshot
+from edge.drivers import ConfigurationError, Driver
 from edge.drivers.modbus import ModbusLinks
 from edge.expiry import watch_expiry
 from edge.health import AGENT_POINTS
 from edge.journal import Journal
+from edge.missing_log import MissingLog
 from edge.outbox import Outbox
 from edge.pipeline import Taken
 from edge.recorder import Recorder
@@ -58,26 +60,7 @@ class _Device:
         self.drivers = drivers_for(config, agent.config, links=agent.links, clock=agent.clock, agent=agent.counts)
         self.pipeline = pipeline_for(config, gateway=agent.config.gateway, new_id=agent.new_id)
         self.skipped = 0  # polls left out because the one before took too long
-        self._missing: dict[str, str] = {}  # points that are missing, with the reason
-
-    def say_change(self, snapshot: Snapshot) -> None:
-        """Log when points begin or cease to be missing, not at every poll between."""
-        reasons = {
-            name: answer.reason
-            for part in snapshot.parts
-            for name, answer in part.answers.items()
-            if isinstance(answer, Missing)
-        }
-        if not reasons and not self._missing:
-            return
-        were_missing = bool(self._missing)
-        for name in snapshot.answers:
-            self._missing.pop(name, None)
-        self._missing |= reasons
-        if reasons and not were_missing:
-            _log.warning("; ".join(dict.fromkeys(reasons.values())), device=self.config.id, points_missing=len(reasons))
-        elif were_missing and not self._missing:
-            _log.info("all points read again", device=self.config.id)
+        self.missing_log = MissingLog(config.id)
 
 
 NOTHING_TAKEN = Taken([], [], 0, [], {})
@@ -179,7 +162,7 @@ class Agent:
             return NOTHING_TAKEN  # the clock was lost while it was read: no time is made up for it
         taken = one.pipeline.take(snapshot)
         self._recorder.take(taken)
-        one.say_change(snapshot)
+        one.missing_log.note(snapshot, time.monotonic())
         for event in taken.revisions:
             _log.info(f"event {event.state}", device=one.config.id, id=event.id, rule=event.rule, value=event.value)
         return taken
