@@ -61,12 +61,14 @@ class Scan:
         Some devices are silent when they are asked for registers that they do not have, so the last round asks those
         for another table with the settings with which something was heard.
         """
-        near = [unit for unit in self._units if unit <= NEAR_UNITS]
-        far = [unit for unit in self._units if unit > NEAR_UNITS]
+        near = [unit for unit in self._units if unit <= NEAR_UNITS] or self._units[:1]
+        far = [unit for unit in self._units if unit not in near]
         self._total = (len(self._lines) + 1) * len(self._units)
         rest = []
         for line in self._lines:
             await self._round(line, near)
+            if self._is_no_port():
+                return
             if self.report.has_heard(line):
                 await self._round(line, far)
             else:
@@ -78,6 +80,11 @@ class Scan:
         self._total = self._done + sum(map(len, silent.values()))
         for line, units in silent.items():
             await self._round(line, units, "input")
+
+    def _is_no_port(self) -> bool:
+        """Whether the port cannot be opened, whatever the settings."""
+        replies = self.report.replies
+        return bool(replies) and replies[-1].kind == "closed" and "these settings:" not in replies[-1].text
 
     def _is_known(self, line: Line, unit: int) -> bool:
         return any((reply.line, reply.unit) == (line, unit) for reply in self.report.replies)
