@@ -77,7 +77,7 @@ def inventory_of(config: GatewayConfig) -> Inventory:
             kind=device.device_profile.kind,
             profile=device.device_profile.profile,
             points=[
-                PointInventory(point.name, point.quantity.unit, said.poll_s, said.heartbeat_s)
+                _point_inventory(point.name, point.quantity.unit, said.poll_s, said.heartbeat_s)
                 for point in device.device_profile.points
                 for said in [device.reporting(point)]
             ],
@@ -86,3 +86,6 @@ def inventory_of(config: GatewayConfig) -> Inventory:
     ]
     cameras = [DeviceInventory(device=camera.id, kind="camera", profile="", points=[]) for camera in config.cameras]
     return Inventory(gateway=config.gateway, config_hash=config.config_hash, devices=[*devices, *cameras])
+
+
+_point_inventory = cache(PointInventory)  # devices of one model have the same ones

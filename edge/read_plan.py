@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import NamedTuple, get_args
 
 from edge.bus_time import NETWORK, Wire
 from edge.contract.profile import ModbusProfile, Reads, RegisterPoint, Table
+
+_slice = cache(slice)  # hundreds of devices of one model have the same ones
 
 
 @dataclass(frozen=True)
@@ -24,21 +26,20 @@ class Block:
         last = self.address + self.count - 1
         return f"{self.table} {self.address:#06x}" + (f" to {last:#06x}" if self.count > 1 else "")
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """The names of its points."""
         return tuple(point.name for point in self.points)
 
     def split(self, words: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
         """Give each point its own part of the ``count`` words that were read."""
-        return {name: words[place] for name, place in self._places}
+        return dict(zip(self.names, map(words.__getitem__, self._places), strict=True))
 
     @cached_property
-    def _places(self) -> tuple[tuple[str, slice], ...]:
+    def _places(self) -> tuple[slice, ...]:
         """Where each point is in the words."""
         return tuple(
-            (point.name, slice(point.registers.start - self.address, point.registers.stop - self.address))
-            for point in self.points
+            _slice(point.registers.start - self.address, point.registers.stop - self.address) for point in self.points
         )
 
 

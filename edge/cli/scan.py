@@ -10,7 +10,7 @@ import typer
 from edge.cli.settings import JsonOption, group
 from edge.contract.program import example
 
-SERIAL_UNITS, NETWORK_UNITS = "1-247", "1-5"
+SERIAL_UNITS, NETWORK_UNITS = "1-247", "1-5,255"
 
 app = group()
 

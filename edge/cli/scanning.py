@@ -34,7 +34,7 @@ def scan_and_show(
     """Scan and say what there is; ends with 1 where nothing was found, with 2 where nothing could be understood."""
     try:
         lines = _lines(serial, tcp, bauds, parities)
-        numbers = units_in(units)
+        numbers = units_in(units, is_serial=serial is not None)
     except TargetError as error:
         fail(str(error), code=2)
     usual_s = SERIAL_WAIT_S if serial else NETWORK_WAIT_S

@@ -40,8 +40,8 @@ def findings_of(report: Report) -> list[str]:
     if not report.found and not any(
         reply.kind in ("damaged", "foreign", "echo", "no unit") for reply in report.replies
     ):
-        is_shut = not any(reply.kind != "closed" for reply in report.replies) and _closed_lines(report)
-        if not (lines[0].is_serial and is_shut):
+        is_shut = len(_closed_lines(report)) == len(lines)
+        if not is_shut or (not lines[0].is_serial and len(lines) > 1):
             said.append(NOTHING_ON_A_LINE + _left_to_try(lines) if lines[0].is_serial else NOTHING_ON_A_NETWORK)
     return list(dict.fromkeys(said))
 

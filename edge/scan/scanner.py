@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from edge.contract.buses import Line
+from edge.contract.gateway_config import LAST_UNIT
 from edge.contract.profile import Table
 from edge.drivers.modbus_link import ModbusLink
 from edge.scan.identify import Registers, identify
 from edge.scan.probe import ask, is_frame
 from edge.scan.report import Found, Reply, Report, Step
-from edge.scan.targets import LAST_UNIT, probe_s
+from edge.scan.targets import probe_s
 
 NEAR_UNITS: Final = 16  # most devices are delivered as 1, and a line is numbered from there
 MOST_S: Final = 0.5  # an answer that comes later than this is not waited for any more
@@ -60,12 +61,14 @@ class Scan:
         Some devices are silent when they are asked for registers that they do not have, so the last round asks those
         for another table with the settings with which something was heard.
         """
-        near = [unit for unit in self._units if unit <= NEAR_UNITS]
-        far = [unit for unit in self._units if unit > NEAR_UNITS]
+        near = [unit for unit in self._units if unit <= NEAR_UNITS] or self._units[:1]
+        far = [unit for unit in self._units if unit not in near]
         self._total = (len(self._lines) + 1) * len(self._units)
         rest = []
         for line in self._lines:
             await self._round(line, near)
+            if self._is_no_port():
+                return
             if self.report.has_heard(line):
                 await self._round(line, far)
             else:
@@ -77,6 +80,11 @@ class Scan:
         self._total = self._done + sum(map(len, silent.values()))
         for line, units in silent.items():
             await self._round(line, units, "input")
+
+    def _is_no_port(self) -> bool:
+        """Whether the port cannot be opened, whatever the settings."""
+        replies = self.report.replies
+        return bool(replies) and replies[-1].kind == "closed" and "these settings:" not in replies[-1].text
 
     def _is_known(self, line: Line, unit: int) -> bool:
         return any((reply.line, reply.unit) == (line, unit) for reply in self.report.replies)

@@ -8,6 +8,7 @@ from typing import Final, get_args
 
 from edge.bus_time import Wire
 from edge.contract.buses import MODBUS_PORT, Baud, Framing, Line, Parity
+from edge.contract.gateway_config import LAST_UNIT, OWN_UNIT
 
 USUAL: Final[tuple[tuple[int, Parity], ...]] = (
     (9600, "none"), (9600, "even"), (19_200, "even"), (19_200, "none"), (4800, "none"), (4800, "even"),
@@ -16,7 +17,6 @@ USUAL: Final[tuple[tuple[int, Parity], ...]] = (
 """Modbus over Serial Line V1.02 makes 19200 with even parity the default; what makers deliver is another matter."""
 BAUDS: Final = (9600, 19_200, 4800, 2400, 38_400, 115_200, 57_600, 1200)
 PARITIES: Final[tuple[Parity, ...]] = ("none", "even", "odd")
-LAST_UNIT: Final = 247
 MOST_HOSTS: Final = 1024
 PROBE_REGISTERS: Final = 1
 
@@ -73,7 +73,7 @@ def network_lines(network: str, framing: Framing = "tcp") -> list[Line]:
     return [Line(str(host), port, framing) for host in addresses.hosts()]
 
 
-def units_in(text: str) -> list[int]:
+def units_in(text: str, *, is_serial: bool) -> list[int]:
     """``1-5,17`` -> 1, 2, 3, 4, 5, 17. Raises TargetError."""
     units: list[int] = []
     for part in text.split(","):
@@ -81,8 +81,9 @@ def units_in(text: str) -> list[int]:
         if not first.isdecimal() or (dash and not last.isdecimal()):
             raise TargetError(f'"{text}" are no unit numbers: say 1-{LAST_UNIT}, or 1-10,17')
         units += range(int(first), int(last or first) + 1)
-    if not units or min(units) < 1 or max(units) > LAST_UNIT:
-        raise TargetError(f'"{text}": units are numbered 1 to {LAST_UNIT}')
+    if not units or not all(0 < unit <= LAST_UNIT or (unit == OWN_UNIT and not is_serial) for unit in units):
+        also = "" if is_serial else f", or {OWN_UNIT}"
+        raise TargetError(f'"{text}": units are numbered 1 to {LAST_UNIT}{also}')
     return list(dict.fromkeys(units))
 
 

@@ -449,6 +449,7 @@ async def test_a_failing_disk_ends_the_uplink(
     def fail(_lane: Lane, *, after: int) -> None:
         raise OutboxBrokenError(f"disk I/O error after {after}")
 
+    outbox.append_all([(Lane.LIVE, body())])
     monkeypatch.setattr(outbox, "next_waiting", fail)
     with pytest.RaisesGroup(OutboxBrokenError):
         await make_uplink(outbox, broker).run()

@@ -149,7 +149,7 @@ def test_a_device_that_does_not_answer_is_said_in_words(tmp_path: Path) -> None:
         (["10.0.0.9:x"], '"x" is no TCP port'),
         (["10.0.0.9"], "ct_ratio: missing: ratio of the current transformers, such as 40"),
         (["10.0.0.9", "--setting", "ct_ratio"], '"ct_ratio" is no setting: say NAME=NUMBER'),
-        (["10.0.0.9", "--setting", "ct_ratio=40", "--unit", "300"], "unit: should be less than or equal to 247"),
+        (["10.0.0.9", "--setting", "ct_ratio=40", "--unit", "300"], "unit: should be less than or equal to 255"),
         (["10.0.0.9", "--setting", "ct_ratio=40", "--parity", "evn"], '(did you mean "even"?)'),
     ],
 )

@@ -100,7 +100,7 @@ def test_nothing_found_is_exit_code_1_with_what_to_look_at() -> None:
     (nobody,) = free_ports(1)
     shown = invoke("scan", "--tcp", f"127.0.0.1:{nobody}", "--units", "1")
     assert shown.exit_code == 1
-    assert "- nothing answered. Look at: do the devices have power" in shown.stdout
+    assert f"  - 127.0.0.1:{nobody}: connection refused: is Modbus TCP switched on there" in shown.stdout
     assert shown.stderr.endswith(f"no device found at 127.0.0.1:{nobody}\n")
 
 

@@ -106,13 +106,14 @@ async def test_something_else_than_modbus_is_said() -> None:
 
 
 async def test_nobody_at_all_says_what_to_look_at() -> None:
-    """One address where nobody listens says why; nothing is printed for gateway.yaml."""
-    (nobody,) = free_ports(1)
-    report = await scan([nobody], [1])
-    assert sketch(report) == []
-    said = findings_of(report)
-    assert said[0].startswith(f"127.0.0.1:{nobody}: connection refused")
-    assert said[1].startswith("nothing answered. Look at: do the devices have power and a link light")
+    """One address where nobody listens says why, several what to look at; nothing is printed for gateway.yaml."""
+    nobody = free_ports(2)
+    one, several = await scan(nobody[:1], [1]), await scan(nobody, [1])
+    assert sketch(one) == []
+    (said,) = findings_of(one)
+    assert said.startswith(f"127.0.0.1:{nobody[0]}: connection refused")
+    (said,) = findings_of(several)
+    assert said.startswith("nothing answered. Look at: do the devices have power and a link light")
 
 
 async def test_a_range_of_addresses_is_asked_side_by_side() -> None:

@@ -171,6 +171,7 @@ async def test_a_port_that_is_not_there_is_said_at_once(tmp_path: Path) -> None:
     """Nothing is said of wires where there is no port."""
     report = await scan(serial_lines(str(tmp_path / "ttyUSB0"), [9600, 19_200]), list(range(1, 248)))
     assert findings_of(report) == [f"{tmp_path}/ttyUSB0: there is no such serial port: is the converter plugged in?"]
+    assert sum(map(len, report.asked.values())) == 1
 
 
 async def test_what_was_found_is_kept_when_a_scan_is_stopped() -> None:

@@ -30,17 +30,18 @@ def test_addresses_of_a_network() -> None:
 
 def test_units() -> None:
     """Numbers and ranges, each once."""
-    assert units_in("1-3, 17,2") == [1, 2, 3, 17]
+    assert units_in("1-3, 17,2", is_serial=True) == [1, 2, 3, 17]
+    assert units_in("1,255", is_serial=False) == [1, 255]
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("0-5", "1 to 247"), ("250", "1 to 247"), ("a", "say 1-247"), ("1-", "say 1-247"), ("5-1", "1 to 247")],
+    [("0-5", "1 to 247"), ("255", "1 to 247"), ("a", "say 1-247"), ("1-", "say 1-247"), ("5-1", "1 to 247")],
 )
 def test_wrong_units(text: str, words: str) -> None:
     """The error says which there are."""
     with pytest.raises(TargetError, match=words):
-        units_in(text)
+        units_in(text, is_serial=True)
 
 
 @pytest.mark.parametrize(
