@@ -38,7 +38,7 @@ BATCH_READINGS: Final = 5_000
 MOST_READINGS: Final = 50_000  # in memory while the disk is full, some 5 MB
 MOST_EVENTS: Final = 1_000
 STOPPED: Final = "the gateway's agent has stopped"
-READINGS_AT_ONCE, EVENTS_AT_ONCE = 30_000, 100  # in one commit, so that even the smallest outbox takes it
+READINGS_AT_ONCE, EVENTS_AT_ONCE = 40_000, 100  # in one commit, so that even the smallest outbox takes it
 
 _log = structlog.get_logger()
 
