@@ -177,10 +177,12 @@ class Agent:
             # Not until a time of day: when the clock is set back, polls go on.
             await self.clock.sleep(max(due_ms - self.clock.now_ms(), 0) / 1000)
             await self._wait_for_clock(one)
-            first_ms = next_slot(due_ms, self.clock.now_ms(), interval_ms)  # a clock that was set leaves nothing out
+            now_ms, began_ms = self.clock.now_ms(), self.clock.monotonic_ms()
             await self._poll(one, driver)
+            over_ms = now_ms + self.clock.monotonic_ms() - began_ms  # whether or not the clock was set meanwhile
+            passed_ms = next_slot(due_ms, over_ms, interval_ms) - next_slot(due_ms, now_ms, interval_ms)
+            self._count_skipped(one, passed_ms // interval_ms)
             due_ms = next_slot(due_ms, self.clock.now_ms(), interval_ms)
-            self._count_skipped(one, max((due_ms - first_ms) // interval_ms, 0))
 
     async def _wait_for_clock(self, one: _Device) -> None:
         if self.clock.now_ms() < CLOCK_IS_SET_MS:

@@ -23,6 +23,9 @@ class Clock(Protocol):
     def now_ms(self) -> int:
         """Return milliseconds since 1970-01-01 UTC."""
 
+    def monotonic_ms(self) -> int:
+        """Return milliseconds of this clock since some moment: for how long something took, as nobody sets these."""
+
     async def sleep(self, seconds: float) -> None:
         """Wait for that many seconds of this clock."""
 
@@ -40,6 +43,10 @@ class SystemClock:
     def now_ms(self) -> int:
         """Return milliseconds since 1970-01-01 UTC."""
         return time.time_ns() // 1_000_000
+
+    def monotonic_ms(self) -> int:
+        """Return milliseconds since some moment."""
+        return time.monotonic_ns() // 1_000_000
 
     async def sleep(self, seconds: float) -> None:
         """Wait for that many real seconds."""
@@ -66,6 +73,10 @@ class AcceleratedClock:
         """Return milliseconds since 1970-01-01 UTC, as this clock has them."""
         return self.origin_ms + int((time.monotonic_ns() - self.started_ns) * self.speed) // 1_000_000
 
+    def monotonic_ms(self) -> int:
+        """Return the same: nobody sets this clock."""
+        return self.now_ms()
+
     async def sleep(self, seconds: float) -> None:
         """Wait for that many accelerated seconds."""
         await asyncio.sleep(seconds / self.speed)
@@ -91,6 +102,10 @@ class SteppedClock:
 
     def now_ms(self) -> int:
         """Return where the clock stands."""
+        return self._now_ms
+
+    def monotonic_ms(self) -> int:
+        """Return the same: it only moves on."""
         return self._now_ms
 
     async def sleep(self, seconds: float) -> None:
