@@ -13,7 +13,7 @@ from edge.contract.messages import Flag, Test
 from edge.contract.points import RegisterPoint
 from edge.contract.profile import DeviceProfile, ModbusProfile, Signature
 from edge.contract.registers import FLOATS
-from edge.read_plan import plan
+from edge.read_plan import plan_of
 from edge.readout import PointReadout, Readout
 
 USUAL_LINE: Final = Line("a line", 0, "rtu", 9600)
@@ -41,7 +41,7 @@ def plain_summary(profile: DeviceProfile) -> dict[str, Any]:
     plain: dict[str, Any] = {"profile": profile.profile, "kind": profile.kind, "points": len(profile.points)}
     if isinstance(profile, ModbusProfile):
         wire = wire_of(USUAL_LINE, profile.reads)
-        blocks = plan(profile.points, profile.reads, wire)
+        blocks = plan_of(profile, wire)
         plain["requests"] = [
             {"table": each.table, "address": each.address, "count": each.count, "points": list(each.names)}
             for each in blocks
@@ -111,7 +111,7 @@ def plain_try(readout: Readout, marks: Mapping[Signature, bool]) -> dict[str, An
 
 def _requests(profile: ModbusProfile) -> Iterator[str]:
     wire = wire_of(USUAL_LINE, profile.reads)
-    blocks = plan(profile.points, profile.reads, wire)
+    blocks = plan_of(profile, wire)
     needs_s = sum(wire.request_s(each.table, each.count) for each in blocks)
     requests = "1 request" if len(blocks) == 1 else f"{len(blocks)} requests"
     yield f"  {_points(len(profile.points))} in {requests}: {seconds(needs_s)} at 9600 baud"

@@ -11,7 +11,7 @@ from edge.contract.profile import ModbusProfile, RegisterPoint, Signature, Table
 from edge.contract.sunspec import Model, find_model, locate_models
 from edge.drivers import NoAnswerError, RefusedError
 from edge.drivers.modbus_link import ModbusLink, SilentError
-from edge.read_plan import Block, plan
+from edge.read_plan import Block, plan_of
 from edge.scan.fit import Evidence, Fit, Words, best, evidence_of, fit
 
 TRIES: Final = 2
@@ -55,7 +55,7 @@ class Registers:
         """What the points of a profile hold; it ends at the first request that is refused."""
         held: dict[str, Words | None] = {}
         pause_s = profile.reads.pause_ms / 1000
-        for block in plan(profile.points, profile.reads, wire_of(self._link.line, profile.reads)):
+        for block in plan_of(profile, wire_of(self._link.line, profile.reads)):
             words = await self.words(block.table, block.address, block.count, pause_s=pause_s)
             if words is None:
                 return held

@@ -18,7 +18,6 @@ from edge.scan.targets import probe_s
 NEAR_UNITS: Final = 16  # most devices are delivered as 1, and a line is numbered from there
 MOST_S: Final = 0.5  # an answer that comes later than this is not waited for any more
 NETWORK_WAIT_S: Final = 0.5
-CONNECT_S: Final = 1.0
 IDENTIFY_WAIT_S: Final = 0.3
 AGAIN: Final = 2  # questions more to a unit whose answer came damaged
 MOST_SPOILED: Final = 2

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import pairwise
 
 STEP_MIN = 0.25
 
@@ -74,11 +73,3 @@ def at(levels: list[float], minute: float) -> float:
     before = min(int(position), len(levels) - 1)
     after = min(before + 1, len(levels) - 1)
     return levels[before] + (levels[after] - levels[before]) * (position - before if after > before else 0.0)
-
-
-def crossing_min(levels: list[float], limit: float) -> float | None:
-    """The first minute at which the level reaches ``limit``."""
-    for step, (before, after) in enumerate(pairwise(levels)):
-        if before < limit <= after:
-            return (step + 1) * STEP_MIN
-    return None
