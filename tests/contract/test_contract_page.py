@@ -64,7 +64,8 @@ def test_plain_examples(name: str, model: type[Status | Inventory | Receipt]) ->
 @pytest.mark.parametrize(
     "model",
     [Header, Reading, Receipt, Status, Inventory, messages.Event, messages.BlobPiece, messages.LaneState,
-     messages.Counts, messages.EpochState, messages.ReceiptRange, messages.DeviceInventory, messages.PointInventory,
+     messages.Counts, messages.DayCounts, messages.EpochState, messages.Head, messages.ReceiptRange,
+     messages.DeviceInventory, messages.PointInventory,
      batches._WireBatch, batches._WireTable, batches._Integers],
 )  # fmt: skip
 def test_every_field_has_its_place(model: type[msgspec.Struct]) -> None:
