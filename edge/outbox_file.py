@@ -19,7 +19,23 @@ from pathlib import Path
 
 import structlog
 
-_FORMAT = 1  # PRAGMA user_version
+_FORMAT = 2  # PRAGMA user_version
+
+_DAYS_AND_DRAFTS = """
+CREATE TABLE days (
+    epoch TEXT NOT NULL REFERENCES epochs (epoch) ON DELETE CASCADE, day TEXT NOT NULL,
+    taken INTEGER NOT NULL DEFAULT 0, unchanged INTEGER NOT NULL DEFAULT 0,
+    refused INTEGER NOT NULL DEFAULT 0, waiting INTEGER NOT NULL DEFAULT 0,
+    disk_full INTEGER NOT NULL DEFAULT 0, outbox_full INTEGER NOT NULL DEFAULT 0, thinned INTEGER NOT NULL DEFAULT 0,
+    too_old INTEGER NOT NULL DEFAULT 0, undated INTEGER NOT NULL DEFAULT 0, damaged INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (epoch, day)
+) WITHOUT ROWID;
+CREATE TABLE drafts (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, boot TEXT NOT NULL, readings INTEGER NOT NULL,
+    size INTEGER NOT NULL, content BLOB NOT NULL
+);
+CREATE TABLE heads (day TEXT PRIMARY KEY, hash TEXT NOT NULL) WITHOUT ROWID;
+"""
 
 _SCHEMA = f"""
 BEGIN IMMEDIATE;
@@ -35,7 +51,7 @@ CREATE TABLE lanes (
 CREATE TABLE messages (
     id INTEGER PRIMARY KEY AUTOINCREMENT, lane INTEGER NOT NULL, epoch TEXT NOT NULL REFERENCES epochs (epoch),
     seq INTEGER NOT NULL, readings INTEGER NOT NULL, committed_at INTEGER NOT NULL, size INTEGER NOT NULL,
-    payload BLOB NOT NULL, UNIQUE (epoch, lane, seq)
+    payload BLOB NOT NULL, day TEXT NOT NULL DEFAULT '', thinned INTEGER NOT NULL DEFAULT 0, UNIQUE (epoch, lane, seq)
 );
 CREATE INDEX messages_in_order ON messages (lane, id, size);
 CREATE TABLE refused (
@@ -43,6 +59,22 @@ CREATE TABLE refused (
     reason TEXT NOT NULL, refused_at INTEGER NOT NULL, payload BLOB NOT NULL
 );
 CREATE TABLE open_events (key TEXT PRIMARY KEY, state TEXT NOT NULL) WITHOUT ROWID;
+{_DAYS_AND_DRAFTS}
+PRAGMA user_version = {_FORMAT};
+COMMIT;
+"""
+
+DAY_OF_MESSAGE = "CASE day WHEN '' THEN date(committed_at / 1000 + 28800, 'unixepoch') ELSE day END"
+"""The day of account of a message; of one that a program of format 1 has put, it is that of its commit."""
+
+# What waits is not touched: a column with a default is a matter of the schema alone.
+_UPGRADE_FROM_1 = f"""
+BEGIN IMMEDIATE;
+ALTER TABLE messages ADD COLUMN day TEXT NOT NULL DEFAULT '';
+ALTER TABLE messages ADD COLUMN thinned INTEGER NOT NULL DEFAULT 0;
+{_DAYS_AND_DRAFTS}
+INSERT INTO days (epoch, day, taken, waiting)
+    SELECT epoch, {DAY_OF_MESSAGE}, SUM(readings), SUM(readings) FROM messages WHERE lane IN (1, 3) GROUP BY 1, 2;
 PRAGMA user_version = {_FORMAT};
 COMMIT;
 """
@@ -176,6 +208,9 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
     [version] = db.execute("PRAGMA user_version").fetchone()
     if version == 0:
         db.executescript(_SCHEMA)
+    elif version == 1:
+        db.executescript(_UPGRADE_FROM_1)
+        _log.info("outbox brought up to date", path=str(path), format=_FORMAT)
     elif version != _FORMAT:
         raise OutboxBrokenError(f"{path}: has format {version}, this program knows {_FORMAT}: install a newer one")
     last = db.execute("SELECT clean FROM epochs ORDER BY id DESC LIMIT 1").fetchone()
