@@ -4,10 +4,10 @@ Promise: what :meth:`Outbox.append_all` has returned for survives kill -9 and po
 and is only ever dropped counted: as given up, with the reason, or as refused (the cloud's word).
 
 Readings come as *drafts* (:mod:`edge.outbox_drafts`), which :meth:`Outbox.seal_drafts` makes into batches now and then;
-they count as taken from then on. A message is named by (epoch, lane, seq). The epoch is a random identity, new when the file
-is new or was not closed cleanly, so that a disk which lost its last writes can never give one name to two messages;
-what waits keeps the name that it was given. Drafts that a kill has left are sealed when the file is opened, under the
-new epoch.
+they count as taken from then on. A message is named by (epoch, lane, seq). The epoch is a random identity, new when the
+file is new or was not closed cleanly, so that a disk which lost its last writes can never give one name to two
+messages; what waits keeps the name that it was given. Drafts that a kill has left are sealed when the file is opened,
+under the new epoch.
 
 All methods block (one transaction is one fsync, which takes a second on a bad SD card) and are thread-safe: call them
 through ``asyncio.to_thread``. What they raise is drawn in :mod:`edge.outbox_file`.
@@ -32,9 +32,15 @@ from edge.clock_state import CLOCK_IS_SET_MS
 from edge.contract.clock import Clock
 from edge.contract.days import day_of
 from edge.contract.messages import HEADER_SIZE, Body, EpochState, GiveUpReason, Head, Lane, Receipt
-from edge.outbox_change import Change, KeptDraft, Load, MessageName, kept_drafts, load_of
+from edge.outbox_change import Change, KeptDraft, MessageName, kept_drafts, load_of
 from edge.outbox_drafts import Draft, bodies_of
-from edge.outbox_file import DAY_OF_MESSAGE, OutboxBrokenError, OutboxError, OutboxFile, OutboxFullError, OutboxLockedError
+from edge.outbox_file import (
+    OutboxBrokenError,
+    OutboxError,
+    OutboxFile,
+    OutboxFullError,
+    OutboxLockedError,
+)
 
 __all__ = [
     "MessageName",
@@ -260,7 +266,9 @@ class Outbox:
                 its = change.forget(receipt, part)
                 if its and part.outcome == "refused":
                     lane = receipt.lane.name.lower()
-                    _log.error("the cloud refused messages: set aside", messages=len(its), lane=lane, reason=part.reason)
+                    _log.error(
+                        "the cloud refused messages: set aside", messages=len(its), lane=lane, reason=part.reason
+                    )
                 gone += its
         return gone
 
@@ -309,7 +317,7 @@ class Outbox:
         _log.error("gave up readings taken before the clock was set, when the machine last ran", readings=readings)
 
     def _make_room(self, change: Change, size: int) -> None:
-        """Give up what is too old, and the oldest until ``size`` more bytes fit. Raises ValueError if they never can."""
+        """Give up what is too old, and the oldest until ``size`` more bytes fit; ValueError where they never can."""
         if size > self._max_bytes:
             raise ValueError(f"{size} bytes at once can never fit an outbox of {self._max_bytes} bytes")
         dropped = _give_up(change, room=self._max_bytes - size, before_ms=change.now_ms - self._max_age_ms)
@@ -342,7 +350,7 @@ def _save_open_events(db: sqlite3.Connection, changes: Mapping[str, str | None])
 def _give_up(change: Change, *, room: int, before_ms: int) -> int:
     """Drop what was committed before a time, and the oldest until at most ``room`` bytes wait; return how many."""
     dropped = 0
-    oldest = f"SELECT id, epoch, {DAY_OF_MESSAGE}, readings, size, committed_at FROM messages WHERE lane = ? ORDER BY id LIMIT 1"
+    oldest = "SELECT id, epoch, day, readings, size, committed_at FROM messages WHERE lane = ? ORDER BY id LIMIT 1"
     for lane in GIVE_UP_ORDER:
         while row := change.db.execute(oldest, (lane,)).fetchone():
             message_id, epoch, day, readings, size, committed_at = row
@@ -351,6 +359,7 @@ def _give_up(change: Change, *, room: int, before_ms: int) -> int:
                 break
             change.db.execute("DELETE FROM messages WHERE id = ?", (message_id,))
             reason = GiveUpReason.TOO_OLD if is_too_old else GiveUpReason.OUTBOX_FULL
+            day = day or day_of(committed_at)
             accounts.count(change.db, epoch, day, waiting=-readings)
             accounts.count_given_up(change.db, epoch, day, reason, readings)
             change.load.add(lane, -1, -size)

@@ -72,7 +72,11 @@ def count_given_up(db: sqlite3.Connection, epoch: str, day: str, reason: GiveUpR
     if not readings:
         return
     _make_day(db, epoch, day)
-    db.execute(f"UPDATE days SET {reason} = {reason} + ? WHERE epoch = ? AND day = ?", (readings, epoch, day))
+    db.execute(
+        "INSERT INTO given_up (epoch, day, reason, readings) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT DO UPDATE SET readings = readings + excluded.readings",
+        (epoch, day, reason, readings),
+    )
     db.execute("UPDATE epochs SET given_up = given_up + ? WHERE epoch = ?", (readings, epoch))
 
 
@@ -117,13 +121,14 @@ def _make_day(db: sqlite3.Connection, epoch: str, day: str) -> None:
 
 
 def _days(db: sqlite3.Connection) -> defaultdict[str, list[DayCounts]]:
-    reasons = list(GiveUpReason)
+    given_up: defaultdict[tuple[str, str], dict[GiveUpReason, int]] = defaultdict(dict)
+    for epoch, day, reason, readings in db.execute("SELECT epoch, day, reason, readings FROM given_up"):
+        given_up[epoch, day][GiveUpReason(reason)] = readings
     by_epoch: defaultdict[str, list[DayCounts]] = defaultdict(list)
-    columns = ", ".join(["epoch", "day", "taken", "unchanged", "refused", "waiting", *reasons])
-    for epoch, *counts in db.execute(f"SELECT {columns} FROM days ORDER BY epoch, day DESC"):
+    for epoch, day, taken, unchanged, refused, waiting in db.execute(
+        "SELECT epoch, day, taken, unchanged, refused, waiting FROM days ORDER BY epoch, day DESC"
+    ):
         its = by_epoch[epoch]
-        is_told = len(its) < LATEST_DAYS or counts[4]
-        if is_told and len(its) < MAX_DAYS:
-            given_up = {reason: count for reason, count in zip(reasons, counts[5:], strict=True) if count}
-            its.append(DayCounts(*counts[:5], given_up))
+        if (len(its) < LATEST_DAYS or waiting) and len(its) < MAX_DAYS:
+            its.append(DayCounts(day, taken, unchanged, refused, waiting, given_up[epoch, day]))
     return by_epoch

@@ -119,8 +119,8 @@ class Change:
         self.load.add(receipt.lane, -len(rows), -sum(size for _, _, size, *_ in rows))
         for _, readings, _, day, committed_at in rows:
             refused = readings if part.outcome == "refused" else 0
-            day = day or day_of(committed_at)
-            accounts.count(self.db, receipt.epoch, day, refused=refused, waiting=-readings)
+            its_day = day or day_of(committed_at)
+            accounts.count(self.db, receipt.epoch, its_day, refused=refused, waiting=-readings)
         return [message_id for message_id, *_ in rows]
 
     def _set_aside(self, receipt: Receipt, part: ReceiptRange) -> None:
@@ -194,7 +194,7 @@ class Change:
         rows = self.db.execute(
             "DELETE FROM drafts WHERE boot NOT IN ('', ?) RETURNING size, readings", (self.boot,)
         ).fetchall()
-        readings = sum(count for _, count in rows)
+        readings = sum(int(count) for _, count in rows)
         self.load.bytes -= sum(size for size, _ in rows)
         self.load.strangers = 0
         self.lose(day_of(self.now_ms), GiveUpReason.UNDATED, readings)

@@ -21,7 +21,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from edge.clock_state import CLOCK_IS_SET_MS
-from edge.contract.batches import Batch, ClockState, encode_batch, in_batches
+from edge.contract.arranging import in_batches
+from edge.contract.batches import Batch, ClockState, encode_batch
 from edge.contract.days import day_of
 from edge.contract.messages import Body, Event
 from edge.contract.readings import ContractError, Flag, Value

@@ -26,9 +26,11 @@ CREATE TABLE days (
     epoch TEXT NOT NULL REFERENCES epochs (epoch) ON DELETE CASCADE, day TEXT NOT NULL,
     taken INTEGER NOT NULL DEFAULT 0, unchanged INTEGER NOT NULL DEFAULT 0,
     refused INTEGER NOT NULL DEFAULT 0, waiting INTEGER NOT NULL DEFAULT 0,
-    disk_full INTEGER NOT NULL DEFAULT 0, outbox_full INTEGER NOT NULL DEFAULT 0, thinned INTEGER NOT NULL DEFAULT 0,
-    too_old INTEGER NOT NULL DEFAULT 0, undated INTEGER NOT NULL DEFAULT 0, damaged INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (epoch, day)
+) WITHOUT ROWID;
+CREATE TABLE given_up (
+    epoch TEXT NOT NULL, day TEXT NOT NULL, reason TEXT NOT NULL, readings INTEGER NOT NULL,
+    PRIMARY KEY (epoch, day, reason), FOREIGN KEY (epoch, day) REFERENCES days (epoch, day) ON DELETE CASCADE
 ) WITHOUT ROWID;
 CREATE TABLE drafts (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, boot TEXT NOT NULL, readings INTEGER NOT NULL,
@@ -64,20 +66,19 @@ PRAGMA user_version = {_FORMAT};
 COMMIT;
 """
 
-DAY_OF_MESSAGE = "CASE day WHEN '' THEN date(committed_at / 1000 + 28800, 'unixepoch') ELSE day END"
-"""The day of account of a message; of one that a program of format 1 has put, it is that of its commit."""
-
-# What waits is not touched: a column with a default is a matter of the schema alone.
-_UPGRADE_FROM_1 = f"""
+# What waits is not touched: a column with a default is a matter of the schema alone. Where a message has no day, it is
+# that of its commit.
+_MORE_COLUMNS = """
 BEGIN IMMEDIATE;
 ALTER TABLE messages ADD COLUMN day TEXT NOT NULL DEFAULT '';
 ALTER TABLE messages ADD COLUMN thinned INTEGER NOT NULL DEFAULT 0;
-{_DAYS_AND_DRAFTS}
-INSERT INTO days (epoch, day, taken, waiting)
-    SELECT epoch, {DAY_OF_MESSAGE}, SUM(readings), SUM(readings) FROM messages WHERE lane IN (1, 3) GROUP BY 1, 2;
-PRAGMA user_version = {_FORMAT};
-COMMIT;
 """
+_COUNT_DAYS = """
+INSERT INTO days (epoch, day, taken, waiting)
+    SELECT epoch, date(committed_at / 1000 + 28800, 'unixepoch'), SUM(readings), SUM(readings)
+    FROM messages WHERE lane IN (1, 3) GROUP BY 1, 2;
+"""
+_UPGRADE_FROM_1 = f"{_MORE_COLUMNS}{_DAYS_AND_DRAFTS}{_COUNT_DAYS}PRAGMA user_version = {_FORMAT}; COMMIT;"
 
 _log = structlog.get_logger()
 
