@@ -43,7 +43,9 @@ from simulators.modbus_server import ModbusServer
 from tests.chaos.neighbourhood import ROAD
 from tests.chaos.storm_proof import inconsistencies, revisions_of, untruths
 from tests.chaos.wire_gateway import FLOOD, WireGateway
-from tests.e2e.line import kill, read_influx, registry_document, until, until_async
+from tests.e2e.line import registry_document
+from tests.e2e.stored import read_influx
+from tests.e2e.waiting import kill, until, until_async
 from tests.servers import InfluxDB, Mosquitto, Postgres, free_ports
 
 STORM_S = 600
@@ -330,7 +332,7 @@ async def open_storm(
 
 
 def _make_database(storm: Storm) -> None:
-    registry = registry_document({}, gateway="none")
+    registry = registry_document({}, "none")
     [gateway] = registry["gateways"]
     registry["gateways"] = [{**gateway, "id": each.name} for each in storm.gateways]
     for made, each in zip(registry["gateways"], storm.gateways, strict=True):
