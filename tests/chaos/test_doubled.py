@@ -61,9 +61,7 @@ async def test_a_second_cloud_takes_over(tmp_path: Path, mosquitto: Mosquitto, i
 
 
 async def test_a_copied_card_is_noticed(tmp_path: Path, mosquitto: Mosquitto, seed: int) -> None:
-    """Two agents with one identity and copied files take turns with one broker: the cloud notices, and stores no
-    message of one under a name of the other; nothing of the first is lost.
-    """
+    """Two agents with one identity and copied files: the cloud says so, and nothing of the first is lost."""
     async with Line(tmp_path, broker_port=mosquitto.port, profiles=profiles(roads=0)) as line:
         [gateway] = line.gateways
         async with alive(gateway, seed):
