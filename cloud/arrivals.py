@@ -91,7 +91,8 @@ def entry_of(arrival: Arrival, name: Name, *, refusal: str | None, received_at: 
 
 
 def _check_times(batch: Batch, now_ms: int) -> None:
-    for table in batch.tables:
-        ahead_ms = table.times[-1] - now_ms
-        if ahead_ms > MAX_AHEAD_MS:
-            raise ContractError(f"{table.device}: taken {ahead_ms // 60_000} min in the future: check the clock")
+    latest = now_ms + MAX_AHEAD_MS
+    if all(max(block.times) <= latest for block in batch.blocks):
+        return
+    device, taken_at = next((table.device, table.times[-1]) for table in batch.tables if table.times[-1] > latest)
+    raise ContractError(f"{device}: taken {(taken_at - now_ms) // 60_000} min in the future: check the clock")
