@@ -33,7 +33,6 @@ from edge.contract.days import bounds_of
 from edge.contract.messages import LANE_KIND, Counts, EpochState, Header, Lane, LaneState, Status
 
 _SETTLED = text("settled_at IS NOT NULL")
-_WHERE_SETTLED = {"sqlite_where": _SETTLED, "postgresql_where": _SETTLED}
 
 ledger = Table(
     "ledger",
@@ -50,7 +49,7 @@ ledger = Table(
     Column("day", String(10), nullable=False),  # of account: of a batch's first reading, of others the day received
     Column("settled_at", BigInteger),  # when what was refused was stored after all; its reason stays
     Index("ix_ledger_gateway_received_at", "gateway", "received_at"),
-    Index("ix_ledger_gateway_settled_at", "gateway", "settled_at", **_WHERE_SETTLED),
+    Index("ix_ledger_gateway_settled_at", "gateway", "settled_at", sqlite_where=_SETTLED, postgresql_where=_SETTLED),
 )
 
 ledger_ranges = Table(

@@ -101,7 +101,7 @@ def _is_possible(day: str, now_ms: int) -> bool:
         start_ms, _ = bounds_of(day)
     except ValueError:
         return False
-    return FIRST_DAY <= day and start_ms <= bounds_of(day_of(now_ms))[1]
+    return day >= FIRST_DAY and start_ms <= bounds_of(day_of(now_ms))[1]
 
 
 def _merge(key: tuple[str, str], told: DayCounts, known: SaidDay | None, heard_at: int, *, is_newest: bool) -> SaidDay:
