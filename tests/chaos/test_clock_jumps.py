@@ -3,50 +3,56 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 
-from edge.agent import open_agent
-from edge.contract.clock import SystemClock
-from edge.contract.gateway_config import load_gateway_config
+from edge.contract.clock import AcceleratedClock
 from tests.chaos.neighbourhood import alive, profiles
 from tests.e2e.line import Line
+from tests.e2e.line_gateway import LineGateway
 from tests.e2e.waiting import terminate
 from tests.servers import Mosquitto
 
-SMEAR = 0.98  # a leap second spread over 50 s
+JUMPS_S = (300, -2, -3, -3600, 0)  # from the true time
+LITTLE_S = 0.05
+STANDS_MS, SMEARED_MS = -50, -1  # by which the clock is set after each little while
 
 
-class WrongClock(SystemClock):
-    """The machine's clock, set to other times and other speeds by a test."""
+async def turn_back(clock: AcceleratedClock, path: Path, by_ms: int) -> None:
+    """Set a clock a little, again and again."""
+    while True:
+        await asyncio.sleep(LITTLE_S)
+        clock.set_by_ms += by_ms
+        clock.write(path)
 
-    def __init__(self) -> None:
-        self._offset_ms, self._speed, self._since_ms = 0.0, 1.0, super().now_ms()
 
-    def now_ms(self) -> int:
-        """Return milliseconds UTC, as this clock has them."""
-        passed_ms = super().now_ms() - self._since_ms
-        return round(self._since_ms + self._offset_ms + passed_ms * self._speed)
-
-    def set(self, *, by_s: float = 0, speed: float = 1.0) -> None:
-        """Show a time that is ``by_s`` from the true one, and run at a speed from there."""
-        self._since_ms = super().now_ms()
-        self._offset_ms, self._speed = by_s * 1000, speed
+async def start_on(gateway: LineGateway, clock: Path) -> None:
+    """Start the agent of a gateway on a clock of its own."""
+    await terminate(gateway.agent)
+    await gateway.start("--clock", str(clock))
 
 
 async def test_jumps_lose_nothing(tmp_path: Path, mosquitto: Mosquitto, seed: int) -> None:
     """Forwards by minutes, back to times that were shown before, back by an hour, a clock that stands, a leap smear."""
+    path, clock = (
+        tmp_path / "clock.json",
+        AcceleratedClock(origin_ms=time.time_ns() // 1_000_000, speed=1, started_ns=time.monotonic_ns()),
+    )
+    clock.write(path)
     async with Line(tmp_path, broker_port=mosquitto.port, profiles=profiles(roads=0)) as line:
         [gateway] = line.gateways
-        await terminate(gateway.agent)
-        config, clock = load_gateway_config(gateway.folder / "gateway.yaml"), WrongClock()
-        async with alive(gateway, seed), open_agent(config, clock=clock, journal=gateway.journal) as agent:
-            running = asyncio.create_task(agent.run())
+        async with alive(gateway, seed):
+            await start_on(gateway, path)
             await gateway.take_more(50)
-            for by_s, speed in ((300, 1.0), (-2, 1.0), (-3, 1.0), (-3600, 1.0), (0, 0.0), (0, SMEAR), (1, 1.0)):
-                clock.set(by_s=by_s, speed=speed)
+            for by_s in JUMPS_S:
+                clock.set_by_ms = by_s * 1000
+                clock.write(path)
                 await gateway.take_more(50)
-            agent.stop()
-            await running
-        await gateway.start()
+            for by_ms in (STANDS_MS, SMEARED_MS):
+                turning = asyncio.create_task(turn_back(clock, path, by_ms))
+                await gateway.take_more(50)
+                turning.cancel()
+        await terminate(gateway.agent)
+        await gateway.start()  # by the machine's clock, which the cloud goes by
         await line.settle()
         await line.prove()

@@ -65,7 +65,6 @@ async def test_a_copied_card_is_noticed(tmp_path: Path, mosquitto: Mosquitto, se
     async with Line(tmp_path, broker_port=mosquitto.port, profiles=profiles(roads=0)) as line:
         [gateway] = line.gateways
         async with alive(gateway, seed):
-            await gateway.take_more()  # before, it may not know how to end yet
             await terminate(gateway.agent)
             copy = gateway.folder / "copied-card"
             shutil.copytree(gateway.outbox.parent, copy)

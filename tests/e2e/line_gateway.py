@@ -61,19 +61,20 @@ class LineGateway:
 
     # --- the agent ---
 
-    async def start(self) -> None:
-        """Start the agent and wait until it has committed something new."""
-        before = self._journalled_bytes()
-        await self.begin()
-        await until(lambda: self._journalled_bytes() > before, f"the first commit of {self.name}")
+    async def start(self, *options: str) -> None:
+        """Start the agent, with further options, and wait until it has taken something: then it knows how to end."""
+        before = self._taken_so_far()
+        await self.begin(*options)
+        await until(lambda: self._taken_so_far() > before, f"the first commit of {self.name}")
 
-    async def begin(self) -> None:
+    async def begin(self, *options: str) -> None:
         """Start the agent, and wait for nothing."""
-        self.agent = await self.run_with(self.folder / "gateway.yaml", self.journal, name=self.name)
+        self.agent = await self.run_with(self.folder / "gateway.yaml", self.journal, *options, name=self.name)
 
-    async def run_with(self, config: Path, journal: Path, *, name: str) -> Program:
+    async def run_with(self, config: Path, journal: Path, *options: str, name: str) -> Program:
         """Start an agent with another configuration and journal."""
-        return await self._programs.start(name, ["edge", "run", "--config", str(config), "--journal", str(journal)])
+        files = ["--config", str(config), "--journal", str(journal)]
+        return await self._programs.start(name, ["edge", "run", *files, *options])
 
     # --- what it has ---
 
@@ -83,8 +84,8 @@ class LineGateway:
 
     async def take_more(self, readings: int = 1) -> None:
         """Wait until so many more readings were taken."""
-        wanted = self.taken().counts.taken + readings
-        await until(lambda: self.taken().counts.taken >= wanted, f"{readings} more readings of {self.name}")
+        wanted = self._taken_so_far() + readings
+        await until(lambda: self._taken_so_far() >= wanted, f"{readings} more readings of {self.name}")
 
     def waiting(self) -> int:
         """How many messages in its outbox have no receipt."""
@@ -92,8 +93,8 @@ class LineGateway:
             [waiting] = outbox.execute("SELECT COUNT(*) FROM messages").fetchone()
         return int(waiting)
 
-    def _journalled_bytes(self) -> int:
-        return self.journal.stat().st_size if self.journal.exists() else 0
+    def _taken_so_far(self) -> int:
+        return self.taken().counts.taken if self.journal.exists() else 0
 
     # --- its file ---
 
