@@ -72,6 +72,7 @@ PURE = (
     "edge.scan.sketch",
     "edge.contract.messages",
     "edge.contract.registers",
+    "edge.contract.silence",
     "edge.contract.sunspec",
     "cloud.workorders.states",
     "cloud.workorders.limits",
