@@ -61,6 +61,8 @@ PURE = (
     "edge.counters",
     "edge.report",
     "edge.detect",
+    "edge.pacing",
+    "edge.window",
     "edge.read_plan",
     "edge.bus_load",
     "edge.cli.plan_text",
