@@ -97,7 +97,7 @@ class Cloud:
 
 
 def drain(cloud: Cloud, *, seconds: float) -> tuple[float, int]:
-    """Drain backlog without end, with a live message a second; return how late that was at worst, and how much drained."""
+    """Drain backlog without end, with a live message a second; return how late live was, and how much was drained."""
     window, now, worst_s, drained, number = SendWindow(), 0.0, 0.0, 0, 0
     waiting: list[float] = []
     happens: list[tuple[float, int, Lane | None, float]] = [(0.5, 0, None, 0.0)]
