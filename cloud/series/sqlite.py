@@ -10,6 +10,7 @@ the transaction of the readings: repeated, late or replaced readings leave it tr
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from itertools import accumulate, chain, repeat
 from pathlib import Path
 from sqlite3 import Connection
 from typing import Any
@@ -30,13 +31,14 @@ from cloud.series import sqlite_hours as hours
 from cloud.series.columns import SeriesColumn, batches_of
 from cloud.series.retention import Retention, without_expired
 from cloud.series.sqlite_file import SeriesFile
-from edge.contract.batches import Column
-from edge.contract.messages import Batch, Flag, Reading
+from edge.contract.messages import Batch, Block, Flag, Reading
+from edge.contract.tables import Column
 
 FORGET_AT_ONCE = 10_000  # readings
 MAX_KNOWN = 200_000  # series whose number is remembered: some 70 MB
 VALUED_STEP_MS = 6 * 3600 * 1000  # `valued_before` is a multiple: few writes, and few missing readings to walk through
 SeriesKey = tuple[str, str, str, str]  # gateway, device, point, kind
+Named = tuple[str, Block]  # a block with its gateway
 Row = tuple[Any, ...]  # columns of one row, in the order of its statement
 
 _FIND_SERIES = """
@@ -240,10 +242,11 @@ class SqliteStore:
         await self._file.close()
 
     def _write(self, batches: Sequence[Batch]) -> None:
+        blocks = [(batch.gateway, block) for batch in batches for block in batch.blocks]
         with self._file.transaction() as connection:
-            known = {key: self._find_series(key, valued_at) for key, valued_at in _series_of(batches).items()}
-            hours.make_stale(connection, _hours_of(batches, known, hours.summed_before(connection)))
-            connection.executemany(_WRITE, _rows_of(batches, known))
+            known = {key: self._find_series(key, valued_at) for key, valued_at in _series_of(blocks).items()}
+            hours.make_stale(connection, _hours_of(blocks, known, hours.summed_before(connection)))
+            connection.executemany(_WRITE, _rows_of(blocks, known))
         if len(self._known) + len(known) > MAX_KNOWN:
             self._known.clear()
         self._known.update(known)
@@ -265,50 +268,66 @@ class _Known(Struct, frozen=True, gc=False):
     valued_before: int
 
 
-def _series_of(batches: Sequence[Batch]) -> dict[SeriesKey, int]:
-    """Return the series of the batches, each with the time of its newest value, 0 where none has one."""
+def _series_of(blocks: Sequence[Named]) -> dict[SeriesKey, int]:
+    """Return the series of the blocks, each with the time of its newest value, 0 where none has one."""
     found: dict[SeriesKey, int] = {}
-    for batch in batches:
-        for table in batch.tables:
-            for column in table.columns:
-                key = (batch.gateway, table.device, column.point, table.kind)
-                found[key] = max(found.get(key, 0), _valued_at(column, table.times))
+    for gateway, block in blocks:
+        ends = list(accumulate(block.rows))
+        for column in block.columns:
+            for device, start, end in zip(block.devices, [0, *ends], ends, strict=False):
+                if column.flags and not column.flags[start:end].strip(_NOT_THERE):
+                    continue
+                key = (gateway, device, column.point, block.kind)
+                found[key] = max(found.get(key, 0), _valued_at(column, block.times, start, end))
     return found
 
 
-def _valued_at(column: Column, times: Sequence[int]) -> int:
-    if not column.values:
-        return 0
-    return times[len(column.flags.rstrip(_VALUELESS)) - 1]  # without flags every row has a value: the last, then
+def _valued_at(column: Column, times: Sequence[int], start: int, end: int) -> int:
+    """Return the newest time of a value in some rows, 0 where there is none."""
+    valued = len(column.flags[start:end].rstrip(_VALUELESS)) if column.flags else end - start
+    return times[start + valued - 1] if valued else 0
 
 
-_VALUELESS = bytes([0, Flag.MISSING])
+_NOT_THERE, _VALUELESS = bytes([0]), bytes([0, Flag.MISSING])
 
 
-def _hours_of(batches: Sequence[Batch], known: Mapping[SeriesKey, _Known], before_ms: int) -> set[tuple[int, int]]:
+def _hours_of(blocks: Sequence[Named], known: Mapping[SeriesKey, _Known], before_ms: int) -> set[tuple[int, int]]:
     """Return the hours before a time that readings are of, each with the number of its series."""
     found: set[tuple[int, int]] = set()
-    for batch in batches:
-        for table in batch.tables:
-            if table.times[0] >= before_ms:
-                continue
-            touched = {hours.hour_of(taken_at) for taken_at in table.times if taken_at < before_ms}
-            for column in table.columns:
-                series = known[batch.gateway, table.device, column.point, table.kind].id
-                found.update((series, hour) for hour in touched)
+    for gateway, block in blocks:
+        if min(block.times) >= before_ms:
+            continue
+        hours_here = list(map(hours.hour_of, block.times))
+        for column in block.columns:
+            touched = zip(_numbers_of(gateway, block, column, known), hours_here, strict=True)
+            found.update((number, hour) for number, hour in touched if number and hour < before_ms)
     return found
 
 
-def _rows_of(batches: Sequence[Batch], known: Mapping[SeriesKey, _Known]) -> Iterator[Row]:
-    for batch in batches:
-        for table in batch.tables:
-            id_of = {
-                column.point: known[batch.gateway, table.device, column.point, table.kind].id
-                for column in table.columns
-            }
-            for taken_at, readings in table.rows():
-                for reading in readings:
-                    yield id_of[reading.point], taken_at, reading.value, reading.flag, reading.tests
+def _rows_of(blocks: Sequence[Named], known: Mapping[SeriesKey, _Known]) -> Iterator[Row]:
+    for gateway, block in blocks:
+        for column in block.columns:
+            numbers = _numbers_of(gateway, block, column, known)
+            if column.flags:
+                yield from _flagged_rows(numbers, block.times, column)
+            else:
+                yield from zip(numbers, block.times, column.values, repeat(int(Flag.PASS)), repeat(0))
+
+
+def _flagged_rows(numbers: Iterator[int], times: Sequence[int], column: Column) -> Iterator[Row]:
+    values, tests = iter(column.values), iter(column.tests)
+    for number, taken_at, flag in zip(numbers, times, column.flags, strict=True):
+        if flag:
+            value = None if flag == Flag.MISSING else next(values)
+            yield number, taken_at, value, flag, 0 if flag == Flag.PASS else next(tests)
+
+
+def _numbers_of(gateway: str, block: Block, column: Column, known: Mapping[SeriesKey, _Known]) -> Iterator[int]:
+    """Give the number of the series of each row; 0 where its device has no reading of the column's point."""
+    keys = ((gateway, device, column.point, block.kind) for device in block.devices)
+    return chain.from_iterable(
+        repeat(known[key].id if key in known else 0, rows) for key, rows in zip(keys, block.rows, strict=True)
+    )
 
 
 def _reading(row: Row) -> Reading:

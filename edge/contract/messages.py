@@ -21,7 +21,8 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from edge.contract.batches import Batch, ClockState, Column, Table, decode_batch, encode_batch
+from edge.contract.batches import Batch, ClockState, decode_batch, encode_batch
+from edge.contract.days import DAY_PATTERN
 from edge.contract.envelope import (
     HEADER_SIZE,
     LANE_KIND,
@@ -40,6 +41,7 @@ from edge.contract.envelope import (
     seal,
 )
 from edge.contract.readings import ID_PATTERN, ContractError, Flag, Id, Reading, Test, TimeMs, Value, check_value
+from edge.contract.tables import Block, Column, Table
 
 TOPIC_ROOT = "anlan/v1"
 KINDS = frozenset({"batch", "event", "blob", "status", "inventory", "receipt"})
@@ -53,6 +55,8 @@ Hex = Annotated[str, Meta(pattern=r"\A[0-9a-f]{1,64}\Z")]
 Text = Annotated[str, Meta(max_length=500)]
 Word = Annotated[str, Meta(max_length=64)]
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Day = Annotated[str, Meta(pattern=DAY_PATTERN)]
+MAX_DAYS, MAX_HEADS = 40, 8
 
 __all__ = [
     "BLOB_PIECE",
@@ -61,21 +65,27 @@ __all__ = [
     "LANE_KIND",
     "MAX_BLOB",
     "MAX_BODY",
+    "MAX_DAYS",
     "MAX_EVENT_READINGS",
+    "MAX_HEADS",
     "MAX_PAYLOAD",
     "MAX_READINGS",
     "Batch",
     "BlobPiece",
+    "Block",
     "Body",
     "ClockState",
     "Column",
     "ContractError",
     "Counts",
+    "DayCounts",
     "DeviceInventory",
     "EpochState",
     "Event",
     "EventState",
     "Flag",
+    "GiveUpReason",
+    "Head",
     "Header",
     "Id",
     "Inventory",
@@ -170,6 +180,13 @@ class ReceiptRange(Struct, frozen=True):
     reason: Text = ""
 
 
+class Head(Struct, frozen=True):
+    """What the cloud's chain of statements ended with after a day: gateways keep it as witnesses."""
+
+    day: Day
+    hash: Sha256
+
+
 class Receipt(Struct, frozen=True, kw_only=True):
     """The cloud's word on what it has stored or refused for good; only this lets the gateway forget."""
 
@@ -178,6 +195,7 @@ class Receipt(Struct, frozen=True, kw_only=True):
     epoch: EpochId
     lane: Lane
     ranges: Annotated[list[ReceiptRange], Meta(min_length=1, max_length=4096)]
+    head: Head | None = None  # the newest, where the gateway may not know it yet
 
     def to_bytes(self) -> bytes:
         """Return the JSON document."""
@@ -208,12 +226,35 @@ class Counts(Struct, frozen=True):
     refused: Count = 0  # set aside after the cloud's refusal
 
 
+class GiveUpReason(StrEnum):
+    """Why a gateway had to let readings go."""
+
+    DISK_FULL = "disk_full"  # memory was full while the disk could not be written
+    OUTBOX_FULL = "outbox_full"
+    THINNED = "thinned"  # every second one, before all would have to go
+    TOO_OLD = "too_old"
+    UNDATED = "undated"  # taken before the clock was set, in a run of the machine that ended before it was
+    DAMAGED = "damaged"  # the outbox's file was corrupt, and they could not be read from it
+
+
+class DayCounts(Struct, frozen=True):
+    """Readings of one day of account within one epoch; `waiting` are those of them that are still kept."""
+
+    day: Day
+    taken: Count = 0
+    unchanged: Count = 0
+    refused: Count = 0
+    waiting: Count = 0
+    given_up: Annotated[dict[GiveUpReason, Count], Meta(max_length=len(GiveUpReason))] = {}
+
+
 class EpochState(Struct, frozen=True):
     """One identity of the outbox: what it has taken, and what it still keeps."""
 
     epoch: EpochId
     lanes: Annotated[dict[Word, LaneState], Meta(max_length=len(Lane))]
     counts: Counts
+    days: Annotated[list[DayCounts], Meta(max_length=MAX_DAYS)] = []  # the latest, and those of which something waits
 
 
 class Status(Struct, frozen=True, kw_only=True):
@@ -229,6 +270,7 @@ class Status(Struct, frozen=True, kw_only=True):
     clock_since: TimeMs | None = None
     config_hash: Hex
     epochs: Annotated[list[EpochState], Meta(max_length=16)]  # the current one first
+    heads: Annotated[list[Head], Meta(max_length=MAX_HEADS)] = []  # the newest that receipts have brought
 
     def to_bytes(self) -> bytes:
         """Return the JSON document."""

@@ -93,6 +93,36 @@ async def test_stepped_clock_wakes_each_at_its_time() -> None:
 
 
 def test_clock_file_is_plain(tmp_path: Path) -> None:
-    """A clock file holds three numbers and nothing else."""
+    """A clock file holds four numbers and a name, and nothing else."""
     AcceleratedClock(origin_ms=START, speed=60.0, started_ns=5).write(tmp_path / "c")
-    assert json.loads((tmp_path / "c").read_text()) == {"origin_ms": START, "speed": 60.0, "started_ns": 5}
+    assert json.loads((tmp_path / "c").read_text()) == {
+        "origin_ms": START, "speed": 60.0, "started_ns": 5, "set_by_ms": 0, "boot": "",
+    }  # fmt: skip
+
+
+async def test_somebody_sets_the_clock_of_a_file(tmp_path: Path) -> None:
+    """Who runs on a file shows what it is set to, on, back or to nothing; the time since the start runs on."""
+    path = tmp_path / "clock.json"
+    ours = AcceleratedClock(origin_ms=START, speed=1, started_ns=time.monotonic_ns(), boot="first")
+    ours.write(path)
+    theirs = load_clock(path, "localhost")
+    assert (theirs.boot, theirs.offset_ms()) == ("first", START)
+    started = theirs.monotonic_ms()
+    for set_by in (3_600_000, -3_600_000, -START):
+        ours.set_by_ms = set_by
+        ours.write(path)
+        async with asyncio.timeout(5):
+            while theirs.offset_ms() != START + set_by:  # noqa: ASYNC110 -- a clock tells nobody that it was set
+                await asyncio.sleep(0.01)
+        assert abs(theirs.now_ms() - ours.now_ms()) < 1000
+    assert 0 <= theirs.monotonic_ms() - started < 60_000
+
+
+def test_every_clock_is_its_offset_and_its_time_since_the_start() -> None:
+    """What a clock shows is its time since the start and its offset; the machine's own is measured."""
+    system = SystemClock()
+    assert abs(system.now_ms() - system.monotonic_ms() - system.offset_ms()) < 1000
+    assert len(system.boot) == 36
+    for clock in (AcceleratedClock(origin_ms=START, speed=1, started_ns=0), SteppedClock(START)):
+        assert abs(clock.now_ms() - clock.monotonic_ms() - clock.offset_ms()) < 1000
+        assert clock.boot

@@ -13,3 +13,6 @@ class HandClock(SystemClock):
 
     def now_ms(self) -> int:
         return self.now
+
+    def offset_ms(self) -> int:
+        return self.now - self.monotonic_ms()
