@@ -1,4 +1,4 @@
-"""`cloud run`: batch worker, event worker and API in one process, in one TaskGroup.
+"""`cloud run`: batch worker, event worker and API in one process, in one TaskGroup. `cloud ingest`: the first alone.
 
 Exception
 └── StartError        cannot run as configured: the text says what to do
@@ -51,9 +51,7 @@ async def run(config: CloudConfig, clock: Clock) -> None:
 
     Raises StartError, and what opening the databases raises.
     """
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stop = stopped_by_signal()
     async with AsyncExitStack() as stack:
         database = stack.enter_context(open_database(config))
         stack.enter_context(lock_folder(config.data_dir, shared=config.shared))
@@ -97,6 +95,44 @@ async def run(config: CloudConfig, clock: Clock) -> None:
             for worker in workers:
                 worker.cancel()
     _log.info("cloud stopped")
+
+
+async def run_ingest(config: CloudConfig, clock: Clock) -> None:
+    """Take batches, and nothing else, until SIGTERM or Ctrl-C; several may run beside one cloud that shares.
+
+    Raises StartError, and what opening the databases raises.
+    """
+    stop = stopped_by_signal()
+    async with AsyncExitStack() as stack:
+        database = stack.enter_context(open_database(config))
+        stack.enter_context(lock_folder(config.data_dir, shared=config.shared))
+        series = open_series(config.series, config.data_dir, clock)
+        stack.push_async_callback(series.close)
+        counters = Counters()
+        keep_out_of_collections()
+        async with asyncio.TaskGroup() as tasks:
+            batches = run_batch_worker(
+                config.broker,
+                series=series,
+                database=database,
+                is_registered=Registry(database).is_known,
+                clock=clock,
+                counters=counters,
+                shared=config.shared,
+            )
+            worker = tasks.create_task(batches, name="batch worker")
+            _log.info("ingest runs", broker=config.broker.address, shared=config.shared)
+            await stop.wait()
+            worker.cancel()
+    _log.info("ingest stopped", messages=counters.messages, readings=counters.readings)
+
+
+def stopped_by_signal() -> asyncio.Event:
+    """Return an event that SIGTERM and Ctrl-C set."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
 
 
 def keep_out_of_collections() -> None:
