@@ -86,7 +86,7 @@ def entry_of(arrival: Arrival, name: Name, *, refusal: str | None, received_at: 
     """
     reason = refusal or arrival.reason
     said = reason or (f"{expired} of its readings were past the time that they are kept" if expired else "")
-    day = day_of(received_at if arrival.batch is None else min(table.times[0] for table in arrival.batch.tables))
+    day = day_of(received_at if arrival.batch is None else min(min(block.times) for block in arrival.batch.blocks))
     return Entry(name, arrival.hash, arrival.readings, "refused" if reason else "stored", said, received_at, day)
 
 
