@@ -369,7 +369,8 @@ async def connect(
     """Open a connection for the time of the block.
 
     An MQTT 5 broker is told to have no more than ``max_inflight`` messages without ack; one of 3.1.1 has a limit of its
-    own. Whatever it sends, at most 32 MiB wait for ``messages()``. Raises RefusedError, UnreachableError; the block's own operations raise DisconnectedError.
+    own. Whatever it sends, at most 32 MiB wait for ``messages()``. Raises RefusedError, UnreachableError; the block's
+    own operations raise DisconnectedError.
     """
     version = _versions.get(broker.address) or await _find_version(broker)
     client = _bare_client(broker, client_id, version)

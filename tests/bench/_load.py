@@ -1,7 +1,7 @@
 """The load of ``./anlan bench ingest``: batches of 20 electricity meters with 10 points each, one row a meter.
 
-Values have the digits of a DTSD1352 (0.1 V, 0.01 A, 0.001 kW, 0.001, 0.01 Hz, Wh), or, as `float32`, the noise in every digit
-that a meter with single-precision registers sends.
+Values have the digits of a DTSD1352 (0.1 V, 0.01 A, 0.001 kW, 0.001, 0.01 Hz, Wh), or, as `float32`, the noise in every
+digit that a meter with single-precision registers sends.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -67,8 +67,7 @@ class Worker:
 
     def __init__(self, folder: Path, number: int) -> None:
         self._log = folder / f"worker-{number}.log"
-        self._log.touch()
-        with self._log.open("ab") as log:
+        with self._log.open("wb") as log:
             command = [sys.executable, "-m", "cloud", "ingest", "--config", str(folder / "cloud.yaml")]
             self._process = subprocess.Popen(command, stderr=log, stdout=log)
         deadline = time.monotonic() + PATIENCE_S
@@ -87,11 +86,17 @@ class Worker:
         status = Path(f"/proc/{self._process.pid}/status").read_text()
         return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
-    def stop(self) -> str:
-        """End it; return what it logged."""
+    def stop(self) -> None:
+        """End it, having dropped nothing."""
         self._process.send_signal(signal.SIGTERM)
         self._process.wait(60)
-        return self._log.read_text()
+        log = self._log.read_text()
+        assert "messages dropped" not in log, log
+
+    def kill(self) -> None:
+        """End it in any case."""
+        self._process.kill()
+        self._process.wait(60)
 
 
 class Bench:
@@ -132,12 +137,18 @@ class Bench:
 
     def take(self, messages: Messages, workers: int = 1, *, held: bool = False) -> Round:
         """Publish messages and see them receipted; `held`: the store stands still until all are published."""
-        running = [Worker(self.folder, number) for number in range(workers)]
-        listener = Client(self._broker.port, "bench-listener")
-        listener.subscribe("anlan/v1/+/receipt")
-        self._publish(messages[:WARM_UP]).communicate("go\n")
-        _await_receipts(listener, len(messages[:WARM_UP]))
-        messages = messages[WARM_UP:]
+        with ExitStack() as stack:
+            running = [Worker(self.folder, number) for number in range(workers)]
+            for worker in running:
+                stack.callback(worker.kill)
+            listener = Client(self._broker.port, "bench-listener")
+            stack.callback(listener.close)
+            listener.subscribe("anlan/v1/+/receipt")
+            self._publish(messages[:WARM_UP]).communicate("go\n")
+            _await_receipts(listener, len(messages[:WARM_UP]))
+            return self._measure(running, listener, messages[WARM_UP:], held=held)
+
+    def _measure(self, running: Sequence[Worker], listener: Client, messages: Messages, *, held: bool) -> Round:
         publisher = self._publish(messages)
         used = sum(worker.cpu_s() for worker in running)
         if held:
@@ -155,9 +166,7 @@ class Bench:
         rss = max(worker.rss_mib() for worker in running)
         publisher.communicate()
         for worker in running:
-            log = worker.stop()
-            assert "messages dropped" not in log, log
-        listener.close()
+            worker.stop()
         return Round(len(messages) * load.READINGS, elapsed, used, rss)
 
     def _publish(self, messages: Messages) -> subprocess.Popen[str]:
@@ -252,10 +261,10 @@ class Figures:
     def lines(self) -> Iterator[str]:
         """Say it to a person."""
         one, share = self.one, self.one.per_s / self.store_per_s
-        yield f"{self.name}: {one.per_s:,.0f} readings/s, {one.cpu_us:.2f} us of CPU a reading, RSS {one.rss_mib:.0f} MiB"
-        yield f"  the same lines straight to the store: {self.store_per_s:,.0f} readings/s; our share of it: {share:.0%}"
+        yield f"{self.name}: {one.per_s:,.0f} readings/s, {one.cpu_us:.2f} us of CPU each, RSS {one.rss_mib:.0f} MiB"
+        yield f"  the same lines straight to the store: {self.store_per_s:,.0f} readings/s; ours are {share:.0%} of it"
         if self.two is not None:
-            yield f"  two workers: {self.two.per_s:,.0f} readings/s, {self.two.cpu_us:.2f} us of CPU a reading"
+            yield f"  two workers: {self.two.per_s:,.0f} readings/s, {self.two.cpu_us:.2f} us of CPU each"
         if self.backlog is not None:
             held = self.backlog
             yield f"  a backlog of {held.readings:,} readings: {held.per_s:,.0f}/s, RSS at most {held.rss_mib:.0f} MiB"
@@ -305,9 +314,7 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=2, help="of which the best counts (default: 2)")
     parser.add_argument("--gateways", type=int, default=50, help="that send at once (default: 50)")
     parser.add_argument("--workers", type=int, default=2, help="of the round with several (default: 2; 1: no such)")
-    parser.add_argument(
-        "--backlog", type=int, default=5_000_000, help="readings that wait at once (default: 5,000,000)"
-    )
+    parser.add_argument("--backlog", type=int, default=5_000_000, help="readings that wait (default: 5,000,000)")
     parser.add_argument("--values", choices=["decimals", "float32"], default="decimals", help="digits of the values")
     parser.add_argument("--store", choices=["both", "victoria", "influx"], default="both", help="(default: both)")
     return parser.parse_args(words)
