@@ -100,7 +100,7 @@ class EventTaker:
         """
         name, content = _name_of(arrival), hash_of(arrival.payload)
         earlier = known(connection, [name]).get(name)
-        if earlier is not None and earlier.hash != content:
+        if earlier is not None and not earlier.is_of(content):
             return CONFLICT
         if earlier is not None and earlier.outcome == "stored":
             return ""
@@ -133,7 +133,7 @@ class EventTaker:
             outcome: Outcome = "refused" if reason else "stored"
             now_ms = self._clock.now_ms()
             record(connection, [Entry(name, content, 0, outcome, reason, now_ms, day_of(now_ms))])
-        elif earlier.hash == content:
+        elif earlier.is_of(content):
             outcome, reason = earlier.outcome, earlier.reason
         else:
             _log.error("one name, two contents: a cloned card, or two agents with one identity", **name._asdict())

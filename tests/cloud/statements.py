@@ -1,0 +1,102 @@
+"""A ledger for the tests of statements: messages that come, statuses that gateways say, days that close."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
+
+from sqlalchemy import Connection
+
+from cloud.database import Database
+from cloud.gateway_states import take_status
+from cloud.ledger import Entry, Name, Outcome, hash_of, record, settle
+from cloud.statements.closing import close_days
+from cloud.statements.compaction import compact
+from cloud.statements.statement import Statement, read_statement
+from cloud.statements.verify import Verified, verify
+from edge.contract.days import DAY_MS, bounds_of, day_of
+from edge.contract.messages import ClockState, Counts, DayCounts, EpochState, Head, Lane, LaneState, Status
+from tests.cloud.batches import EPOCH
+
+T = TypeVar("T")
+
+DAY = "2026-11-26"
+NOON = bounds_of(DAY)[0] + DAY_MS // 2
+HOUR = 3_600_000
+
+
+class Books:
+    """The books of one cloud, in a database to which gw-1 is registered."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """Run on the database what reads."""
+        return self.database.read_now(work)
+
+    def come(
+        self,
+        *seqs: int,
+        at: int = NOON,
+        day: str | None = None,
+        outcome: Outcome = "stored",
+        reason: str = "",
+        readings: int = 10,
+        lane: Lane = Lane.LIVE,
+        gateway: str = "gw-1",
+        epoch: str = EPOCH,
+    ) -> list[Entry]:
+        """Let messages come; return what the ledger says of them."""
+        entries = [
+            Entry(
+                Name(gateway, epoch, lane, seq), hash_of(b"%d" % seq), readings, outcome, reason, at, day or day_of(at)
+            )
+            for seq in seqs
+        ]
+        return list(self.database.write_now(lambda connection: record(connection, entries)).values())
+
+    def settle(self, seq: int, *, at: int, readings: int = 10) -> None:
+        """Store what was refused."""
+        entry = Entry(Name("gw-1", EPOCH, Lane.LIVE, seq), hash_of(b"%d" % seq), readings, "stored", "", at, day_of(at))
+        self.database.write_now(lambda connection: settle(connection, entry))
+
+    def say(
+        self,
+        *days: DayCounts,
+        at: int = NOON,
+        lanes: Mapping[str, tuple[int, int]] | None = None,
+        counts: Counts | None = None,
+        heads: Iterable[Head] = (),
+        gateway: str = "gw-1",
+    ) -> None:
+        """Let a gateway say its status."""
+        stand = {name: LaneState(*lane) for name, lane in (lanes or {}).items()}
+        status = Status(
+            gateway=gateway,
+            session="aa",
+            online=True,
+            sent_at=at,
+            clock=ClockState.SYNCHRONISED,
+            config_hash="ab",
+            epochs=[EpochState(EPOCH, stand, counts or Counts(), list(days))],
+            heads=list(heads),
+        )
+        self.database.write_now(lambda connection: take_status(connection, status, retained=False, now_ms=at))
+
+    def close(self, *, at: int) -> list[Head]:
+        """Close the days that are over."""
+        return asyncio.run(close_days(self.database, now_ms=at))
+
+    def compact(self, *, at: int, days: int = 0) -> int:
+        """Compact what was closed so many days ago."""
+        return asyncio.run(compact(self.database, days=days, now_ms=at))
+
+    def statement(self, day: str = DAY, *, at: int = NOON + DAY_MS, gateway: str = "gw-1") -> Statement:
+        """Return the statement of a day."""
+        found = self.read(lambda connection: read_statement(connection, gateway, day, now_ms=at))
+        assert found is not None
+        return found
+
+    def verify(self, *, since: str = "", exported: Iterable[Head] = ()) -> Verified:
+        """Verify the chain."""
+        return self.read(lambda connection: verify(connection, since=since, exported=list(exported)))
