@@ -17,6 +17,7 @@ from sqlalchemy import Connection, func, select, update
 from cloud.database import Database, DatabaseError, insert_new
 from cloud.ledger import ledger, ledger_ranges, open_since, statement_days
 from cloud.statements.chain import GatewayDay, head_of, statement_gateways, sum_up
+from cloud.statements.compaction import compact
 from edge.contract.clock import Clock
 from edge.contract.days import bounds_of, day_of
 from edge.contract.messages import Head
@@ -38,12 +39,14 @@ class NewestHead:
         return self.head
 
 
-async def keep_closing(database: Database, clock: Clock, newest: NewestHead) -> NoReturn:
-    """Close each day when it is over, for ever, and tell of the newest head."""
+async def keep_closing(database: Database, clock: Clock, newest: NewestHead, *, ledger_days: int) -> NoReturn:
+    """Close each day when it is over, for ever, tell of the newest head, and compact days older than `ledger_days`."""
     while True:
         try:
-            await close_days(database, now_ms=clock.now_ms())
+            heads = await close_days(database, now_ms=clock.now_ms())
             newest.head = await database.read(newest_head)
+            if heads:
+                await compact(database, days=ledger_days, now_ms=clock.now_ms())
         except DatabaseError as error:
             _log.warning("days are not closed", reason=str(error))
         await clock.sleep(LOOK_EVERY_S)

@@ -7,7 +7,7 @@ from msgspec import Struct
 from sqlalchemy import Connection, func, select
 
 from cloud.gateway_states import GatewayState, find_state
-from cloud.ledger import ledger, ledger_ranges
+from cloud.ledger import ledger, ledger_ranges, statement_days
 from cloud.registry.registry import known_gateways
 from cloud.statements.accounts import Gap, came_of
 from cloud.statements.arrived import EVERY_SEQ, Arrived, arrived, ends_of, holes, sealed_until
@@ -47,8 +47,8 @@ class Statement(Struct, frozen=True, kw_only=True):
 
     `is_reported` tells whether the gateway has said what it took that day; if not, what came is all that is known of.
     `gaps` are messages that never came, next to messages of that day. `last_came_at` is when the newest of what belongs
-    to the day came, which may be days later. `silences` are of the day itself, whatever did not come; None: not known any
-    more.
+    to the day came, which may be days later. `silences` are of the day itself, whatever did not come; None: not known
+    any more. `head` is that of the day in the chain, once the day is closed.
     """
 
     gateway: str
@@ -64,6 +64,7 @@ class Statement(Struct, frozen=True, kw_only=True):
     silences: Sequence[Silence] | None
     last_came_at: int | None
     last_heard_at: int | None
+    head: str | None
 
     @property
     def lost_messages(self) -> int:
@@ -103,6 +104,7 @@ def read_statement(connection: Connection, gateway: str, day: str, *, now_ms: in
         silences=silences_of(connection, gateway, day, from_ms=first_seen, now_ms=now_ms),
         last_came_at=_last_came_at(connection, gateway, day),
         last_heard_at=state.last_seen if state else None,
+        head=connection.scalar(select(statement_days.c.head).where(statement_days.c.day == day)),
     )
 
 
@@ -202,3 +204,9 @@ def _last_came_at(connection: Connection, gateway: str, day: str) -> int | None:
     start, end = bounds_of(on)
     last: int | None = connection.scalar(newest.where(ledger.c.received_at >= start, ledger.c.received_at < end))
     return last
+
+
+def read_statements(connection: Connection, day: str, *, now_ms: int) -> list[Statement]:
+    """Return the statements of a day of every registered gateway."""
+    found = (read_statement(connection, gateway, day, now_ms=now_ms) for gateway in sorted(known_gateways(connection)))
+    return [statement for statement in found if statement is not None]

@@ -14,7 +14,17 @@ from cloud.statements.compaction import compact
 from cloud.statements.statement import Statement, read_statement
 from cloud.statements.verify import Verified, verify
 from edge.contract.days import DAY_MS, bounds_of, day_of
-from edge.contract.messages import ClockState, Counts, DayCounts, EpochState, Head, Lane, LaneState, Status
+from edge.contract.messages import (
+    ClockState,
+    Counts,
+    DayCounts,
+    EpochState,
+    GiveUpReason,
+    Head,
+    Lane,
+    LaneState,
+    Status,
+)
 from tests.cloud.batches import EPOCH
 
 T = TypeVar("T")
@@ -22,6 +32,8 @@ T = TypeVar("T")
 DAY = "2026-11-26"
 NOON = bounds_of(DAY)[0] + DAY_MS // 2
 HOUR = 3_600_000
+SLOT_MS = 600_000
+ODD = "field type conflict: depth"
 
 
 class Books:
@@ -100,3 +112,28 @@ class Books:
     def verify(self, *, since: str = "", exported: Iterable[Head] = ()) -> Verified:
         """Verify the chain."""
         return self.read(lambda connection: verify(connection, since=since, exported=list(exported)))
+
+    def live_through_a_bad_day(self) -> None:
+        """Let gw-1 have an outage from 6 to 9, a full disk from 13 to 13:30 and a refused batch at 16; one batch waits.
+
+        Each ten minutes it takes a batch of 100 readings, and 20 that are unchanged.
+        """
+        start, _ = bounds_of(DAY)
+        live = backlog = 0
+        for slot in range(144):
+            at = start + (slot + 1) * SLOT_MS - 1
+            if 36 <= slot < 54:  # the uplink is down: what is taken comes later
+                backlog += 1
+            elif slot not in {78, 79, 80, 143}:  # the disk is full; and the last one waits
+                live += 1
+                refused = slot == 96
+                self.come(
+                    live, at=at, readings=100, outcome="refused" if refused else "stored", reason=ODD if refused else ""
+                )
+            if slot == 54:
+                self.come(*range(1, 19), at=at + 1, day=DAY, readings=100, lane=Lane.BACKLOG)
+        self.come(1, 2, at=start + HOUR, lane=Lane.EVENTS, readings=0)
+        given_up = {GiveUpReason.DISK_FULL: 300}
+        said = DayCounts(DAY, taken=17_280, unchanged=2880, refused=100, waiting=100, given_up=given_up)
+        lanes = {"events": (3, 3), "live": (live + 1, live + 2), "backlog": (backlog + 1, backlog + 1)}
+        self.say(said, at=start + DAY_MS, lanes=lanes, counts=Counts(17_280, 2880, 300, 100))
