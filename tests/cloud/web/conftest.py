@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import httpx
 import pytest
+from argon2 import PasswordHasher
 from fastapi import FastAPI
 from sqlalchemy import Connection
 from starlette.datastructures import State
@@ -17,6 +18,7 @@ from cloud.api.services import Services
 from cloud.config import MapConfig
 from cloud.database import Database
 from cloud.ingest import Counters
+from cloud.registry import passwords
 from cloud.registry.sign_in import open_session
 from cloud.series.sqlite import SqliteStore
 from cloud.web.site import add_pages
@@ -104,7 +106,13 @@ def pages() -> FastAPI:
 
 
 @pytest.fixture
-async def site(pages: FastAPI, neighbourhood: Database, tmp_path: Path) -> AsyncIterator[Site]:
+def quick_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hashes as cheap as argon2id can make them: hundreds are made here, each of which costs a tenth of a second."""
+    monkeypatch.setattr(passwords, "_hasher", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+
+
+@pytest.fixture
+async def site(pages: FastAPI, neighbourhood: Database, quick_passwords: None, tmp_path: Path) -> AsyncIterator[Site]:
     """The pages over an empty neighbourhood: registered, but nothing has arrived yet."""
     series = SqliteStore(tmp_path / "series.db")
     services = Services(
