@@ -13,18 +13,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from cloud.database import Database
-from cloud.migrations import migrate
-from cloud.registry.load import load_registry
-from cloud.registry.registry_file import RegistryFile
 from cloud.series.sqlite import SqliteStore
 from edge.contract.clock import AcceleratedClock, SystemClock
-from edge.contract.config_file import load_yaml
 from edge.contract.messages import Reading
+from tests.cloud.databases import NEIGHBOURHOOD, add_neighbourhood, new_sqlite
 from tests.cloud.series.suite import DAY, NOON, batch_of
 from tests.servers import InfluxDB, Mosquitto, free_ports
 
-NEIGHBOURHOOD = Path(__file__).parent / "registry" / "neighbourhood.yaml"
 LIMIT_S = 60.0
 
 
@@ -58,10 +53,8 @@ class Cloud:
     def init(self) -> None:
         """Make the database with the neighbourhood in it, quicker than by commands."""
         (self.folder / "data").mkdir()
-        registry = load_yaml(NEIGHBOURHOOD, RegistryFile)
-        with Database.at(self.folder / "data" / "cloud.db") as database:
-            database.write_now(migrate)
-            database.write_now(lambda connection: load_registry(connection, registry))
+        with new_sqlite(self.folder / "data" / "cloud.db") as database:
+            database.write_now(add_neighbourhood)
 
     @asynccontextmanager
     async def running(self, *arguments: str) -> AsyncIterator[asyncio.StreamReader]:

@@ -125,7 +125,7 @@ async def site(pages: FastAPI, neighbourhood: Database, quick_passwords: None, t
     pages.state = State()
     pages.state.services = services
     routes = list(pages.router.routes)
-    secrets = {login: neighbourhood.write_now(_session(login)) for login in LOGINS}
+    secrets = neighbourhood.write_now(_open_sessions)
     transport = httpx.ASGITransport(pages, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         yield Site(pages, client, services, secrets)
@@ -133,11 +133,8 @@ async def site(pages: FastAPI, neighbourhood: Database, quick_passwords: None, t
     await series.close()
 
 
-def _session(login: str) -> Any:
-    def work(connection: Connection) -> str:
-        return open_session(connection, login, agent="test", now_ms=NOW)
-
-    return work
+def _open_sessions(connection: Connection) -> dict[str, str]:
+    return {login: open_session(connection, login, agent="test", now_ms=NOW) for login in LOGINS}
 
 
 @pytest.fixture
