@@ -19,7 +19,7 @@ from cloud.events import EventTaker, run_event_worker
 from cloud.ingest import Counters, run_batch_worker
 from cloud.registry.registry import Registry
 from cloud.series.config import open_series
-from cloud.series.retention import forget_daily
+from cloud.series.upkeep import forget_daily, sum_up_often
 from cloud.start import MOST_CONNECTIONS, listen, lock_folder, open_database
 from cloud.web.live import changes_of
 from cloud.web.site import add_pages
@@ -75,6 +75,7 @@ async def run(config: CloudConfig, clock: Clock) -> None:
                 tasks.create_task(batches, name="batch worker"),
                 tasks.create_task(run_event_worker(config.broker, taker, shared=config.shared), name="event worker"),
                 tasks.create_task(forget_daily(series, clock), name="retention"),
+                tasks.create_task(sum_up_often(series, clock), name="summing up"),
             ]
             tasks.create_task(server.serve(sockets=[api_socket]), name="api")
             _log.info("cloud runs", api=f"http://{config.api.host}:{config.api.port}", broker=config.broker.address)
