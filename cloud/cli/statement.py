@@ -10,7 +10,7 @@ import typer
 from cloud.cli.shared import CLOUD_YAML, ConfigOption, count, errors_said, fail
 from cloud.config import load_cloud_config
 from cloud.database import Database
-from cloud.run import open_database
+from cloud.start import open_database
 from cloud.statements.statement import read_statement, read_statements
 from cloud.statements.verify import Verified, heads_of, read_heads, verify
 from cloud.statements.words import line_of, lines_of
