@@ -71,8 +71,8 @@ def verify(connection: Connection, *, since: str = "", exported: Sequence[Head] 
     wanted = [head for head in exported if head.day >= since]
     found = [
         *_of_days(connection, chain, since),
-        *_of_others(chain, [(head, f"what {gateway} has witnessed") for head, gateway in witnesses]),
-        *_of_others(chain, [(head, "the exported heads") for head in wanted]),
+        *_of_others(chain, [(head, f"{gateway} has witnessed") for head, gateway in witnesses]),
+        *_of_others(chain, [(head, "the kept heads have") for head in wanted]),
     ]
     rows = select(statement_days.c.rows).where(statement_days.c.day >= since, statement_days.c.head.is_not(None))
     return Verified(
@@ -157,8 +157,8 @@ def _of_others(chain: Mapping[str, str], witnessed: Iterable[tuple[Head, str]]) 
     for head, who in witnessed:
         here = chain.get(head.day)
         if here is None and chain and head.day <= max(chain):
-            yield Difference(head.day, "", f"is not in the chain, but {who} is {head.hash[:16]}…")
+            yield Difference(head.day, "", f"is not in the chain, but {who} {head.hash[:16]}…")
         elif here is None:
-            yield Difference(head.day, "", f"was closed once, and is gone: {who} is {head.hash[:16]}…")
+            yield Difference(head.day, "", f"was closed once, and is gone: {who} {head.hash[:16]}…")
         elif here != head.hash:
-            yield Difference(head.day, "", f"its head is {here[:16]}…, but {who} is {head.hash[:16]}…")
+            yield Difference(head.day, "", f"its head is {here[:16]}…, but {who} {head.hash[:16]}…")
