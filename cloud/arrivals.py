@@ -55,7 +55,7 @@ def open_batch(topic_name: str, payload: bytes, now_ms: int) -> Arrival:
 
 def is_conflict(arrival: Arrival, entry: Entry) -> bool:
     """Whether the ledger has other content under this name: a card was copied, or two agents have one identity."""
-    return arrival.hash != entry.hash
+    return not entry.is_of(arrival.hash)
 
 
 def judge(arrivals: Sequence[Arrival], entries: Mapping[Name, Entry]) -> tuple[list[Verdict], list[DeadLetter]]:
