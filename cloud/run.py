@@ -1,17 +1,9 @@
-"""`cloud run`: batch worker, event worker and API in one process, in one TaskGroup.
-
-Exception
-└── StartError        cannot run as configured: the text says what to do
-"""
+"""`cloud run`: batch worker, event worker and API in one process, in one TaskGroup."""
 
 import asyncio
-import fcntl
-import gc
-import signal
 import socket
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -20,21 +12,25 @@ import uvicorn
 from cloud.api.app import create_app
 from cloud.api.patience import ImpatientProtocol
 from cloud.api.services import Services
-from cloud.config import ApiConfig, CloudConfig
-from cloud.database import Database
+from cloud.config import CloudConfig
 from cloud.events import EventTaker, run_event_worker
 from cloud.ingest import Counters, run_batch_worker
-from cloud.migrations import head, revision_of
 from cloud.registry.registry import Registry
 from cloud.series.config import open_series
 from cloud.series.upkeep import forget_daily, sum_up_often
+from cloud.start import (
+    MOST_CONNECTIONS,
+    keep_out_of_collections,
+    listen,
+    lock_folder,
+    open_database,
+    stopped_by_signal,
+)
+from cloud.statements.closing import NewestHead, keep_closing
 from cloud.web.live import changes_of
 from cloud.web.site import add_pages
-from edge.contract import listening
 from edge.contract.clock import Clock
-from edge.contract.program import command
 
-MOST_CONNECTIONS = 1000  # each open page holds one for its live updates
 FINISH_REQUESTS_S = 1
 PROXIES = ["127.0.0.1", "::1", "::ffff:127.0.0.1"]
 """Whose X-Forwarded-Proto and -For are believed: this machine's, whatever the environment says to other programs."""
@@ -42,18 +38,12 @@ PROXIES = ["127.0.0.1", "::1", "::ffff:127.0.0.1"]
 _log = structlog.get_logger()
 
 
-class StartError(Exception):
-    """The cloud cannot run as configured."""
-
-
 async def run(config: CloudConfig, clock: Clock) -> None:
     """Run until SIGTERM or Ctrl-C; broker and series store may come and go meanwhile.
 
     Raises StartError, and what opening the databases raises.
     """
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stop = stopped_by_signal()
     async with AsyncExitStack() as stack:
         database = stack.enter_context(open_database(config))
         stack.enter_context(lock_folder(config.data_dir, shared=config.shared))
@@ -76,6 +66,8 @@ async def run(config: CloudConfig, clock: Clock) -> None:
         server = Server(server_settings(services))
         keep_out_of_collections()
         async with asyncio.TaskGroup() as tasks:
+            newest = NewestHead()
+            events = run_event_worker(config.broker, taker, shared=config.shared, newest_head=newest)
             batches = run_batch_worker(
                 config.broker,
                 series=series,
@@ -84,10 +76,13 @@ async def run(config: CloudConfig, clock: Clock) -> None:
                 clock=clock,
                 counters=counters,
                 shared=config.shared,
+                newest_head=newest,
             )
+            closing = keep_closing(database, clock, newest, ledger_days=config.ledger_days)
             workers = [
                 tasks.create_task(batches, name="batch worker"),
-                tasks.create_task(run_event_worker(config.broker, taker, shared=config.shared), name="event worker"),
+                tasks.create_task(events, name="event worker"),
+                tasks.create_task(closing, name="closing days"),
                 tasks.create_task(forget_daily(series, clock), name="retention"),
                 tasks.create_task(sum_up_often(series, clock), name="summing up"),
             ]
@@ -98,51 +93,6 @@ async def run(config: CloudConfig, clock: Clock) -> None:
             for worker in workers:
                 worker.cancel()
     _log.info("cloud stopped")
-
-
-def keep_out_of_collections() -> None:
-    """Let the garbage collector no longer look through what was loaded at the start and stays to the end.
-
-    There are some 140,000 objects of it: each full collection, in the middle of an answer, took up to 80 ms.
-    """
-    gc.collect()
-    gc.freeze()
-
-
-@contextmanager
-def lock_folder(folder: Path, *, shared: bool) -> Iterator[None]:
-    """Keep other clouds off data_dir, but those that share as this one does; raises StartError when it is taken."""
-    with (folder / "cloud.lock").open("w") as file:
-        try:
-            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        except BlockingIOError:
-            reason = "another cloud runs on this folder: stop it, or give both shared: true and a port of their own"
-            raise StartError(f"data_dir {folder}: {reason}") from None
-        yield
-
-
-def open_database(config: CloudConfig) -> Database:
-    """Return the database; raises StartError when it has not the tables that this program needs."""
-    database = Database(config.database)
-    found = None if is_absent(config) else database.read_now(revision_of)
-    if found != head():
-        database.close()
-        state = "has no tables yet" if found is None else f"has the tables of another version ({found})"
-        raise StartError(f"database {database}: {state}: run {command('cloud', 'init')}")
-    return database
-
-
-def is_absent(config: CloudConfig) -> bool:
-    """Whether the embedded database's file is not there; opening it would create it."""
-    return config.database_url is None and not config.database_file.exists()
-
-
-def listen(config: ApiConfig) -> socket.socket:
-    """Return the socket that the API listens on; raises StartError when it cannot."""
-    try:
-        return listening.listen(config.host, config.port, backlog=MOST_CONNECTIONS)
-    except listening.ListenError as error:
-        raise StartError(f"api: {error}") from error
 
 
 def server_settings(services: Services) -> uvicorn.Config:
