@@ -1,4 +1,4 @@
-"""`cloud ingest`: a batch worker alone, without pages and API; several may run beside one cloud that shares."""
+"""`cloud ingest`: a batch worker alone, without pages and API. Several may run beside one cloud that shares."""
 
 import asyncio
 from contextlib import AsyncExitStack
