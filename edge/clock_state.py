@@ -17,8 +17,10 @@ from typing import NamedTuple
 
 from edge.contract.clock import Clock
 from edge.contract.messages import ClockState
+from edge.contract.readings import CLOCK_IS_SET_MS
 
-CLOCK_IS_SET_MS = 1_577_836_800_000  # 2020: only a clock that nobody has set shows an earlier time
+__all__ = ["CLOCK_IS_SET_MS", "ClockWatch", "KernelClock", "read_kernel_clock"]
+
 # systemd-timesyncd touches it at each synchronisation; it lives in /run and so is forgotten at boot.
 TIMESYNC_MARK = Path("/run/systemd/timesync/synchronized")
 _STA_UNSYNC, _STA_NANO = 0x0040, 0x2000

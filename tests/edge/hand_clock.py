@@ -10,9 +10,18 @@ class HandClock(SystemClock):
 
     def __init__(self, now: int) -> None:
         self.now = now
+        self.since_start_ms = 0
+
+    def go_on(self, ms: int) -> None:
+        """Let so much time pass."""
+        self.now += ms
+        self.since_start_ms += ms
 
     def now_ms(self) -> int:
         return self.now
 
+    def monotonic_ms(self) -> int:
+        return self.since_start_ms
+
     def offset_ms(self) -> int:
-        return self.now - self.monotonic_ms()
+        return self.now - self.since_start_ms
