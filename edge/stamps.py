@@ -33,6 +33,7 @@ from edge.drivers import Answer, Part
 from edge.timeline import UNDATED_OFFSET_MS
 
 SMALL_MS: Final = 10_000
+AHEAD_MS: Final = 100  # a stamp that waits for the clock is as of a clock that is ahead: so durations stay right
 LAST: Final = 8
 _STEPS: Final = (1, *(10 << number for number in range(1, LAST)), 10 << LAST - 1)
 _RESTS: Final = (0, *((10 << number - 1) - 1 for number in range(1, LAST)), (10 << LAST - 1) - 1)
@@ -81,7 +82,9 @@ class Stamps:
             return Part(self._take_undated(now_ms), answers, offset_ms)
         if self._undated:
             self._note_dated(offset_ms)
-        return Part(self._take(now_ms), answers, offset_ms)
+        stamp = self._take(now_ms)
+        ahead_ms = stamp - now_ms
+        return Part(stamp, answers, offset_ms if ahead_ms < AHEAD_MS else offset_ms + ahead_ms)
 
     def _take(self, now_ms: int) -> int:
         highest = self._highest

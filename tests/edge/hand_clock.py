@@ -25,3 +25,23 @@ class HandClock(SystemClock):
 
     def offset_ms(self) -> int:
         return self.now - self.since_start_ms
+
+
+class Machine(SystemClock):
+    """A machine's two clocks: ``since_start_ms`` moves as the test says, and ``offset_ms`` is what somebody sets."""
+
+    def __init__(self, offset_ms: int, since_start_ms: int = 5_000, boot: str = "first") -> None:
+        self.offset, self.since_start_ms, self.name = offset_ms, since_start_ms, boot
+
+    def now_ms(self) -> int:
+        return self.since_start_ms + self.offset
+
+    def monotonic_ms(self) -> int:
+        return self.since_start_ms
+
+    def offset_ms(self) -> int:
+        return self.offset
+
+    @property
+    def boot(self) -> str:
+        return self.name

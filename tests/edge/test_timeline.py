@@ -4,28 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from edge.contract.clock import AcceleratedClock
 from edge.contract.readings import EARLIEST
 from edge.timeline import Timeline
+from tests.edge.hand_clock import Machine
 
 AT = 1_790_000_000_000
 HOUR = 3_600_000
 
 
-class Ruler(AcceleratedClock):
-    """A machine whose time since its start a test sets too."""
-
-    def __init__(self, offset_ms: int, since_start_ms: int = 5_000) -> None:
-        super().__init__(origin_ms=offset_ms, speed=1, started_ns=0, boot="first")
-        self.since_start_ms = since_start_ms
-
-    def monotonic_ms(self) -> int:
-        return self.since_start_ms
-
-
 def test_a_set_clock_is_shown_as_it_is() -> None:
     """Where the machine knows the time from the beginning there is nothing to follow and nothing to date."""
-    clock = Ruler(AT)
+    clock = Machine(AT)
     timeline = Timeline(clock)
     assert (timeline.now_ms(), timeline.offset_ms(), timeline.is_known) == (AT + 5_000, AT, True)
     clock.since_start_ms += 250
@@ -35,7 +24,7 @@ def test_a_set_clock_is_shown_as_it_is() -> None:
 
 def test_a_machine_without_the_time_counts_from_2000() -> None:
     """One that starts in 1970 gives undated times; once it is set, one offset makes dates of them all."""
-    clock = Ruler(0)
+    clock = Machine(0)
     timeline = Timeline(clock)
     assert (timeline.now_ms(), timeline.is_known) == (EARLIEST + 5_000, False)
     with pytest.raises(ValueError, match="not known"):
@@ -43,7 +32,7 @@ def test_a_machine_without_the_time_counts_from_2000() -> None:
     clock.since_start_ms += 60_000
     assert not timeline.look()
     undated = timeline.now_ms()
-    clock.origin_ms = AT + 7
+    clock.offset = AT + 7
     assert timeline.look()
     assert timeline.known_since == AT + 7 + 65_000
     assert undated + timeline.to_date_ms == timeline.now_ms() == AT + 65_000  # to 20 ms
@@ -53,47 +42,47 @@ def test_a_machine_without_the_time_counts_from_2000() -> None:
 
 def test_another_agent_of_the_same_run_goes_on_with_undated_times() -> None:
     """After a restart of the agent times are on the same scale, and the same offset dates them."""
-    clock = Ruler(0)
+    clock = Machine(0)
     first = Timeline(clock).now_ms()
     clock.since_start_ms += 1000
     assert Timeline(clock).now_ms() == first + 1000
-    clock.origin_ms = AT
+    clock.offset = AT
     after = Timeline(clock)
     assert (after.is_known, first + after.to_date_ms) == (True, AT + 5_000)
 
 
 def test_a_step_is_followed_when_somebody_looks() -> None:
     """Until then times go on as they were, so that all of one poll are on one scale; a jitter is not followed."""
-    clock = Ruler(AT)
+    clock = Machine(AT)
     timeline = Timeline(clock)
     for step in (HOUR, -HOUR, -1000):
-        clock.set_by_ms += step
+        clock.offset += step
         before = timeline.now_ms()
         timeline.look()
         assert timeline.now_ms() == before + step
-    clock.set_by_ms += 15
+    clock.offset += 15
     timeline.look()
     assert timeline.offset_ms() == AT - 1000
 
 
 def test_a_clock_that_is_lost_goes_on_by_the_ruler() -> None:
     """A known time is not forgotten because the machine's clock shows 1970 again."""
-    clock = Ruler(AT)
+    clock = Machine(AT)
     timeline = Timeline(clock)
-    clock.set_by_ms = -AT
+    clock.offset = 0
     assert not timeline.look()
     clock.since_start_ms += 1000
     assert (timeline.now_ms(), timeline.is_known, timeline.is_lost) == (AT + 6_000, True, True)
-    clock.set_by_ms = HOUR
+    clock.offset = AT + HOUR
     assert not timeline.look()
     assert (timeline.now_ms(), timeline.is_lost) == (AT + HOUR + 6_000, False)
 
 
 def test_a_made_up_time_is_none() -> None:
     """What a machine puts in place of the time it does not know is not believed."""
-    clock = Ruler(AT)
+    clock = Machine(AT)
     timeline = Timeline(clock, is_made_up=lambda at: at < AT + HOUR)
     assert timeline.now_ms() == EARLIEST + 5_000
-    clock.set_by_ms = HOUR
+    clock.offset = AT + HOUR
     assert timeline.look()
     assert timeline.now_ms() == AT + HOUR + 5_000
