@@ -333,10 +333,16 @@ def _new_id() -> str:
 
 @asynccontextmanager
 async def open_agent(
-    config: GatewayConfig, *, clock: Clock, journal: Path | None = None, new_id: Callable[[], str] = _new_id
+    config: GatewayConfig,
+    *,
+    clock: Clock,
+    journal: Path | None = None,
+    new_id: Callable[[], str] = _new_id,
+    is_made_up: Callable[[int], bool] = lambda _: False,
 ) -> AsyncIterator[Agent]:
     """Open the outbox (and the journal) for an agent, and close them after it.
 
+    ``is_made_up``: whether what the clock shows is no time, see :class:`edge.timeline.Timeline`.
     Raises ConfigurationError, OutboxError, JournalError.
     """
     await asyncio.to_thread(_make_folder, config.data_dir)
@@ -345,7 +351,7 @@ async def open_agent(
         if journal is not None:
             kept = await asyncio.to_thread(Journal, journal, config.gateway)
             open_parts.callback(kept.close)
-        timeline = Timeline(clock)
+        timeline = Timeline(clock, is_made_up=is_made_up)
         outbox = await asyncio.to_thread(_open_outbox, config, timeline, kept)
         open_parts.push_async_callback(asyncio.to_thread, outbox.close)
         links = await open_parts.enter_async_context(ModbusLinks())

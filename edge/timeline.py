@@ -28,14 +28,18 @@ class Timeline:
     """A clock for one agent, over the machine's."""
 
     def __init__(self, clock: Clock, *, is_made_up: Callable[[int], bool] = lambda _: False) -> None:
-        """``is_made_up``: whether a time that the machine shows is none, though it is after 2020."""
+        """``is_made_up``: whether what the machine shows is no time, though it is after 2020, so long after its start.
+
+        It is asked until somebody sets the clock.
+        """
         self._clock = clock
         self._is_made_up = is_made_up
+        self._first_offset_ms = clock.offset_ms()
         self._offset_ms = UNDATED_OFFSET_MS
         self.is_known = self.is_lost = False
         self.known_since: int | None = None  # when the time became known, where it was not from the beginning
-        if self._is_shown(clock.offset_ms() + clock.monotonic_ms()):
-            self.is_known, self._offset_ms = True, clock.offset_ms()
+        if self._is_shown(self._first_offset_ms):
+            self.is_known, self._offset_ms = True, self._first_offset_ms
 
     @property
     def boot(self) -> str:
@@ -67,18 +71,18 @@ class Timeline:
     def look(self) -> bool:
         """Follow the machine's clock where it was set; say whether the time is known only now."""
         offset_ms = self._clock.offset_ms()
-        shown_ms = self._clock.monotonic_ms() + offset_ms
         if abs(offset_ms - self._offset_ms) < STEP_MS and self.is_known:
             self.is_lost = False
             return False
-        if not self._is_shown(shown_ms):
+        if not self._is_shown(offset_ms):
             self.is_lost = self.is_known
             return False
         self.is_lost = False
         if self.is_known:
             self._offset_ms = offset_ms
             return False
-        self.is_known, self.known_since, self._offset_ms = True, shown_ms, round_offset(offset_ms)
+        self.is_known, self._offset_ms = True, round_offset(offset_ms)
+        self.known_since = self.now_ms()
         return True
 
     async def sleep(self, seconds: float) -> None:
@@ -90,8 +94,12 @@ class Timeline:
         while (left_ms := at_ms - self.now_ms()) > 0:
             await self.sleep(min(left_ms / 1000, 60.0))
 
-    def _is_shown(self, at_ms: int) -> bool:
-        return not is_undated(at_ms) and not (not self.is_known and self._is_made_up(at_ms))
+    def _is_shown(self, offset_ms: int) -> bool:
+        since_start_ms = self._clock.monotonic_ms()
+        if is_undated(offset_ms + since_start_ms):
+            return False
+        was_set = abs(offset_ms - self._first_offset_ms) >= STEP_MS
+        return self.is_known or was_set or not self._is_made_up(since_start_ms)
 
 
 def round_offset(offset_ms: int) -> int:

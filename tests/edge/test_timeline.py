@@ -34,7 +34,7 @@ def test_a_machine_without_the_time_counts_from_2000() -> None:
     undated = timeline.now_ms()
     clock.offset = AT + 7
     assert timeline.look()
-    assert timeline.known_since == AT + 7 + 65_000
+    assert timeline.known_since == AT + 65_000
     assert undated + timeline.to_date_ms == timeline.now_ms() == AT + 65_000  # to 20 ms
     assert not timeline.look()
     assert timeline.to_date_ms % 20 == 0
@@ -79,10 +79,21 @@ def test_a_clock_that_is_lost_goes_on_by_the_ruler() -> None:
 
 
 def test_a_made_up_time_is_none() -> None:
-    """What a machine puts in place of the time it does not know is not believed."""
+    """What a machine puts in place of the time it does not know is not believed, until somebody sets it."""
     clock = Machine(AT)
-    timeline = Timeline(clock, is_made_up=lambda at: at < AT + HOUR)
+    timeline = Timeline(clock, is_made_up=lambda _: True)
     assert timeline.now_ms() == EARLIEST + 5_000
+    assert not timeline.look()
     clock.offset = AT + HOUR
     assert timeline.look()
     assert timeline.now_ms() == AT + HOUR + 5_000
+
+
+def test_a_made_up_time_is_taken_at_last() -> None:
+    """Where nobody ever sets the clock, it is better than none."""
+    clock = Machine(AT)
+    timeline = Timeline(clock, is_made_up=lambda since_start_ms: since_start_ms < 10_000)
+    assert not timeline.look()
+    clock.since_start_ms += 5_000
+    assert timeline.look()
+    assert (timeline.now_ms(), timeline.known_since) == (AT + 10_000, AT + 10_000)
