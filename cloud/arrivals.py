@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from cloud.dead_letters import DeadLetter
 from cloud.ledger import CONFLICT, Entry, Name, hash_of
 from cloud.receipts import Verdict
+from edge.contract.days import day_of
 from edge.contract.messages import LANE_KIND, MAX_BODY, Batch, ContractError, decode_batch, decode_header, gateway_of
 
 MAX_AHEAD_MS = 600_000  # a reading from further ahead is refused: its gateway's clock is wrong
@@ -85,11 +86,13 @@ def entry_of(arrival: Arrival, name: Name, *, refusal: str | None, received_at: 
     """
     reason = refusal or arrival.reason
     said = reason or (f"{expired} of its readings were past the time that they are kept" if expired else "")
-    return Entry(name, arrival.hash, arrival.readings, "refused" if reason else "stored", said, received_at)
+    day = day_of(received_at if arrival.batch is None else min(table.times[0] for table in arrival.batch.tables))
+    return Entry(name, arrival.hash, arrival.readings, "refused" if reason else "stored", said, received_at, day)
 
 
 def _check_times(batch: Batch, now_ms: int) -> None:
-    for table in batch.tables:
-        ahead_ms = table.times[-1] - now_ms
-        if ahead_ms > MAX_AHEAD_MS:
-            raise ContractError(f"{table.device}: taken {ahead_ms // 60_000} min in the future: check the clock")
+    latest = now_ms + MAX_AHEAD_MS
+    if all(max(block.times) <= latest for block in batch.blocks):
+        return
+    device, taken_at = next((table.device, table.times[-1]) for table in batch.tables if table.times[-1] > latest)
+    raise ContractError(f"{device}: taken {(taken_at - now_ms) // 60_000} min in the future: check the clock")

@@ -30,6 +30,7 @@ from cloud.workorders.order_rules import rule_of
 from edge.contract import mqtt
 from edge.contract.broker_config import BrokerConfig
 from edge.contract.clock import Clock
+from edge.contract.days import day_of
 from edge.contract.messages import (
     LANE_KIND,
     ContractError,
@@ -105,7 +106,8 @@ class EventTaker:
             return ""
         reason = self._store(connection, arrival)
         if not reason:
-            settle(connection, Entry(name, content, 0, "stored", "", self._clock.now_ms()))
+            now_ms = self._clock.now_ms()
+            settle(connection, Entry(name, content, 0, "stored", "", now_ms, day_of(now_ms)))
         return reason
 
     def _take_plain(self, connection: Connection, arrival: Arrival) -> None:
@@ -129,7 +131,8 @@ class EventTaker:
         if earlier is None:
             reason = self._store(connection, arrival)
             outcome: Outcome = "refused" if reason else "stored"
-            record(connection, [Entry(name, content, 0, outcome, reason, self._clock.now_ms())])
+            now_ms = self._clock.now_ms()
+            record(connection, [Entry(name, content, 0, outcome, reason, now_ms, day_of(now_ms))])
         elif earlier.hash == content:
             outcome, reason = earlier.outcome, earlier.reason
         else:

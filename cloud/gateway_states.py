@@ -10,6 +10,7 @@ from sqlalchemy import BigInteger, Boolean, Column, Connection, String, Table, T
 
 from cloud.database import insert_new, metadata
 from cloud.registry.tables import gateways
+from cloud.statements.said import take_said
 from edge.contract.messages import Inventory, Status
 
 MAX_STRANGERS = 1000
@@ -63,6 +64,8 @@ def take_status(connection: Connection, status: Status, *, retained: bool, now_m
     known = msgspec.json.decode(stored.status, type=Status) if stored.status else None
     if known is not None and not status.online and known.session != status.session:
         return
+    is_newest = known is None or known.session != status.session or status.sent_at >= min(known.sent_at, now_ms)
+    take_said(connection, status, is_newest=is_newest, heard_at=heard_at)
     values: dict[str, object] = {"online": status.online}
     if stored.online is not status.online:
         _log.info("gateway online" if status.online else "gateway offline", gateway=status.gateway)
@@ -70,7 +73,7 @@ def take_status(connection: Connection, status: Status, *, retained: bool, now_m
     fresh_until = heard_at + round(3 * 1000 * max(status.interval_s, SHORTEST_INTERVAL_S))
     later = (mine, gateway_states.c.last_seen <= heard_at)
     connection.execute(update(gateway_states).where(*later).values(last_seen=heard_at, fresh_until=fresh_until))
-    if known is None or known.session != status.session or status.sent_at >= min(known.sent_at, now_ms):
+    if is_newest:
         values["status"] = msgspec.json.encode(status).decode()
     connection.execute(update(gateway_states).where(mine).values(values))
 

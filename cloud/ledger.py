@@ -12,8 +12,10 @@ from msgspec import Struct
 from msgspec.structs import asdict
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Connection,
+    Index,
     Integer,
     LargeBinary,
     String,
@@ -21,12 +23,16 @@ from sqlalchemy import (
     Text,
     func,
     select,
+    text,
     tuple_,
     update,
 )
 
 from cloud.database import insert_new, metadata
+from edge.contract.days import bounds_of
 from edge.contract.messages import LANE_KIND, Counts, EpochState, Header, Lane, LaneState, Status
+
+_SETTLED = text("settled_at IS NOT NULL")
 
 ledger = Table(
     "ledger",
@@ -40,7 +46,42 @@ ledger = Table(
     Column("outcome", String(8), nullable=False),
     Column("reason", Text, nullable=False),
     Column("received_at", BigInteger, nullable=False),
+    Column("day", String(10), nullable=False),  # of account: of a batch's first reading, of others the day received
+    Column("settled_at", BigInteger),  # when what was refused was stored after all; its reason stays
+    Index("ix_ledger_gateway_received_at", "gateway", "received_at"),
+    Index("ix_ledger_gateway_settled_at", "gateway", "settled_at", sqlite_where=_SETTLED, postgresql_where=_SETTLED),
 )
+
+ledger_ranges = Table(
+    "ledger_ranges",
+    metadata,
+    Column("gateway", String(64), primary_key=True),
+    Column("epoch", String(16), primary_key=True),
+    Column("lane", Integer, primary_key=True),
+    Column("first", BigInteger, primary_key=True, autoincrement=False),
+    Column("last", BigInteger, nullable=False),
+    Column("received_on", String(10), nullable=False),
+    Column("day", String(10), nullable=False),  # of account
+    Column("readings", BigInteger, nullable=False),
+    Column("outcome", String(8), nullable=False),  # the first one, whatever was settled since
+    Column("reason", Text, nullable=False),
+    Column("digest", LargeBinary(32), nullable=False),  # of its rows
+    Column("compacted", Boolean, nullable=False),  # its rows are gone
+    Index("ix_ledger_ranges_gateway_day", "gateway", "day"),
+    Index("ix_ledger_ranges_received_on", "received_on"),
+)
+"""Messages first..last, all there, that were received on a day which is closed."""
+
+statement_days = Table(
+    "statement_days",
+    metadata,
+    Column("day", String(10), primary_key=True),
+    Column("head", String(64)),  # null: no row can enter the day any more, and what it holds is being summed up
+    Column("rows", BigInteger, nullable=False),
+    Column("closed_at", BigInteger, nullable=False),
+)
+"""The chain: each day of receipt that had rows, with the hash over it and all days before it."""
+
 _NAME = (ledger.c.gateway, ledger.c.epoch, ledger.c.lane, ledger.c.seq)
 NAMES_PER_QUERY = 500
 NEVER_USED = LaneState(oldest_kept=1, next_seq=1)
@@ -65,7 +106,11 @@ class Name(NamedTuple):
 
 
 class Entry(Struct, frozen=True):
-    """What became of one message; `readings` is 0 for events and blobs."""
+    """What became of one message; `readings` is 0 for events and blobs.
+
+    `day` is that of account: of a batch's first reading, of anything else the day received. A message that was refused
+    and settled later keeps the reason of its refusal.
+    """
 
     name: Name
     hash: bytes
@@ -73,6 +118,7 @@ class Entry(Struct, frozen=True):
     outcome: Outcome
     reason: str
     received_at: int
+    day: str
 
 
 class Gap(NamedTuple):
@@ -120,7 +166,7 @@ def known(connection: Connection, names: Collection[Name]) -> dict[Name, Entry]:
         some = wanted[start : start + NAMES_PER_QUERY]
         for row in connection.execute(select(ledger).where(tuple_(*_NAME).in_(some))):
             name = Name(row.gateway, row.epoch, Lane(row.lane), row.seq)
-            found[name] = Entry(name, row.hash, row.readings, row.outcome, row.reason, row.received_at)
+            found[name] = Entry(name, row.hash, row.readings, row.outcome, row.reason, row.received_at, row.day)
     return found
 
 
@@ -129,7 +175,8 @@ def record(connection: Connection, entries: Sequence[Entry]) -> dict[Name, Entry
 
     An entry that comes back with another hash is a conflict: the name was taken by other content, and stays so.
     """
-    insert_new(connection, ledger, [_row_of(entry) for entry in entries])
+    since = open_since(connection)
+    insert_new(connection, ledger, [_row_of(entry, since) for entry in entries])
     return known(connection, {entry.name for entry in entries})
 
 
@@ -141,13 +188,24 @@ def settle(connection: Connection, entry: Entry) -> Entry:
     """
     record(connection, [entry])
     was_refused = (tuple_(*_NAME) == tuple_(*entry.name), ledger.c.hash == entry.hash, ledger.c.outcome == "refused")
-    connection.execute(update(ledger).where(*was_refused).values(outcome=entry.outcome, reason=entry.reason))
+    at = max(entry.received_at, open_since(connection))
+    connection.execute(update(ledger).where(*was_refused).values(outcome=entry.outcome, settled_at=at))
     return known(connection, [entry.name])[entry.name]
 
 
-def _row_of(entry: Entry) -> dict[str, Any]:
+def open_since(connection: Connection) -> int:
+    """Return before which time of receipt no row may enter: the days until then are closed, or being closed.
+
+    A message may have waited for the series store since before its day was closed, and two clouds' clocks may differ.
+    """
+    newest: str | None = connection.scalar(select(func.max(statement_days.c.day)))
+    return bounds_of(newest)[1] if newest else 0
+
+
+def _row_of(entry: Entry, since: int) -> dict[str, Any]:
     row = asdict(entry)
     name: Name = row.pop("name")
+    row["received_at"] = max(entry.received_at, since)
     return {**name._asdict(), **row}
 
 

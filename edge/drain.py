@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 import structlog
 
@@ -18,21 +19,37 @@ _log = structlog.get_logger()
 class Drain:
     """What is on its way on one connection; a new connection begins a new one, and so sends everything again."""
 
-    def __init__(self, outbox: Outbox, connection: Connection, gateway: str, wake: asyncio.Event) -> None:
-        """Set ``wake`` whenever ``send_what_fits`` should be called again or ``next_due_at`` be asked again."""
+    def __init__(
+        self,
+        outbox: Outbox,
+        connection: Connection,
+        gateway: str,
+        *,
+        is_appended: asyncio.Event,
+        on_change: Callable[[], None],
+    ) -> None:
+        """``is_appended`` is set at each append; cleared here when that has been looked at.
+
+        ``on_change`` is told when ``send_what_fits`` should be called, or ``next_due_at`` be asked, again.
+        """
         self._outbox = outbox
         self._connection = connection
         self._gateway = gateway
-        self._wake = wake
+        self._is_appended = is_appended
+        self._on_change = on_change
         self._window = SendWindow()
         self._sent_up_to = dict.fromkeys(Lane, 0)  # outbox ids
 
     async def send_what_fits(self, tasks: asyncio.TaskGroup) -> None:
-        """Start sending, as tasks, what is due again and then what is new, until the window is full."""
+        """Start sending, as tasks, what is due again and then what is new, until the window is full.
+
+        May be ended early by an append: call it again then.
+        """
+        self._is_appended.clear()
         for message_id in self._window.due(now=time.monotonic()):
             waiting = await asyncio.to_thread(self._outbox.find_waiting, message_id)
             if waiting is None:
-                self._window.remove([message_id], now=time.monotonic())  # given up meanwhile
+                self._window.drop(message_id)  # given up meanwhile
             elif message_id in self._window:
                 self._window.send_again(message_id, now=time.monotonic())
                 tasks.create_task(self._send(waiting))
@@ -58,8 +75,8 @@ class Drain:
         except OutboxFullError as error:
             _log.error("receipt ignored, it will come again", reason=str(error))
         else:
-            self._window.remove(gone, now=time.monotonic())
-            self._wake.set()
+            self._window.receipt(gone, now=time.monotonic())
+            self._on_change()
 
     def next_due_at(self) -> float | None:
         """Return when something must be sent again, on the monotonic clock."""
@@ -78,9 +95,13 @@ class Drain:
             self._sent_up_to[lane] = waiting.id
             self._window.add(waiting.id, lane, len(waiting.payload), now=time.monotonic())
             tasks.create_task(self._send(waiting))
+            if self._is_appended.is_set():
+                return (
+                    False  # while receipts come quickly there is always room: what is more urgent may not wait for that
+                )
         return False
 
     async def _send(self, waiting: Waiting) -> None:
         await self._connection.publish(topic(self._gateway, LANE_KIND[waiting.name.lane]), waiting.payload)
         self._window.at_broker(waiting.id, now=time.monotonic())
-        self._wake.set()
+        self._on_change()

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 import structlog
 
-from edge.contract.batches import in_batches
+from edge.contract.arranging import in_batches
 from edge.contract.clock import Clock
 from edge.contract.messages import (
     Batch,

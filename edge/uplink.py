@@ -34,6 +34,7 @@ STABLE_S = 60.0  # a connection that held this long was a good one: the next att
 FLUSH_S = 3.0  # at a clean stop, for what still waits
 STOP_S = 5.0  # and for all of the stop; then the connection is dropped
 NEARLY_DRAINED = 8  # live messages
+LOOK_S = 1.0  # at most so often it is looked whether the status has changed
 
 _log = structlog.get_logger()
 
@@ -62,7 +63,9 @@ class Uplink:
         self._clock = clock
         self._clock_state = clock_state
         self._status_s = status_s
-        self._wake = asyncio.Event()
+        self._wake = asyncio.Event()  # for sending
+        self._is_appended = asyncio.Event()
+        self._look = asyncio.Event()  # for the status
         self._stopping = asyncio.Event()
         self._flush_until = float("inf")
         self._deadline: asyncio.Timeout | None = None
@@ -76,7 +79,12 @@ class Uplink:
 
     def notify(self) -> None:
         """Look into the outbox, and whether the status has changed: call it after each append."""
+        self._is_appended.set()
+        self._note_change()
+
+    def _note_change(self) -> None:
         self._wake.set()
+        self._look.set()
 
     def stop(self) -> None:
         """End ``run`` within 5 s: send what waits, say goodbye."""
@@ -142,20 +150,30 @@ class Uplink:
             await self._tell(connection, await self._status(session, online=False))
 
     async def _serve(self, connection: Connection, session: str) -> None:
-        drain = Drain(self._outbox, connection, self._gateway, self._wake)
-        told: object = None
-        tell_at = 0.0
+        drain = Drain(
+            self._outbox, connection, self._gateway, is_appended=self._is_appended, on_change=self._note_change
+        )
         async with asyncio.TaskGroup() as tasks:
-            receiver = tasks.create_task(drain.receive())
+            others = [tasks.create_task(drain.receive()), tasks.create_task(self._keep_told(connection, session))]
             while not self._is_flushed():
                 self._wake.clear()
-                status = await self._status(session, online=True)
-                if _gist(status) != told or time.monotonic() >= tell_at:
-                    told, tell_at = _gist(status), time.monotonic() + self._status_s
-                    tasks.create_task(self._tell(connection, status))
                 await drain.send_what_fits(tasks)
-                await _wait(self._wake, until=min(tell_at, self._flush_until, drain.next_due_at() or tell_at))
-            receiver.cancel()
+                await _wait(self._wake, until=min(self._flush_until, drain.next_due_at() or float("inf")))
+            for other in others:
+                other.cancel()
+
+    async def _keep_told(self, connection: Connection, session: str) -> None:
+        """Send the status when something in it is worth it, and when it is time; nothing else waits for it."""
+        told: object = None
+        tell_at = 0.0
+        while True:
+            self._look.clear()
+            status = await self._status(session, online=True)
+            if _gist(status) != told or time.monotonic() >= tell_at:
+                told, tell_at = _gist(status), time.monotonic() + self._status_s
+                await self._tell(connection, status)
+            await _wait(self._look, until=tell_at)
+            await asyncio.sleep(min(LOOK_S, max(tell_at - time.monotonic(), 0)))
 
     def _is_flushed(self) -> bool:
         """Whether it is time to go: asked to, and nothing waits or the time for that is over."""
@@ -182,8 +200,9 @@ class Uplink:
 
 
 def _gist(status: Status) -> object:
-    """What in a status is worth telling at once when it changes."""
-    return status.clock, [(epoch.epoch, epoch.counts.given_up, epoch.counts.refused) for epoch in status.epochs]
+    """What in a status is worth telling at once when it changes: also that a day is over, and its account is final."""
+    epochs = [(epoch.epoch, epoch.counts.given_up, epoch.counts.refused) for epoch in status.epochs]
+    return status.clock, epochs, max((day.day for epoch in status.epochs for day in epoch.days), default="")
 
 
 def _pause(state: RetryCallState) -> float:

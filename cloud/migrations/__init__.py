@@ -18,6 +18,8 @@ import cloud.gateway_states
 import cloud.ledger
 import cloud.registry.gateway_files
 import cloud.registry.tables
+import cloud.statements.chain
+import cloud.statements.said
 import cloud.workorders.tables  # noqa: F401 -- every table must be on the metadata
 from cloud.database import metadata
 

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct
 
 from cloud.series import SeriesId
-from edge.contract.batches import Column
-from edge.contract.messages import Batch, ClockState, Flag, Table
+from edge.contract.messages import Batch, Block, ClockState, Column, Flag, Table
 
 
 class SeriesColumn(Struct, frozen=True):
@@ -19,19 +18,19 @@ class SeriesColumn(Struct, frozen=True):
 
 
 def batches_of(columns: Iterable[SeriesColumn]) -> list[Batch]:
-    """Arrange columns as one batch a gateway; a device has a table for each kind.
+    """Arrange columns as one batch a gateway; a device has a block for each kind.
 
-    Gateway and tables are all that the batches say: configuration and clock of the time are not known.
+    Gateway and blocks are all that the batches say: configuration and clock of the time are not known.
     """
     devices: defaultdict[tuple[str, str, str], list[SeriesColumn]] = defaultdict(list)
     for one in columns:
         devices[one.series.gateway, one.series.device, one.series.kind].append(one)
-    gateways: defaultdict[str, list[Table]] = defaultdict(list)
+    gateways: defaultdict[str, list[Block]] = defaultdict(list)
     for (gateway, device, kind), of_device in devices.items():
-        gateways[gateway].append(_table(device, kind, of_device))
+        gateways[gateway].append(Block.of(_table(device, kind, of_device)))
     return [
-        Batch(gateway=gateway, config_hash="", clock=ClockState.UNKNOWN, tables=tables)
-        for gateway, tables in gateways.items()
+        Batch(gateway=gateway, config_hash="", clock=ClockState.UNKNOWN, blocks=blocks)
+        for gateway, blocks in gateways.items()
     ]
 
 

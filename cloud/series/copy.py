@@ -21,7 +21,7 @@ from cloud.series.copy_journal import Copied, Differs, Journal, Verified
 from cloud.series.copy_progress import Progress, duration
 from cloud.series.retention import DAY_MS
 from cloud.series.tally import Difference, Sums, compare
-from edge.contract.messages import Batch
+from edge.contract.messages import Batch, Block
 
 PIECE = 100_000  # readings of a day that are held at once: some 100 MB with all that is made of them
 DAYS_AT_ONCE = 3  # while a store works on one, the next is made ready
@@ -215,10 +215,10 @@ class Copy:
             self._progress.say("what else is refused is not shown")
 
     def _of_present_kind(self, batch: Batch) -> Batch:
-        tables = [
+        tables = (
             replace(table, kind=self._kinds.get((batch.gateway, table.device), table.kind)) for table in batch.tables
-        ]
-        return replace(batch, tables=tables)
+        )
+        return replace(batch, blocks=list(map(Block.of, tables)))
 
     async def _patiently(self, work: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         """Try for some time while a store does not answer."""
@@ -265,10 +265,10 @@ def _parts_of(batches: Sequence[Batch]) -> Iterator[Batch]:
     if len(batches) > 1:
         yield from batches
     elif len(first.tables) > 1:
-        yield from (replace(first, tables=[table]) for table in first.tables)
+        yield from (replace(first, blocks=[Block.of(table)]) for table in first.tables)
     elif len(first.tables[0].columns) > 1:
         table = first.tables[0]
-        yield from (replace(first, tables=[replace(table, columns=[column])]) for column in table.columns)
+        yield from (replace(first, blocks=[Block.of(replace(table, columns=[one]))]) for one in table.columns)
 
 
 def _pause_s(state: RetryCallState) -> float:

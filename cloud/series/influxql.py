@@ -12,9 +12,9 @@ from msgspec import Struct
 
 from cloud.series import Bucket, LastHeard, SeriesId, Slot
 from cloud.series.columns import SeriesColumn
-from edge.contract.batches import Column
 from edge.contract.messages import Flag, Reading
 from edge.contract.readings import RESERVED_ENDINGS
+from edge.contract.tables import Column
 
 Number = float | int
 SeriesKey = tuple[str, str, str]  # gateway, device, point

@@ -33,7 +33,7 @@ def without_expired(batches: Sequence[Batch], oldest_ms: int) -> tuple[list[Batc
     kept, expired = [], {}
     for place, batch in enumerate(batches):
         young = batch
-        if any(table.times[0] < oldest_ms for table in batch.tables):
+        if any(min(block.times) < oldest_ms for block in batch.blocks):
             young = _since(batch, oldest_ms)
             expired[place] = _count(batch) - _count(young)
         kept.append(young)

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from cloud.series import Bucket, Coverage, Expected, LastHeard, SeriesId, SeriesStore, starts_of_parts
 from edge.contract.household import is_household
-from edge.contract.messages import Batch, Reading
+from edge.contract.messages import Batch, Block, Reading
 
 
 class RoutedStore:
@@ -27,7 +27,7 @@ class RoutedStore:
         expired: dict[int, int] = {}
         for store, wanted in ((self._others, False), (self._households, True)):
             parts = {place: self._part(batch, wanted=wanted) for place, batch in enumerate(batches)}
-            parts = {place: batch for place, batch in parts.items() if batch.tables}
+            parts = {place: batch for place, batch in parts.items() if batch.blocks}
             found = await store.write(list(parts.values())) if parts else {}
             places = list(parts)
             for number, readings in found.items():
@@ -93,7 +93,7 @@ class RoutedStore:
         found = {batch.gateway: batch for batch in await self._others.read_span(start_ms=start_ms, end_ms=end_ms)}
         for batch in await self._households.read_span(start_ms=start_ms, end_ms=end_ms):
             other = found.get(batch.gateway)
-            found[batch.gateway] = replace(other, tables=[*other.tables, *batch.tables]) if other else batch
+            found[batch.gateway] = replace(other, blocks=[*other.blocks, *batch.blocks]) if other else batch
         return list(found.values())
 
     async def forget_expired(self) -> int:
@@ -109,5 +109,10 @@ class RoutedStore:
         return self._households if self._belongs(device) else self._others
 
     def _part(self, batch: Batch, *, wanted: bool) -> Batch:
-        tables = [table for table in batch.tables if self._belongs(table.device) == wanted]
-        return batch if len(tables) == len(batch.tables) else replace(batch, tables=tables)
+        return replace(batch, blocks=[part for block in batch.blocks for part in self._parts(block, wanted=wanted)])
+
+    def _parts(self, block: Block, *, wanted: bool) -> list[Block]:
+        belonging = {self._belongs(device) == wanted for device in block.devices}
+        if belonging == {True, False}:
+            return [Block.of(table) for table in block.tables() if self._belongs(table.device) == wanted]
+        return [block] if True in belonging else []

@@ -34,8 +34,8 @@ from cloud.series import (
 )
 from cloud.series.columns import SeriesColumn, batches_of
 from cloud.series.retention import Retention, without_expired
-from edge.contract.batches import Column
 from edge.contract.messages import Batch, Flag, Reading
+from edge.contract.tables import Column
 
 BUSY_TIMEOUT_S = 10.0
 FORGET_AT_ONCE = 10_000  # readings

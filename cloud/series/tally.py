@@ -14,8 +14,8 @@ from itertools import chain, compress
 
 from msgspec import Struct
 
-from edge.contract.batches import Column
 from edge.contract.messages import Batch, Flag
+from edge.contract.tables import Column
 
 Number = float | int
 SeriesKey = tuple[str, str, str]  # gateway, device, point

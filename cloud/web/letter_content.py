@@ -68,7 +68,7 @@ def _batch(payload: bytes, gateway: str) -> Content:
 
 
 def _devices(batch: Batch) -> str:
-    named = [f"{table.device} ({table.kind})" for table in batch.tables[:MOST_READINGS]]
+    named = [f"{device} ({kind})" for device, kind in batch.kinds.items()]
     return ", ".join(named)[:MOST_TEXT]
 
 

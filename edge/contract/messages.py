@@ -21,7 +21,7 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from edge.contract.batches import Batch, ClockState, Column, Table, decode_batch, encode_batch
+from edge.contract.batches import Batch, ClockState, decode_batch, encode_batch
 from edge.contract.days import DAY_PATTERN
 from edge.contract.envelope import (
     HEADER_SIZE,
@@ -41,6 +41,7 @@ from edge.contract.envelope import (
     seal,
 )
 from edge.contract.readings import ID_PATTERN, ContractError, Flag, Id, Reading, Test, TimeMs, Value, check_value
+from edge.contract.tables import Block, Column, Table
 
 TOPIC_ROOT = "anlan/v1"
 KINDS = frozenset({"batch", "event", "blob", "status", "inventory", "receipt"})
@@ -71,6 +72,7 @@ __all__ = [
     "MAX_READINGS",
     "Batch",
     "BlobPiece",
+    "Block",
     "Body",
     "ClockState",
     "Column",

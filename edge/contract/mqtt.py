@@ -21,7 +21,8 @@ Errors, by what the caller must do:
 MQTT 5 is spoken where the broker has it, 3.1.1 where not, and nothing depends on 5.
 
 paho runs without a thread of its own, on the event loop's readers and writers; only its blocking connect (name
-lookup, TCP, TLS: at most some 10 s) runs in a thread.
+lookup, TCP, TLS) runs in a thread, and is given up after 20 s. A connection that hangs without closing is dropped
+when 1.5 times the keepalive has passed without a word: see ``edge/contract/silence.py``.
 """
 
 from __future__ import annotations
@@ -43,13 +44,17 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edge.contract.broker_config import BrokerConfig, TlsConfig
+from edge.contract.silence import Silence
 from edge.contract.tls import alert_words, open_context
 
 QOS = 1
+CONNECT_TIMEOUT_S = 20.0  # for all of name lookup, TCP and TLS
+SOCKET_TIMEOUT_S = 5.0  # for TCP, for each address of the name, and for TLS
 CONNACK_TIMEOUT_S = 10.0
 PROBE_TIMEOUT_S = 3.0
 GOODBYE_TIMEOUT_S = 0.5
-HOUSEKEEPING_S = 1.0  # how often paho looks whether a ping is due
+HOUSEKEEPING_S = 1.0  # how often paho looks whether a ping is due, and we whether the broker is still there
+PATIENCE = 1.5  # times the keepalive, as brokers have with us; paho sends a ping when it has heard nothing for one
 OUT_WINDOW = 20  # publishes without PUBACK; a broker with MQTT 5 may ask for fewer
 MAX_WAITING = 32 * 1024 * 1024  # bytes of messages that wait to be read
 MAX_PACKET = 8 * 1024 * 1024  # a broker with MQTT 5 sends us nothing larger; the contract's largest is 256 KiB
@@ -65,6 +70,7 @@ _RETRY_CODES = {
 }
 _CREDENTIAL_CODES = {134, 135, 140}  # bad user name or password, not authorised, bad authentication method
 _UNSUPPORTED_VERSION = 132
+_TAKEN_OVER = 142
 
 _log = structlog.get_logger()
 _versions: dict[str, MQTTProtocolVersion] = {}  # what each broker address was found to speak
@@ -135,6 +141,7 @@ class Connection:
         self._ended: str | None = None  # why, once it is over
         self._end = asyncio.Event()
         self._housekeeping: asyncio.TimerHandle | None = None
+        self._silence = Silence(0, now=self._loop.time())  # until it is open
         self._sock: Any = None  # also when paho has given it up
 
     async def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
@@ -178,11 +185,13 @@ class Connection:
 
     async def _answer_to(self, mid: int) -> ReasonCode:
         answer = self._answers[mid] = self._loop.create_future()
+        self._silence.ask(now=self._loop.time())
         try:
             code: ReasonCode
             [code] = await answer
         finally:
             del self._answers[mid]
+            self._silence.settle(now=self._loop.time())
         return code
 
     def _check_open(self) -> None:
@@ -208,11 +217,18 @@ class Connection:
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
             properties.ReceiveMaximum = self._max_inflight
             properties.MaximumPacketSize = MAX_PACKET
+        connecting = asyncio.ensure_future(
+            asyncio.to_thread(client.connect, broker.host, broker.port, broker.keepalive_s, properties=properties)
+        )
         try:
-            await asyncio.to_thread(client.connect, broker.host, broker.port, broker.keepalive_s, properties=properties)
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                await asyncio.shield(connecting)
         except OSError as error:
             _raise_unconnected(self.address, error)
-        self._attach()
+        finally:
+            if not connecting.done():  # the thread goes on: what it opens must not take our place at the broker
+                connecting.add_done_callback(self._drop_late)
+        self._attach(patience_s=PATIENCE * broker.keepalive_s)
         try:
             async with asyncio.timeout(timeout_s):
                 return await self._connack
@@ -238,14 +254,21 @@ class Connection:
             self._client.on_socket_close = self._client.on_socket_unregister_write = None
             sock.close()
 
+    def _drop_late(self, connecting: asyncio.Future[Any]) -> None:
+        if not connecting.cancelled() and connecting.exception() is None:
+            self.drop()
+
     # --- paho on the event loop ---
 
-    def _attach(self) -> None:
+    def _attach(self, *, patience_s: float) -> None:
         client, loop = self._client, self._loop
         sock: Any = client.socket()
         if sock is None:  # lost within paho's connect()
             return
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else each ack waits up to 40 ms for company
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux: gives up what nobody acknowledges, also after we have closed
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(patience_s * 1000))
+        self._silence = Silence(patience_s, now=loop.time())
         client.on_socket_close = lambda _client, _data, closing: self._detach(closing)
         client.on_socket_register_write = lambda _client, _data, full: loop.add_writer(full.fileno(), client.loop_write)
         client.on_socket_unregister_write = lambda *told: self._stop_writing(told[-1])
@@ -264,6 +287,7 @@ class Connection:
         self._loop.remove_writer(sock.fileno())
 
     def _read(self) -> None:
+        self._silence.hear(now=self._loop.time())
         self._client.loop_read()
         # TLS may hold decrypted bytes for which the socket will never again be readable.
         while isinstance(sock := self._client.socket(), ssl.SSLSocket) and sock.pending():
@@ -271,6 +295,10 @@ class Connection:
 
     def _keep_house(self) -> None:
         self._client.loop_misc()
+        reason = self._silence.reason(now=self._loop.time())
+        if reason is not None:
+            self._finish(f"{reason}: connection dropped")
+            self.drop()
         if self._ended is None:
             self._housekeeping = self._loop.call_later(HOUSEKEEPING_S, self._keep_house)
 
@@ -285,6 +313,8 @@ class Connection:
         self, _client: Client, _data: Any, flags: DisconnectFlags, code: ReasonCode, _properties: Properties | None
     ) -> None:
         said = f" by the broker: {code.getName().lower()}" if flags.is_disconnect_packet_from_server else ""
+        if code.value == _TAKEN_OVER:
+            said += ": somebody else has entered by our name: are we there twice?"
         self._finish(f"connection lost{said}")
 
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
@@ -404,6 +434,7 @@ def _bare_client(broker: BrokerConfig, client_id: str, version: MQTTProtocolVers
         reconnect_on_failure=False,
         manual_ack=True,
     )
+    client.connect_timeout = SOCKET_TIMEOUT_S
     if broker.tls is not None:
         client.tls_set_context(_tls_context(broker.address, broker.tls))
     return client

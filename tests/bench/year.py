@@ -27,6 +27,7 @@ from cloud.workorders.alerts import record_event
 from cloud.workorders.order_rules import rule_of
 from cloud.workorders.orders import Move, act, code_of, find_order
 from cloud.workorders.states import State
+from edge.contract.days import day_of
 from edge.contract.messages import (
     Batch,
     ClockState,
@@ -169,7 +170,7 @@ def _hear_gateways(connection: Connection, now_ms: int) -> None:
         ]
         take_inventory(connection, Inventory(gateway=name, config_hash="ab", devices=devices), now_ms=now_ms)
         entries = [
-            Entry(Name(name, EPOCH, Lane.LIVE, seq), bytes(32), 100, "stored", "", now_ms)
+            Entry(Name(name, EPOCH, Lane.LIVE, seq), bytes(32), 100, "stored", "", now_ms, day_of(now_ms))
             for seq in range(1, LEDGER_EACH + 1)
         ]
         record(connection, entries)

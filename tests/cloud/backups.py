@@ -167,6 +167,8 @@ def _value(column: Column[Any], number: int) -> Any:
         return None
     for foreign in column.foreign_keys:
         return _value(foreign.column, number)
+    if column.name == "day":
+        return f"2020-01-0{number + 1}"
     kinds: list[tuple[type[types.TypeEngine[Any]], Any]] = [
         (Boolean, number % 2 == 0),
         (Float, 30 + number / 7),

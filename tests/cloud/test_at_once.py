@@ -28,6 +28,7 @@ from cloud.workorders.states import State
 from cloud.workorders.tables import alerts, event_revisions, orders, transitions
 from edge.contract.clock import SteppedClock
 from edge.contract.config_file import load_yaml
+from edge.contract.days import day_of
 from edge.contract.messages import EventState, Lane, encode_event, seal, topic
 from tests.cloud.conftest import NEIGHBOURHOOD
 from tests.cloud.workorders.samples import NOW, flood, person
@@ -158,7 +159,7 @@ def test_of_two_contents_with_one_name_the_first_stays(neighbourhood: Database, 
     contents = iter(bytes([number]) * 32 for number in range(2 * ROUNDS))
 
     def enter(connection: Connection, name: Name) -> bytes:
-        return record(connection, [Entry(name, next(contents), 1, "stored", "", NOW)])[name].hash
+        return record(connection, [Entry(name, next(contents), 1, "stored", "", NOW, day_of(NOW))])[name].hash
 
     for number in range(1, ROUNDS + 1):
         first, second = at_once(partial(enter, name=Name("gw-1", EPOCH, Lane.LIVE, number)), neighbourhood, other)

@@ -28,6 +28,7 @@ from edge.contract.clock import SteppedClock
 from edge.contract.envelope import pack_body
 from edge.contract.messages import (
     Batch,
+    Block,
     ClockState,
     Column,
     ContractError,
@@ -74,7 +75,7 @@ def bomb(seq: int) -> bytes:
     """Return a batch of 65,536 readings in a few hundred bytes."""
     times = [NOW + number for number in range(65_536)]
     table = Table("road-1", "waterlogging_sensor", times, [Column("depth", [0.0] * len(times))])
-    batch = Batch(gateway="gw-1", config_hash="ab", clock=ClockState.SYNCHRONISED, tables=[table])
+    batch = Batch(gateway="gw-1", config_hash="ab", clock=ClockState.SYNCHRONISED, blocks=[Block.of(table)])
     return seal(encode_batch(batch), lane=Lane.LIVE, epoch=EPOCH, seq=seq)
 
 

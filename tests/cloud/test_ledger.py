@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from cloud.database import Database
 from cloud.ledger import Entry, EpochAccount, Gap, Name, Outcome, account, hash_of, known, record
+from edge.contract.days import day_of
 from edge.contract.messages import ClockState, Counts, EpochState, Lane, LaneState, Status
 
 _gateways = count()
@@ -24,7 +25,7 @@ def entry(
     lane: Lane = Lane.LIVE,
     gateway: str = "gw-1",
 ) -> Entry:
-    return Entry(Name(gateway, EPOCH, lane, seq), hash_of(payload), readings, outcome, "", NOON)
+    return Entry(Name(gateway, EPOCH, lane, seq), hash_of(payload), readings, outcome, "", NOON, day_of(NOON))
 
 
 def enter(database: Database, *entries: Entry) -> dict[Name, Entry]:

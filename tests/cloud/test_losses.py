@@ -10,6 +10,7 @@ from cloud.database import Database
 from cloud.gateway_states import gateway_states, take_status
 from cloud.ledger import Entry, Name, account, record
 from cloud.losses import LossWatch
+from edge.contract.days import day_of
 from edge.contract.messages import ClockState, Counts, EpochState, Lane, LaneState, Status
 from tests.cloud.batches import EPOCH, NOON
 
@@ -34,7 +35,7 @@ def say(database: Database, told: Status) -> None:
 
 
 def enter(database: Database, *seqs: int, lane: Lane = Lane.LIVE, gateway: str = "gw-1") -> None:
-    entries = [Entry(Name(gateway, EPOCH, lane, seq), b"x", 1, "stored", "", NOON) for seq in seqs]
+    entries = [Entry(Name(gateway, EPOCH, lane, seq), b"x", 1, "stored", "", NOON, day_of(NOON)) for seq in seqs]
     database.write_now(lambda c: record(c, entries))
 
 

@@ -110,7 +110,7 @@ class Cloud:
     def outcome(self, seq: int, lane: Lane = Lane.LIVE) -> tuple[str, str] | None:
         name = Name("gw-1", EPOCH, lane, seq)
         entry = self.database.read_now(lambda connection: known(connection, [name])).get(name)
-        return (entry.outcome, entry.reason) if entry else None
+        return (entry.outcome, entry.reason if entry.outcome == "refused" else "") if entry else None
 
     def account(self) -> EpochAccount:
         """Return where the readings of two batches of five are, of which the gateway counts one as set aside."""

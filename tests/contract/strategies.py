@@ -37,8 +37,8 @@ def batches(draw: st.DrawFn) -> tuple[Batch, list[Reading]]:
     readings: list[Reading] = []
     kinds = {}
     for device in draw(st.lists(ids, min_size=1, max_size=4, unique=True)):
-        kinds[device] = draw(ids)
-        for point in draw(st.lists(ids, min_size=1, max_size=4, unique=True)):
+        kinds[device] = draw(st.sampled_from(["meter", "meter", "sensor"]))  # so that some share a block
+        for point in draw(st.lists(st.sampled_from("abc") | ids, min_size=1, max_size=4, unique=True)):
             readings += draw(columns(device, point))
     batch = Batch.of(
         draw(st.permutations(readings)),

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from edge.contract import batches, messages
+from edge.contract import batches, messages, planes
 from edge.contract.messages import (
     Header,
     Inventory,
@@ -66,7 +66,7 @@ def test_plain_examples(name: str, model: type[Status | Inventory | Receipt]) ->
     [Header, Reading, Receipt, Status, Inventory, messages.Event, messages.BlobPiece, messages.LaneState,
      messages.Counts, messages.DayCounts, messages.EpochState, messages.Head, messages.ReceiptRange,
      messages.DeviceInventory, messages.PointInventory,
-     batches._WireBatch, batches._WireTable, batches._Integers],
+     batches._WireBatch, batches._WireBlock, planes.Integers],
 )  # fmt: skip
 def test_every_field_has_its_place(model: type[msgspec.Struct]) -> None:
     """No field of a message is left out of the page."""

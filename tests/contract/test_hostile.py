@@ -22,6 +22,7 @@ from edge.contract.messages import (
     decode_batch,
     decode_blob,
     decode_event,
+    decode_header,
     seal,
 )
 
@@ -54,14 +55,14 @@ def message(document: object, readings: int = 1) -> bytes:
 def table(**change: object) -> list[object]:
     """One row of one integer, with fields changed."""
     fields: dict[str, object] = {
-        "device": "m", "kind": "k", "times": [1, AT, b"\x00"], "points": ["a"], "written": b"\x00", "flags": b"",
-        "tests": [], "integers": [1, 5, b"\x00"], "singles": b"", "doubles": b"",
+        "kind": "k", "devices": ["m"], "rows": [1], "times": [1, AT, b"\x00"], "points": ["a"], "written": b"\x00",
+        "flags": b"", "tests": [], "integers": [1, 5, b"\x00"], "singles": b"", "doubles": b"",
     }  # fmt: skip
     return list((fields | change).values())
 
 
 def batch(*tables: list[object]) -> list[object]:
-    return ["gw-1", "ab", "synchronised", None, list(tables)]
+    return [2, "gw-1", "ab", "synchronised", None, list(tables)]
 
 
 def test_the_example_that_the_others_change_is_good() -> None:
@@ -91,28 +92,37 @@ def test_claims_of_a_billion(lane: Lane) -> None:
     assert refused(seal(Body(1, 0, len(claim), claim), lane=lane, epoch=EPOCH, seq=1), lane)
 
 
-def test_a_million_rows_times_five_hundred_points() -> None:
-    """Few bytes that unfold to 5 * 10^8 cells are refused before a cell is made."""
-    rows, points = 900_000, [f"p{n}" for n in range(512)]
-    wide = table(times=[1, AT, bytes(rows)], points=points, written=bytes(512))
+def test_sixty_thousand_rows_times_five_hundred_points() -> None:
+    """Few bytes that unfold to 3 * 10^7 cells are refused before a cell is made."""
+    rows, points = 60_000, [f"p{n}" for n in range(512)]
+    wide = table(rows=[rows], times=[1, AT, bytes(rows)], points=points, written=bytes(512))
     assert "cells" in refused(message(batch(wide)))
 
 
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"device": "../etc"}, "device|matching regex"),
-        ({"times": [1, AT, b"\x00\x00"]}, "do not ascend"),
-        ({"times": [1, AT, b""]}, "without rows"),
+        ({"devices": ["../etc"]}, "device|matching regex"),
+        ({"rows": [2], "times": [1, AT, b"\x00\x00"]}, "do not ascend"),
+        ({"devices": ["m", "n"], "rows": [2, 1], "times": [1, AT, b"\x00\x00\x01"]}, "do not ascend"),
+        ({"devices": ["m", "n"], "rows": [1, 2], "times": [1, AT, b"\x00\x01\x00"]}, "do not ascend"),
+        ({"times": [1, AT, b"\x00\x00"]}, "2 rows, which are not those"),
+        ({"rows": []}, "not those of its 0 devices"),
+        ({"rows": [0]}, ">= 1"),
+        ({"devices": ["m", "n"]}, "not those of its"),
+        ({"devices": []}, "length >= 1"),
+        ({"devices": ["m", "m"], "rows": [1, 1], "times": [1, AT, b"\x00\x00"]}, "two tables"),
+        ({"times": [1, AT, b""]}, "0 rows, which are not those"),
         ({"times": [1, 5, b"\x00"]}, "between the years"),
-        ({"times": [3, AT, b"\x00"]}, "unknown width"),
-        ({"times": [2, AT, b"\x00"]}, "no whole number"),
+        ({"times": [3, AT, bytes(3)]}, "unknown width"),
+        ({"times": [2, AT, b"\x00\x00\x00"]}, "no whole number"),
         ({"points": ["a", "a"], "written": b"\x00\x00", "integers": [1, 5, b"\x00\x00"]}, "one column"),
         ({"written": b""}, "one column"),
         ({"points": ["depth_flag"]}, "keep for themselves"),
         ({"points": ["time"]}, "keep for themselves"),
         ({"written": b"\x63"}, "unknown writing"),
         ({"flags": b"\x07"}, "none of 1, 2, 3, 4, 9"),
+        ({"flags": b"\x00"}, "a row without a reading"),
         ({"flags": b"\x01\x01"}, "2 flags for 1 x 1"),
         ({"tests": [1]}, "every reading passes"),
         ({"flags": b"\x03"}, "0 test masks for 1 flagged"),
@@ -127,6 +137,23 @@ def test_table_that_lies(change: dict[str, object], sentence: str) -> None:
     """Each field of a table is checked, and the sentence says which did not fit."""
     lie = refused(message(batch(table(**change))))
     assert any(part in lie for part in sentence.split("|")), lie
+
+
+def test_format_of_before() -> None:
+    """A batch as it was written before devices shared blocks is refused with the reason, by its name."""
+    old = ["gw-1", "ab", "synchronised", None, [["m", "k", [1, AT, b"\x00"], ["a"], b"\x00", b"", [], [1, 5, b"\x00"]]]]
+    assert "not written in format 2: are gateway and cloud of one version?" in refused(message(old))
+    assert decode_header(message(old)).seq == 1
+
+
+def test_too_many_devices() -> None:
+    """All blocks together have no more devices than one may have."""
+    names = [f"m{number}" for number in range(1200)]
+    halves = [
+        table(devices=some, rows=[1] * 600, times=[1, AT, bytes(600)], integers=[1, 5, bytes(600)])
+        for some in (names[:600], names[600:])
+    ]
+    assert "1200 devices, at most 1024" in refused(message(batch(*halves), readings=1200))
 
 
 def test_device_with_two_tables() -> None:

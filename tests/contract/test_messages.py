@@ -12,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import astuple
 
-from edge.contract.batches import in_batches
+from edge.contract.arranging import in_batches
 from edge.contract.messages import (
     BLOB_PIECE,
     LANE_KIND,
     MAX_BLOB,
     Batch,
+    Block,
     Body,
     ClockState,
     Column,
@@ -194,10 +195,39 @@ def test_what_is_cut_into_batches_fits_them(readings: list[Reading]) -> None:
     assert max(map(len, cut)) <= 4000
 
 
+def test_devices_of_one_kind_share_a_block() -> None:
+    """What a table says of each device once, such as the names of its points, a block says once for all of them."""
+    made = [Reading(f"m-{device}", point, AT + device, 1.5) for device in range(20) for point in ("a", "b")]
+    made += [Reading("m-3", "b", AT + 99, None, Flag.MISSING, Test.NO_ANSWER), Reading("m-4", "a", AT + 99, 2.0)]
+    batch = batch_of(*made)
+    [block] = batch.blocks
+    assert sorted(block.devices) == sorted({reading.device for reading in made})
+    assert exact(list(batch.readings())) == exact(made)
+    tables = {table.device: table for table in batch.tables}
+    assert [column.point for column in tables["m-4"].columns] == ["a", "b"]
+    assert tables["m-5"].columns == [Column("a", [1.5]), Column("b", [1.5])]
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        [Reading("n", "a", AT, 7)],  # integers here, floats there
+        [Reading("n", "a", AT, 2 / 3)],  # would take the decimals of the first with it
+        [Reading("n", f"p-{number}", AT, 1.5) for number in range(9)],
+    ],
+)
+def test_devices_that_would_make_a_batch_larger_have_a_block_of_their_own(others: list[Reading]) -> None:
+    """Values of another type or another number of digits, and other points, go apart."""
+    made = [*(Reading("m", f"{point}", AT, 1.5) for point in "abcdefghi"), *others]
+    batch = batch_of(*made)
+    assert sorted(block.devices for block in batch.blocks) == [["m"], ["n"]]
+    assert exact(list(decode_batch(sealed(encode_batch(batch)), "gw-1")[1].readings())) == exact(made)
+
+
 def test_mixed_table_needs_flags_in_every_column() -> None:
     """A table built by hand that leaves out flags is refused where it is encoded, not in the cloud."""
     table = Table("m", "k", [AT], [Column("a", [1.0], b"\x03", [1]), Column("b", [2.0])])
-    batch = Batch(gateway="gw-1", config_hash="ab", clock=ClockState.UNKNOWN, tables=[table])
+    batch = Batch(gateway="gw-1", config_hash="ab", clock=ClockState.UNKNOWN, blocks=[Block.of(table)])
     with pytest.raises(ContractError, match="1 flags for 1 x 2 cells"):
         encode_batch(batch)
 

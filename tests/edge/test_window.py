@@ -1,7 +1,8 @@
 """What may be on its way to the cloud at one time, and what goes again."""
 
 from edge.contract.messages import Lane
-from edge.window import FIRST_TIMEOUT_S, LAST_TIMEOUT_S, MAX_BYTES, SendWindow
+from edge.pacing import LEAST
+from edge.window import FIRST_TIMEOUT_S, LAST_TIMEOUT_S, MAX_BYTES, MAX_PACED_MESSAGES, SendWindow
 
 
 def filled(lane: Lane, count: int, size: int = 100) -> SendWindow:
@@ -12,15 +13,44 @@ def filled(lane: Lane, count: int, size: int = 100) -> SendWindow:
     return window
 
 
-def test_backlog_leaves_room_for_events() -> None:
-    """Twelve messages of backlog fill their part; four events still go, then nothing."""
-    window = filled(Lane.BACKLOG, 12)
-    assert not window.has_room(Lane.BACKLOG, 1)
-    assert not window.has_room(Lane.LIVE)
-    for message_id in range(100, 104):
-        assert window.has_room(Lane.EVENTS, 100)
-        window.add(message_id, Lane.EVENTS, 100, now=0.0)
-    assert not window.has_room(Lane.EVENTS, 1)
+def paced_up() -> SendWindow:
+    """A window that has had quick receipts for so much backlog that it may use all of its part."""
+    window = SendWindow()
+    for message_id in range(100):
+        window.add(message_id, Lane.BACKLOG, 100, now=0.0)
+        window.receipt([message_id], now=0.0)
+    return window
+
+
+def fill(window: SendWindow, lane: Lane, size: int = 100) -> int:
+    """Send as many of a lane as may go; return how many."""
+    count = 0
+    while window.has_room(lane, size):
+        count += 1
+        window.add(1000 * (lane + 1) + count, lane, size, now=0.0)
+    return count
+
+
+def test_backlog_leaves_room_for_live_and_live_for_events() -> None:
+    """Ten messages of backlog fill their part; two live ones still go, then four events, then nothing."""
+    window = paced_up()
+    assert [fill(window, lane) for lane in (Lane.BACKLOG, Lane.BLOBS, Lane.LIVE, Lane.EVENTS)] == [10, 0, 2, 4]
+
+
+def test_backlog_begins_with_one_message() -> None:
+    """Before anything is known of the cloud, one message of backlog or pictures is on its way at a time."""
+    assert round(LEAST * MAX_PACED_MESSAGES) == 1
+    window = SendWindow()
+    assert [fill(window, lane) for lane in (Lane.BACKLOG, Lane.BLOBS, Lane.LIVE, Lane.EVENTS)] == [1, 0, 11, 4]
+
+
+def test_a_repeated_message_says_nothing_of_the_pace() -> None:
+    """Nobody knows which of its two sendings a receipt is for; that it had to go again lets backlog begin again."""
+    window = paced_up()
+    assert fill(window, Lane.BACKLOG) == 10
+    window.send_again(4001, now=6.0)
+    window.receipt(range(4001, 4011), now=6.0)
+    assert fill(window, Lane.BACKLOG) == 1
 
 
 def test_bytes_are_bounded_too() -> None:
@@ -41,6 +71,7 @@ def test_a_message_larger_than_its_part_goes_alone() -> None:
     assert SendWindow().has_room(Lane.BACKLOG, MAX_BYTES)
     window = filled(Lane.BACKLOG, 1)
     assert not window.has_room(Lane.BACKLOG, MAX_BYTES)
+    assert not window.has_room(Lane.LIVE, MAX_BYTES)
 
 
 def test_the_timeout_runs_from_the_brokers_ack_and_doubles() -> None:
@@ -71,9 +102,11 @@ def test_events_go_again_first() -> None:
 def test_a_receipt_makes_room() -> None:
     """What has its receipt, or is no longer kept, is forgotten; an unknown id is harmless."""
     window = filled(Lane.LIVE, 12)
-    window.remove([1, 99], now=1.0)
+    window.receipt([1, 99], now=1.0)
     assert window.has_room(Lane.LIVE)
     assert 1 not in window
+    window.drop(2)
+    assert 2 not in window
     window.at_broker(1, now=2.0)
     assert 1 not in window
 
@@ -85,9 +118,9 @@ def test_the_cloud_is_back() -> None:
         window.send_again(message_id, now=10.0)
         window.at_broker(message_id, now=10.0)
     window.at_broker(3, now=10.0)
-    window.remove([3], now=11.0)
+    window.receipt([3], now=11.0)
     assert window.due(now=11.0) == []
-    window.remove([1], now=12.0)
+    window.receipt([1], now=12.0)
     assert window.due(now=12.0) == [2]
     window.send_again(2, now=12.0)
     window.at_broker(2, now=12.0)

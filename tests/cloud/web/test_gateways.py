@@ -12,6 +12,7 @@ from cloud.gateway_states import find_state, take_inventory, take_status
 from cloud.ledger import CONFLICT, Entry, Name, record
 from cloud.registry.gateway_files import GatewayFile, keep_file
 from cloud.registry.tables import devices, gateways
+from edge.contract.days import day_of
 from edge.contract.messages import (
     Batch,
     ClockState,
@@ -52,7 +53,9 @@ def say(site: Site, *epochs: EpochState, **other: Any) -> None:
 
 def enter(site: Site, *seqs: int, epoch: str = EPOCH, readings: int = 10, outcome: Any = "stored") -> None:
     """Let the ledger have these batches."""
-    entries = [Entry(Name("gw-1", epoch, Lane.LIVE, seq), b"x" * 32, readings, outcome, "", NOW) for seq in seqs]
+    entries = [
+        Entry(Name("gw-1", epoch, Lane.LIVE, seq), b"x" * 32, readings, outcome, "", NOW, day_of(NOW)) for seq in seqs
+    ]
     site.write(lambda connection: record(connection, entries))
 
 
