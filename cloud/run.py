@@ -27,7 +27,7 @@ from cloud.ingest import Counters, run_batch_worker
 from cloud.migrations import head, revision_of
 from cloud.registry.registry import Registry
 from cloud.series.config import open_series
-from cloud.series.retention import forget_daily
+from cloud.series.upkeep import forget_daily, sum_up_often
 from cloud.web.live import changes_of
 from cloud.web.site import add_pages
 from edge.contract import listening
@@ -89,6 +89,7 @@ async def run(config: CloudConfig, clock: Clock) -> None:
                 tasks.create_task(batches, name="batch worker"),
                 tasks.create_task(run_event_worker(config.broker, taker, shared=config.shared), name="event worker"),
                 tasks.create_task(forget_daily(series, clock), name="retention"),
+                tasks.create_task(sum_up_often(series, clock), name="summing up"),
             ]
             tasks.create_task(server.serve(sockets=[api_socket]), name="api")
             _log.info("cloud runs", api=f"http://{config.api.host}:{config.api.port}", broker=config.broker.address)

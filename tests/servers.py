@@ -200,6 +200,10 @@ class Mosquitto(Server):
         """Whether it accepts connections."""
         return is_accepting(self.port)
 
+    def wipe(self) -> None:
+        """Remove all that it had kept, while it is down."""
+        (self.folder / "mosquitto.db").unlink(missing_ok=True)
+
 
 _INFLUXDB_CONFIG = """\
 reporting-disabled = true

@@ -195,5 +195,8 @@ class SeriesStore(Protocol):
     async def forget_expired(self) -> int:
         """Delete what is past its time, where the store does not do so by itself; return how many readings it was."""
 
+    async def sum_up(self, *, until_ms: int) -> None:
+        """Make ready, up to a time, what lets a long span be summarised quickly, where the store has no such thing."""
+
     async def close(self) -> None:
         """Finish what has begun and release files, threads and connections."""

@@ -144,6 +144,9 @@ class InfluxStore:
         """See `SeriesStore.forget_expired`: InfluxDB does so by itself."""
         return 0
 
+    async def sum_up(self, *, until_ms: int) -> None:
+        """See `SeriesStore.sum_up`; the server needs nothing."""
+
     async def close(self) -> None:
         """See `SeriesStore.close`."""
         await self._http.close()

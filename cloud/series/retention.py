@@ -1,19 +1,13 @@
-"""How long readings are kept where the store itself has to see to it, and the task that does, once a day."""
+"""How long readings are kept where the store itself has to see to it."""
 
 from collections.abc import Sequence
-from typing import NoReturn
 
-import structlog
 from msgspec import Struct
 
-from cloud.series import SeriesError, SeriesStore
 from edge.contract.clock import Clock
 from edge.contract.messages import Batch
 
-DAY_S = 86_400
-DAY_MS = DAY_S * 1000
-
-_log = structlog.get_logger()
+DAY_MS = 86_400_000
 
 
 class Retention(Struct, frozen=True):
@@ -38,19 +32,6 @@ def without_expired(batches: Sequence[Batch], oldest_ms: int) -> tuple[list[Batc
             expired[place] = _count(batch) - _count(young)
         kept.append(young)
     return kept, expired
-
-
-async def forget_daily(store: SeriesStore, clock: Clock) -> NoReturn:
-    """Delete what is past its time, now and each day from now; what cannot be deleted is tried again the next day."""
-    while True:
-        try:
-            readings = await store.forget_expired()
-        except SeriesError as error:
-            _log.warning("readings past their time are not deleted yet", reason=str(error))
-        else:
-            if readings:
-                _log.info("readings past their time deleted", readings=readings)
-        await clock.sleep(DAY_S)
 
 
 def _since(batch: Batch, oldest_ms: int) -> Batch:

@@ -100,6 +100,11 @@ class RoutedStore:
         """See `SeriesStore.forget_expired`."""
         return await self._others.forget_expired() + await self._households.forget_expired()
 
+    async def sum_up(self, *, until_ms: int) -> None:
+        """See `SeriesStore.sum_up`."""
+        await self._others.sum_up(until_ms=until_ms)
+        await self._households.sum_up(until_ms=until_ms)
+
     async def close(self) -> None:
         """See `SeriesStore.close`."""
         await self._others.close()

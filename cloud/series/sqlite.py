@@ -8,14 +8,12 @@ them, `series.valued_before` is a time that every reading with a value is older 
 the transaction of the readings: repeated, late or replaced readings leave it true.
 """
 
-import asyncio
-import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from itertools import accumulate, chain, repeat
 from pathlib import Path
-from queue import SimpleQueue
-from typing import Any, TypeVar
+from sqlite3 import Connection
+from typing import Any
 
 from msgspec import Struct
 
@@ -24,53 +22,24 @@ from cloud.series import (
     Coverage,
     Expected,
     LastHeard,
-    MisconfiguredError,
-    SeriesError,
     SeriesId,
     Slot,
-    UnavailableError,
     beat_of,
     starts_of_parts,
 )
+from cloud.series import sqlite_hours as hours
 from cloud.series.columns import SeriesColumn, batches_of
 from cloud.series.retention import Retention, without_expired
-from edge.contract.messages import Batch, Flag, Reading
+from cloud.series.sqlite_file import SeriesFile
+from edge.contract.messages import Batch, Block, Flag, Reading
 from edge.contract.tables import Column
 
-BUSY_TIMEOUT_S = 10.0
 FORGET_AT_ONCE = 10_000  # readings
-READERS = 3  # a long chart holds up neither the next page nor the one after
 MAX_KNOWN = 200_000  # series whose number is remembered: some 70 MB
 VALUED_STEP_MS = 6 * 3600 * 1000  # `valued_before` is a multiple: few writes, and few missing readings to walk through
 SeriesKey = tuple[str, str, str, str]  # gateway, device, point, kind
+Named = tuple[str, Block]  # a block with its gateway
 Row = tuple[Any, ...]  # columns of one row, in the order of its statement
-Answer = TypeVar("Answer")
-
-_FIRST_SCHEMA = """
-CREATE TABLE IF NOT EXISTS series (
-    id INTEGER PRIMARY KEY,
-    gateway TEXT NOT NULL,
-    device TEXT NOT NULL,
-    point TEXT NOT NULL,
-    kind TEXT NOT NULL,
-    UNIQUE (gateway, device, point)
-) STRICT;
-CREATE TABLE IF NOT EXISTS readings (
-    series INTEGER NOT NULL REFERENCES series,
-    taken_at INTEGER NOT NULL,
-    value ANY,
-    flag INTEGER NOT NULL,
-    tests INTEGER NOT NULL,
-    PRIMARY KEY (series, taken_at)
-) STRICT, WITHOUT ROWID;
-"""
-_ADD_VALUED_BEFORE = """
-ALTER TABLE series ADD COLUMN valued_before INTEGER NOT NULL DEFAULT 0;
-UPDATE series SET valued_before = 1 + coalesce(
-    (SELECT taken_at FROM readings WHERE series = series.id AND flag <> 9 ORDER BY taken_at DESC LIMIT 1), 0
-);
-"""
-_VERSIONS = (_FIRST_SCHEMA, _ADD_VALUED_BEFORE)  # what each version of the file adds; user_version counts them
 
 _FIND_SERIES = """
 INSERT INTO series (gateway, device, point, kind, valued_before) VALUES (?, ?, ?, ?, ?)
@@ -109,14 +78,6 @@ SELECT (
 ) FROM (SELECT id, {_VALUED_AT} AS valued_at FROM series WHERE gateway = ? AND device = ? AND point = ?)
 """  # noqa: S608  # put together from our own pieces alone
 _FIND_ID = "SELECT id FROM series WHERE gateway = ? AND device = ? AND point = ?"
-# One statement a part, instead of one that groups: SQLite would sort readings that lie in order already.
-_SUMMARISE = """
-SELECT min(value) FILTER (WHERE flag < 4), max(value) FILTER (WHERE flag < 4),
-    min(value) FILTER (WHERE flag = 4), max(value) FILTER (WHERE flag = 4),
-    count(*) FILTER (WHERE flag = 1), count(*) FILTER (WHERE flag = 2), count(*) FILTER (WHERE flag = 3),
-    count(*) FILTER (WHERE flag = 4), count(*) FILTER (WHERE flag = 9)
-FROM readings WHERE series = ? AND taken_at >= ? AND taken_at < ?
-"""
 _COUNT_BEATS = """
 SELECT count(DISTINCT CASE WHEN flag <> 9 THEN (taken_at - ?2) / ?4 END), count(DISTINCT (taken_at - ?2) / ?4)
 FROM readings WHERE series = ?1 AND taken_at >= ?2 AND taken_at < ?3
@@ -143,15 +104,6 @@ DELETE FROM readings WHERE series = ?1 AND taken_at < ?2 AND taken_at <= (
 )
 """
 
-# What the file or its place is at fault for; anything else (locked, full, a failing disk) may pass.
-_FAULTS_OF_THE_PLACE = {
-    "SQLITE_CANTOPEN",
-    "SQLITE_CORRUPT",
-    "SQLITE_NOTADB",
-    "SQLITE_PERM",
-    "SQLITE_READONLY",
-}
-
 
 class SqliteStore:
     """A `SeriesStore` in the file `path`, for ever or for a time; raises MisconfiguredError when it cannot be opened.
@@ -161,17 +113,8 @@ class SqliteStore:
 
     def __init__(self, path: Path, retention: Retention | None = None) -> None:
         self.path = path
+        self._file = SeriesFile(path, overwrite=retention is not None)
         self._retention = retention
-        with self._errors_sorted():
-            self._write_connection = self._connect()
-            self._bring_up_to_date()
-            self._read_connections = [self._connect() for _ in range(READERS)]
-        self._idle: SimpleQueue[sqlite3.Connection] = SimpleQueue()
-        for connection in self._read_connections:
-            connection.execute("PRAGMA query_only = ON")
-            self._idle.put(connection)
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="series-write")
-        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="series-read")
         self._known: dict[SeriesKey, _Known] = {}  # what is committed; used by the writing thread alone
 
     async def write(self, batches: Sequence[Batch]) -> dict[int, int]:
@@ -179,7 +122,7 @@ class SqliteStore:
         expired: dict[int, int] = {}
         if self._retention is not None:
             batches, expired = without_expired(batches, self._retention.oldest_ms)
-        await asyncio.get_running_loop().run_in_executor(self._writer, self._write, batches)
+        await self._file.change(lambda: self._write(batches))
         return expired
 
     async def read(
@@ -211,18 +154,10 @@ class SqliteStore:
     ) -> list[Bucket]:
         """See `SeriesStore.summarise`."""
         starts = starts_of_parts(start_ms, end_ms, width_ms)
-
-        def summarise(connection: sqlite3.Connection) -> list[Bucket]:
-            found = []
-            for series in _ids(connection, gateway, device, point):
-                for start in starts:
-                    part = (series, start, min(start + width_ms, end_ms))
-                    row = connection.execute(_SUMMARISE, part).fetchone()
-                    if any(row[4:]):  # a count
-                        found.append(Bucket(start, *row))
-            return found
-
-        return await self._ask(summarise)
+        series = (gateway, device, point)
+        return await self._file.ask(
+            lambda connection: hours.summarise(connection, series, starts=starts, end_ms=end_ms)
+        )
 
     async def coverage(
         self, gateway: str, expected: Sequence[Expected], *, start_ms: int, end_ms: int, slot_ms: int
@@ -230,7 +165,7 @@ class SqliteStore:
         """See `SeriesStore.coverage`."""
         starts = starts_of_parts(start_ms, end_ms, slot_ms, series=len(expected))
 
-        def cover(connection: sqlite3.Connection, device: str, point: str, beat_ms: int) -> Iterator[Slot]:
+        def cover(connection: Connection, device: str, point: str, beat_ms: int) -> Iterator[Slot]:
             for series in _ids(connection, gateway, device, point):
                 for start in starts:
                     span = (series, start, min(start + slot_ms, end_ms), beat_ms)
@@ -239,7 +174,9 @@ class SqliteStore:
                         yield Slot(start, valued, heard - valued)
 
         wanted = [(one.device, one.point, beat_of(one.heartbeat_ms, slot_ms)) for one in expected]
-        return await self._ask(lambda connection: [Coverage(*one, list(cover(connection, *one))) for one in wanted])
+        return await self._file.ask(
+            lambda connection: [Coverage(*one, list(cover(connection, *one))) for one in wanted]
+        )
 
     async def extent(self) -> tuple[int, int] | None:
         """See `SeriesStore.extent`."""
@@ -255,13 +192,13 @@ class SqliteStore:
         """See `SeriesStore.read_span`."""
         start = max(start_ms, self._oldest_ms)
 
-        def read(connection: sqlite3.Connection) -> Iterator[SeriesColumn]:
+        def read(connection: Connection) -> Iterator[SeriesColumn]:
             for series, *names in connection.execute(_ALL_SERIES).fetchall():
                 rows = connection.execute(_READ_COLUMN, (series, start, end_ms)).fetchall()
                 if rows:
                     yield _column(SeriesId(*names), rows)
 
-        return await self._ask(lambda connection: batches_of(read(connection)))
+        return await self._file.ask(lambda connection: batches_of(read(connection)))
 
     @property
     def _oldest_ms(self) -> int:
@@ -274,51 +211,42 @@ class SqliteStore:
             return 0
         oldest_ms, forgotten = self._retention.oldest_ms, 0
         for series, *_ in await self._select(_ALL_SERIES):
-            while found := await asyncio.get_running_loop().run_in_executor(
-                self._writer, self._forget, series, oldest_ms
-            ):
+            while found := await self._file.change(partial(self._forget, series, oldest_ms)):
                 forgotten += found
         return forgotten
 
     def _forget(self, series: int, before_ms: int) -> int:
-        with self._errors_sorted(), _transaction(self._write_connection, "BEGIN IMMEDIATE") as connection:
+        with self._file.transaction() as connection:
+            hours.drop(connection, series, before_ms)
             return connection.execute(_FORGET, (series, before_ms, FORGET_AT_ONCE)).rowcount
+
+    async def sum_up(self, *, until_ms: int) -> None:
+        """See `SeriesStore.sum_up`; in small pieces, so that what is to be written does not wait for long."""
+        until = hours.hour_of(until_ms)
+        waiting = await self._file.ask(lambda connection: hours.unsummed(connection, until))
+        while waiting:
+            await self._file.change(lambda: self._sum_up(waiting, until))
+        while await self._file.change(self._sum_up_stale):
+            pass
+
+    def _sum_up(self, waiting: list[int], until: int) -> None:
+        with self._file.transaction() as connection:
+            hours.sum_up(connection, waiting, until)
+
+    def _sum_up_stale(self) -> bool:
+        with self._file.transaction() as connection:
+            return hours.sum_up_stale(connection)
 
     async def close(self) -> None:
         """See `SeriesStore.close`."""
-        await asyncio.to_thread(self._close)
-
-    def _close(self) -> None:
-        self._writer.shutdown()
-        self._readers.shutdown()
-        for connection in (*self._read_connections, self._write_connection):
-            connection.close()
-
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")  # a receipt makes the gateway forget: it must be on disk
-        if self._retention is not None:
-            connection.execute("PRAGMA secure_delete = ON")
-        return connection
-
-    def _bring_up_to_date(self) -> None:
-        if self._version() < len(_VERSIONS):  # asked first: a file that is up to date is opened without a write
-            with _transaction(self._write_connection, "BEGIN IMMEDIATE") as connection:
-                for additions in _VERSIONS[self._version() :]:
-                    for statement in additions.split(";"):
-                        connection.execute(statement)
-                connection.execute(f"PRAGMA user_version = {len(_VERSIONS)}")
-        if self._version() > len(_VERSIONS):
-            raise MisconfiguredError(f"series store {self.path}: a newer Anlan has written it: run that one")
-
-    def _version(self) -> int:
-        return int(self._write_connection.execute("PRAGMA user_version").fetchone()[0])
+        await self._file.close()
 
     def _write(self, batches: Sequence[Batch]) -> None:
-        with self._errors_sorted(), _transaction(self._write_connection, "BEGIN IMMEDIATE") as connection:
-            known = {key: self._find_series(key, valued_at) for key, valued_at in _series_of(batches).items()}
-            connection.executemany(_WRITE, _rows_of(batches, known))
+        blocks = [(batch.gateway, block) for batch in batches for block in batch.blocks]
+        with self._file.transaction() as connection:
+            known = {key: self._find_series(key, valued_at) for key, valued_at in _series_of(blocks).items()}
+            hours.make_stale(connection, _hours_of(blocks, known, hours.summed_before(connection)))
+            connection.executemany(_WRITE, _rows_of(blocks, known))
         if len(self._known) + len(known) > MAX_KNOWN:
             self._known.clear()
         self._known.update(known)
@@ -328,39 +256,11 @@ class SqliteStore:
         if known is not None and valued_at < known.valued_before:
             return known
         valued_before = (valued_at // VALUED_STEP_MS + 1) * VALUED_STEP_MS
-        (row,) = self._write_connection.execute(_FIND_SERIES, (*key, valued_before)).fetchall()
+        (row,) = self._file.write_connection.execute(_FIND_SERIES, (*key, valued_before)).fetchall()
         return _Known(*row)
 
     async def _select(self, statement: str, *values: str | int) -> list[Row]:
-        return await self._ask(lambda connection: connection.execute(statement, values).fetchall())
-
-    async def _ask(self, question: Callable[[sqlite3.Connection], Answer]) -> Answer:
-        """Return what the question finds in one unchanging state of the file."""
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self._answer, question)
-
-    def _answer(self, question: Callable[[sqlite3.Connection], Answer]) -> Answer:
-        connection = self._idle.get()
-        try:
-            with self._errors_sorted(), _transaction(connection, "BEGIN"):
-                return question(connection)
-        finally:
-            self._idle.put(connection)
-
-    @contextmanager
-    def _errors_sorted(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise self._sorted(error) from error
-
-    def _sorted(self, error: sqlite3.Error) -> SeriesError:
-        # Extended names, such as SQLITE_READONLY_DIRECTORY, begin with the primary one.
-        primary = "_".join(getattr(error, "sqlite_errorname", "").split("_")[:2])
-        if primary in _FAULTS_OF_THE_PLACE:
-            return MisconfiguredError(
-                f"series store {self.path}: {error}: check the path, its permissions and that it is ours"
-            )
-        return UnavailableError(f"series store {self.path}: {error}")
+        return await self._file.ask(lambda connection: connection.execute(statement, values).fetchall())
 
 
 class _Known(Struct, frozen=True, gc=False):
@@ -368,47 +268,66 @@ class _Known(Struct, frozen=True, gc=False):
     valued_before: int
 
 
-@contextmanager
-def _transaction(connection: sqlite3.Connection, begin: str) -> Iterator[sqlite3.Connection]:
-    connection.execute(begin)
-    try:
-        yield connection
-        connection.execute("COMMIT")
-    finally:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-
-
-def _series_of(batches: Sequence[Batch]) -> dict[SeriesKey, int]:
-    """Return the series of the batches, each with the time of its newest value, 0 where none has one."""
+def _series_of(blocks: Sequence[Named]) -> dict[SeriesKey, int]:
+    """Return the series of the blocks, each with the time of its newest value, 0 where none has one."""
     found: dict[SeriesKey, int] = {}
-    for batch in batches:
-        for table in batch.tables:
-            for column in table.columns:
-                key = (batch.gateway, table.device, column.point, table.kind)
-                found[key] = max(found.get(key, 0), _valued_at(column, table.times))
+    for gateway, block in blocks:
+        ends = list(accumulate(block.rows))
+        for column in block.columns:
+            for device, start, end in zip(block.devices, [0, *ends], ends, strict=False):
+                if column.flags and not column.flags[start:end].strip(_NOT_THERE):
+                    continue
+                key = (gateway, device, column.point, block.kind)
+                found[key] = max(found.get(key, 0), _valued_at(column, block.times, start, end))
     return found
 
 
-def _valued_at(column: Column, times: Sequence[int]) -> int:
-    if not column.values:
-        return 0
-    return times[len(column.flags.rstrip(_VALUELESS)) - 1]  # without flags every row has a value: the last, then
+def _valued_at(column: Column, times: Sequence[int], start: int, end: int) -> int:
+    """Return the newest time of a value in some rows, 0 where there is none."""
+    valued = len(column.flags[start:end].rstrip(_VALUELESS)) if column.flags else end - start
+    return times[start + valued - 1] if valued else 0
 
 
-_VALUELESS = bytes([0, Flag.MISSING])
+_NOT_THERE, _VALUELESS = bytes([0]), bytes([0, Flag.MISSING])
 
 
-def _rows_of(batches: Sequence[Batch], known: Mapping[SeriesKey, _Known]) -> Iterator[Row]:
-    for batch in batches:
-        for table in batch.tables:
-            id_of = {
-                column.point: known[batch.gateway, table.device, column.point, table.kind].id
-                for column in table.columns
-            }
-            for taken_at, readings in table.rows():
-                for reading in readings:
-                    yield id_of[reading.point], taken_at, reading.value, reading.flag, reading.tests
+def _hours_of(blocks: Sequence[Named], known: Mapping[SeriesKey, _Known], before_ms: int) -> set[tuple[int, int]]:
+    """Return the hours before a time that readings are of, each with the number of its series."""
+    found: set[tuple[int, int]] = set()
+    for gateway, block in blocks:
+        if min(block.times) >= before_ms:
+            continue
+        hours_here = list(map(hours.hour_of, block.times))
+        for column in block.columns:
+            touched = zip(_numbers_of(gateway, block, column, known), hours_here, strict=True)
+            found.update((number, hour) for number, hour in touched if number and hour < before_ms)
+    return found
+
+
+def _rows_of(blocks: Sequence[Named], known: Mapping[SeriesKey, _Known]) -> Iterator[Row]:
+    for gateway, block in blocks:
+        for column in block.columns:
+            numbers = _numbers_of(gateway, block, column, known)
+            if column.flags:
+                yield from _flagged_rows(numbers, block.times, column)
+            else:
+                yield from zip(numbers, block.times, column.values, repeat(int(Flag.PASS)), repeat(0))
+
+
+def _flagged_rows(numbers: Iterator[int], times: Sequence[int], column: Column) -> Iterator[Row]:
+    values, tests = iter(column.values), iter(column.tests)
+    for number, taken_at, flag in zip(numbers, times, column.flags, strict=True):
+        if flag:
+            value = None if flag == Flag.MISSING else next(values)
+            yield number, taken_at, value, flag, 0 if flag == Flag.PASS else next(tests)
+
+
+def _numbers_of(gateway: str, block: Block, column: Column, known: Mapping[SeriesKey, _Known]) -> Iterator[int]:
+    """Give the number of the series of each row; 0 where its device has no reading of the column's point."""
+    keys = ((gateway, device, column.point, block.kind) for device in block.devices)
+    return chain.from_iterable(
+        repeat(known[key].id if key in known else 0, rows) for key, rows in zip(keys, block.rows, strict=True)
+    )
 
 
 def _reading(row: Row) -> Reading:
@@ -437,6 +356,6 @@ def _last_heard(row: Row) -> LastHeard:
     return LastHeard(gateway, device, point, kind, taken_at, value, Flag(flag), tests, valued_at)
 
 
-def _ids(connection: sqlite3.Connection, gateway: str, device: str, point: str) -> list[int]:
+def _ids(connection: Connection, gateway: str, device: str, point: str) -> list[int]:
     """Return the number of a series, or nothing where it was never heard."""
     return [series for (series,) in connection.execute(_FIND_ID, (gateway, device, point))]

@@ -108,6 +108,7 @@ async def _run(folder: Path, rounds: int) -> int:
 
 async def _measure(folder: Path, database: Database, rounds: int) -> list[Timing]:
     series = SqliteStore(folder / "series.db")
+    await series.sum_up(until_ms=NOW)
     clock = SteppedClock(NOW)
     services = Services(
         database=database, series=series, clock=clock, counters=Counters(), blobs_folder=folder / "blobs"

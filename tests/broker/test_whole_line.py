@@ -15,7 +15,8 @@ from edge.contract.broker_config import BrokerConfig
 from edge.contract.mqtt import connect
 from tests.broker.conftest import Closed
 from tests.broker.test_rights import END, UP, until_end
-from tests.e2e.line import Line, terminate, until_async
+from tests.e2e.line import Line
+from tests.e2e.waiting import terminate, until_async
 from tests.edge.cli.test_service import agent, line_with
 from tests.servers import InfluxDB
 
@@ -40,27 +41,27 @@ async def test_readings_arrive_by_password_and_by_certificate(
         agent_options=options,
         cloud_options=cloud_options,
     )
-    by_password = closed.keys.by_password(line.gateway, closed.broker.by_password)
-    by_certificate = closed.keys.by_certificate(line.gateway, closed.broker.by_certificate)
+    [gateway] = line.gateways
+    by_password = closed.keys.by_password(gateway.name, closed.broker.by_password)
+    by_certificate = closed.keys.by_certificate(gateway.name, closed.broker.by_certificate)
     await asyncio.to_thread(closed.broker.reload)
     options["broker"] = section(by_password)
     async with line:
 
         async def has_arrived() -> bool:
-            gateway = await line.get(f"/gateways/{line.gateway}")
-            return any(epoch["stored"] for epoch in gateway["accounts"])
+            return any(epoch["stored"] for epoch in await line.accounts(gateway))
 
         await until_async(has_arrived, "the first readings")
-        line.devices["road-1"].set("depth", 77.0)
-        await terminate(line.agent)
+        gateway.devices["road-1"].set("depth", 77.0)
+        await terminate(gateway.agent)
         options["broker"] = section(by_certificate)
-        line.write("gateway", line.gateway_document())
-        await line.start_agent()
-        line.devices["road-1"].set("depth", 55.0)
+        gateway.configure()
+        await gateway.start()
+        gateway.devices["road-1"].set("depth", 55.0)
         await line.settle()
         await line.prove()
     log = closed.broker.log.read_text()
-    for client in (line.gateway, "anlan-cloud-batches-", "anlan-cloud-events-"):
+    for client in (gateway.name, "anlan-cloud-batches-", "anlan-cloud-events-"):
         assert f" as {client}" in log
     assert "denied" not in log.casefold().replace(" acl denying", "")
 

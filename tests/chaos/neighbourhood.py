@@ -9,11 +9,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from simulators.device import SimulatedDevice
-from tests.e2e.line import Line, until
+from tests.e2e.line_gateway import LineGateway
+from tests.e2e.waiting import until
 
 ROAD = "moxa_e1242_depth"
 CHANGE_S = 0.2
-FLOOD_POLLS = 20  # a flood lasts until its sensor was read so often: two kills leave at least six in a row
+FLOOD_POLLS = 12  # a flood lasts until its sensor was read so often more: enough to be confirmed, whoever died before
 ROAD_OPTIONS: dict[str, Any] = {"rules": [{"class": "WATERLOG.ROAD.2", "clear_hold_s": 1}]}
 
 
@@ -24,12 +25,12 @@ def profiles(*, roads: int) -> dict[str, str]:
 
 
 def road_options(devices: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """What `Line` needs to watch the roads among these devices; a flood is over after a dry second."""
+    """What a line needs to watch the roads among these devices; a flood is over after a dry second."""
     return {device: ROAD_OPTIONS for device in devices if device.startswith("road-")}
 
 
 class Neighbourhood:
-    """Changes every device of a line all the time; made by :func:`alive`."""
+    """Changes every device of a gateway all the time; made by :func:`alive`."""
 
     def __init__(self, devices: dict[str, SimulatedDevice], seed: int) -> None:
         self._devices = devices
@@ -49,11 +50,11 @@ class Neighbourhood:
         self._flooded.discard(road)
         self._change()
 
-    async def flood(self, road: str, *, after_s: float) -> None:
-        """A whole flood, some time from now."""
-        await asyncio.sleep(after_s)
-        self.begin_flood(road)
-        await self.end_flood(road)
+    async def end_floods(self) -> list[str]:
+        """Let every road drain once its sensor has been read often enough; return which were flooded."""
+        flooded = sorted(self._flooded)
+        await asyncio.gather(*(self.end_flood(road) for road in flooded))
+        return flooded
 
     async def run(self) -> None:
         """Change everything, for ever."""
@@ -77,9 +78,9 @@ def _reads(device: SimulatedDevice) -> int:
 
 
 @asynccontextmanager
-async def alive(line: Line, seed: int) -> AsyncIterator[Neighbourhood]:
-    """Let the devices of a line change during the block."""
-    neighbourhood = Neighbourhood(line.devices, seed)
+async def alive(gateway: LineGateway, seed: int) -> AsyncIterator[Neighbourhood]:
+    """Let the devices of a gateway change during the block."""
+    neighbourhood = Neighbourhood(gateway.devices, seed)
     changing = asyncio.create_task(neighbourhood.run())
     try:
         yield neighbourhood

@@ -30,12 +30,13 @@ from cloud.ledger import account
 from cloud.migrations import migrate
 from cloud.registry.load import load_registry
 from cloud.registry.registry_file import RegistryFile
+from cloud.workorders.tables import events
 from edge.agent import Agent, open_agent
 from edge.contract.broker_config import BrokerConfig
 from edge.contract.clock import AcceleratedClock
 from edge.contract.config_file import load_yaml
 from edge.contract.gateway_config import load_gateway_config
-from edge.contract.messages import Event, Status
+from edge.contract.messages import Event, EventState, Status
 from simulators.demo.processes import Program, Programs
 from simulators.demo.proof import Row, compare, read_journal
 from simulators.device import SimulatedDevice, load_modbus_profile
@@ -43,7 +44,9 @@ from simulators.modbus_server import ModbusServer
 from tests.chaos.neighbourhood import ROAD
 from tests.chaos.storm_proof import inconsistencies, revisions_of, untruths
 from tests.chaos.wire_gateway import FLOOD, WireGateway
-from tests.e2e.line import kill, read_influx, registry_document, until, until_async
+from tests.e2e.line import registry_document
+from tests.e2e.stored import read_influx
+from tests.e2e.waiting import kill, until, until_async
 from tests.servers import InfluxDB, Mosquitto, Postgres, free_ports
 
 STORM_S = 600
@@ -225,7 +228,7 @@ class Storm:
                 if at_s == KILLED_S:
                     await kill(self.second)
                 elif at_s == BACKUP_S:
-                    meanwhile.create_task(asyncio.to_thread(self._back_up))
+                    meanwhile.create_task(self._back_up())
                 elif at_s == BACK_S:
                     meanwhile.create_task(self._start_second())
                 await asyncio.gather(
@@ -280,8 +283,17 @@ class Storm:
                 return False
         return True
 
-    def _back_up(self) -> None:
-        back_up(self.config, self.backup_file, Choice(), Progress(print), now_ms=self.clock.now_ms())
+    async def _back_up(self) -> None:
+        """Back up in the middle: on a busy machine the cloud may only then hear of the first flood that is over."""
+        ended = select(events.c.id).where(events.c.state == EventState.ENDED, events.c.alert.is_not(None)).limit(1)
+
+        async def has_seen_an_end() -> bool:
+            return await database.read(lambda connection: connection.scalar(ended)) is not None
+
+        with Database(self.config.database) as database:
+            await until_async(has_seen_an_end, "the end of a flood")
+        now_ms = self.clock.now_ms()
+        await asyncio.to_thread(back_up, self.config, self.backup_file, Choice(), Progress(print), now_ms=now_ms)
 
     async def _start_second(self) -> None:
         self.second = await self._start("cloud-2")
@@ -330,7 +342,7 @@ async def open_storm(
 
 
 def _make_database(storm: Storm) -> None:
-    registry = registry_document({}, gateway="none")
+    registry = registry_document({}, "none")
     [gateway] = registry["gateways"]
     registry["gateways"] = [{**gateway, "id": each.name} for each in storm.gateways]
     for made, each in zip(registry["gateways"], storm.gateways, strict=True):

@@ -25,7 +25,7 @@ from edge.contract.clock import SteppedClock
 from edge.contract.messages import Batch, Lane, Reading, Receipt
 from tests.cloud.batches import EPOCH, NOON, readings_of, sealed
 from tests.cloud.series.recording_server import Answer, Request, recording_server
-from tests.e2e.line import until
+from tests.e2e.waiting import until
 from tests.servers import InfluxDB
 
 P = ParamSpec("P")

@@ -1,10 +1,11 @@
-"""The whole line for tests: simulated devices here, agent and cloud as processes that a test may kill, real servers.
+"""The whole line for tests: simulated devices here, agents and cloud as processes that a test may kill, real servers.
 
 async with Line(folder, broker_port=mosquitto.port, influx=influxdb, profiles={"road-1": "moxa_e1242_depth"}) as line:
-    line.devices["road-1"].set("depth", 163.0)
+    [gateway] = line.gateways
+    gateway.devices["road-1"].set("depth", 163.0)
     ...
-    await kill(line.agent)
-    await line.start_agent()
+    await kill(gateway.agent)
+    await gateway.start()
     ...
     await line.settle()
     await line.prove()
@@ -14,11 +15,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import signal
-import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, closing
+from collections.abc import Iterable, Mapping
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,20 +25,19 @@ import httpx
 import yaml
 
 from simulators.demo.processes import Program, Programs, run_once, wait_for_port
-from simulators.demo.proof import Counts, Row, compare, read_journal
-from simulators.device import SimulatedDevice, load_modbus_profile
-from simulators.modbus_server import ModbusServer
+from simulators.demo.proof import Counts, Row, compare, join
+from tests.e2e.line_gateway import LineGateway, Options, Setup
+from tests.e2e.stored import read_influx, read_sqlite
+from tests.e2e.waiting import terminate, until, until_async
 from tests.servers import InfluxDB, free_ports
 
 GATEWAY = "gw-1"  # of a line that has its broker for itself
-WAIT_S = 90.0  # no wait in a test is longer
 OPERATOR, WORKER = "zhao", "wang"
 
 
 class Line:
-    """One gateway with simulated devices, one cloud, a broker; readings go to InfluxDB or, without one, to SQLite."""
+    """Gateways with simulated devices, one cloud, a broker; readings go to InfluxDB or, without one, to SQLite."""
 
-    agent: Program
     cloud: Program
 
     def __init__(
@@ -49,45 +47,48 @@ class Line:
         broker_port: int,
         profiles: Mapping[str, str],
         influx: InfluxDB | None = None,
+        gateways: int = 1,
         poll_s: float = 0.5,
-        device_options: Mapping[str, Mapping[str, Any]] | None = None,
-        agent_options: Mapping[str, Any] | None = None,
-        cloud_options: Mapping[str, Any] | None = None,
+        device_options: Mapping[str, Options] | None = None,
+        agent_options: Options | None = None,
+        cloud_options: Options | None = None,
+        series_options: Options | None = None,
     ) -> None:
-        """``profiles``: device -> profile. Options are further keys of gateway.yaml and cloud.yaml."""
+        """All gateways have the same devices; ``profiles`` and options as in `Setup`, and for cloud.yaml."""
         self.folder = folder
-        self.gateway = f"gw-{secrets.token_hex(4)}"  # the broker may remember those of other tests
         self.broker_port = broker_port
         self.influx = influx
         self.database = f"anlan_{secrets.token_hex(4)}"
-        self.devices = {
-            device: SimulatedDevice(load_modbus_profile(profile), keep_served=True)
-            for device, profile in profiles.items()
-        }
         self.programs = Programs(folder / "logs")
-        self.journal = folder / "journal.jsonl"
-        self.outbox = folder / "gateway" / "outbox.sqlite"
-        self._poll_s = poll_s
-        self._device_options = device_options or {}
-        self._agent_options = agent_options or {}
+        setup = Setup(
+            profiles=profiles, poll_s=poll_s, device_options=device_options or {}, options=agent_options or {}
+        )
+        # The broker may remember the gateways of other tests.
+        names = [f"gw-{secrets.token_hex(4)}" for _ in range(gateways)]
+        self.gateways = [
+            LineGateway(name, folder / f"gateway-{number}", setup, programs=self.programs, broker_port=broker_port)
+            for number, name in enumerate(names, 1)
+        ]
         self._cloud_options = cloud_options or {}
-        self._profiles = profiles
-        self._modbus = ModbusServer(dict(enumerate(self.devices.values(), 1)))
+        self._series_options = series_options or {}
         [self.api_port] = free_ports(1)
         self.api = httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.api_port}/api/v1", timeout=10, trust_env=False)
 
     async def __aenter__(self) -> Self:
-        """Start everything; ready when the API answers and the agent has committed something."""
+        """Start everything; ready when the API answers and each agent has committed something."""
         async with AsyncExitStack() as starting:
-            for part in (self.programs, self._modbus, self.api):
-                await starting.enter_async_context(part)
-            self._write_files()
+            await starting.enter_async_context(self.programs)
+            await starting.enter_async_context(self.api)
+            for gateway in self.gateways:
+                await starting.enter_async_context(gateway)
+            self.write("cloud", self._cloud_document())
+            self.write("registry", registry_document(self.gateways[0].devices, *(each.name for each in self.gateways)))
             await run_once(["cloud", "init", "--config", str(self.folder / "cloud.yaml")])
             registry, config = str(self.folder / "registry.yaml"), str(self.folder / "cloud.yaml")
             await run_once(["cloud", "registry", "load", registry, "--config", config])
             await self.start_cloud()
             await self.sign_in(OPERATOR)
-            await self.start_agent()
+            await asyncio.gather(*(each.start() for each in self.gateways))
             self._stack = starting.pop_all()
         return self
 
@@ -102,8 +103,12 @@ class Line:
 
     async def start_cloud(self) -> None:
         """Start the cloud and wait until its API listens."""
-        self.cloud = await self.programs.start("cloud", ["cloud", "run", "--config", str(self.folder / "cloud.yaml")])
+        await self.begin_cloud()
         await wait_for_port(self.api_port, self.cloud)
+
+    async def begin_cloud(self) -> None:
+        """Start the cloud, and wait for nothing."""
+        self.cloud = await self.programs.start("cloud", ["cloud", "run", "--config", str(self.folder / "cloud.yaml")])
 
     async def start_second_cloud(self) -> Program:
         """Start another cloud process on the same databases; it is ready when both of its workers are subscribed."""
@@ -113,30 +118,25 @@ class Line:
         await until(lambda: cloud.log.read_text().count("subscribed") == 2, "the second cloud's subscriptions")
         return cloud
 
-    async def start_agent(self) -> None:
-        """Start the agent and wait until it has committed something new."""
-        before = self.journal.stat().st_size if self.journal.exists() else 0
-        config, journal = str(self.folder / "gateway.yaml"), str(self.journal)
-        self.agent = await self.programs.start("agent", ["edge", "run", "--config", config, "--journal", journal])
-        await until(lambda: self.journal.exists() and self.journal.stat().st_size > before, "the agent's first commit")
-
     async def settle(self) -> None:
-        """Let the agent catch up, end it with SIGTERM, and wait until the cloud accounts for all that it took."""
+        """Let the agents catch up, end them with SIGTERM, and wait until the cloud accounts for all that they took."""
         since = time.time() * 1000
+        await asyncio.gather(*(self._settle(each, since) for each in self.gateways))
 
+    async def _settle(self, gateway: LineGateway, since: float) -> None:
         async def is_current() -> bool:
-            gateway = await self.get(f"/gateways/{self.gateway}")
-            is_news = gateway["online"] and gateway["status"]["sent_at"] >= since
-            return is_news and not any(epoch["pending_messages"] for epoch in gateway["accounts"])
+            found = await self.get(f"/gateways/{gateway.name}")
+            is_news = found["online"] and found["status"]["sent_at"] >= since
+            return is_news and not any(epoch["pending_messages"] for epoch in found["accounts"])
 
         async def is_accounted_for() -> bool:
-            accounts = await self.accounts()
+            accounts = await self.accounts(gateway)
             taken = sum(epoch["taken"] for epoch in accounts)
-            return taken == self.taken()[0].taken and not any(epoch["pending_messages"] for epoch in accounts)
+            return taken == gateway.taken().counts.taken and not any(epoch["pending_messages"] for epoch in accounts)
 
-        await until_async(is_current, "a status of the agent with nothing pending")
-        await terminate(self.agent)
-        await until_async(is_accounted_for, "an account of all that the journal has")
+        await until_async(is_current, f"a status of {gateway.name} with nothing pending")
+        await terminate(gateway.agent)
+        await until_async(is_accounted_for, f"an account of all that the journal of {gateway.name} has")
 
     # --- what the cloud says ---
 
@@ -159,113 +159,83 @@ class Line:
         """Every event there is (at most 100), latest beginning first."""
         return await self.get("/events")  # type: ignore[no-any-return]
 
-    async def revisions(self, event: str) -> list[dict[str, Any]]:
+    async def revisions(self, event: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Every revision of an event, the first one first."""
-        return await self.get(f"/events/{self.gateway}/{event}")  # type: ignore[no-any-return]
+        return await self.get(f"/events/{event['gateway']}/{event['id']}")  # type: ignore[no-any-return]
 
-    async def accounts(self) -> list[dict[str, Any]]:
+    async def accounts(self, gateway: LineGateway) -> list[dict[str, Any]]:
         """Where the readings of each epoch are, by the gateway's last status and the ledger."""
-        return (await self.get(f"/gateways/{self.gateway}"))["accounts"]  # type: ignore[no-any-return]
+        return (await self.get(f"/gateways/{gateway.name}"))["accounts"]  # type: ignore[no-any-return]
 
-    async def dead_letters(self) -> list[dict[str, Any]]:
-        """What of this gateway could not be taken."""
-        return await self.get("/dead-letters", gateway=self.gateway)  # type: ignore[no-any-return]
+    async def dead_letters(self, gateway: LineGateway) -> list[dict[str, Any]]:
+        """What of a gateway could not be taken."""
+        return await self.get("/dead-letters", gateway=gateway.name)  # type: ignore[no-any-return]
 
     # --- the proof ---
 
-    def taken(self) -> tuple[Counts, list[Row]]:
-        """What the agent's journal says was committed."""
-        journalled = read_journal(self.journal, self.gateway)
-        return journalled.counts, journalled.rows
+    def taken(self) -> list[Row]:
+        """Every reading that an outbox has committed."""
+        return join(each.taken() for each in self.gateways).rows
 
     async def stored(self) -> list[Row]:
-        """Every reading in InfluxDB, asked from the store itself and not through our own code."""
-        return await asyncio.to_thread(lambda: list(read_influx(self.influx, self.database)))
+        """Every reading in the store."""
+        return await asyncio.to_thread(lambda: list(self._read_store()))
+
+    def _read_store(self) -> Iterable[Row]:
+        if self.influx is not None:
+            return read_influx(self.influx, self.database)
+        return read_sqlite(self.folder / "cloud" / "series.db")
 
     async def prove(self) -> None:
         """Check, after :meth:`settle`, that all that was taken is stored and nothing else, by everybody's account.
 
-        The agent's journal against the store both ways, the journal's counts against those of the cloud's ledger, and
+        The agents' journals against the store both ways, each journal's counts against those of the cloud's ledger, and
         an outbox in which nothing waits any more.
         """
-        counts, rows = self.taken()
-        comparison = compare(rows, await self.stored())
+        taken = self.taken()
+        assert len(taken) == len({row[:4] for row in taken}), "two readings of one point and one time"
+        comparison = compare(taken, await self.stored())
         assert comparison == ([], [], 0), str(comparison)
-        assert counts == Counts(taken=counts.unchanged + len(rows), unchanged=counts.unchanged), counts
-        accounts = await self.accounts()
+        for gateway in self.gateways:
+            await self._prove_account(gateway)
+
+    async def _prove_account(self, gateway: LineGateway) -> None:
+        counts, rows = gateway.taken()
+        given_up = counts.given_up  # because memory was full while the disk was: in no journal
+        sums = Counts(taken=counts.unchanged + len(rows) + given_up, unchanged=counts.unchanged, given_up=given_up)
+        assert counts == sums, counts
+        accounts = await self.accounts(gateway)
         names = ("taken", "unchanged", "stored", "refused", "pending", "given_up", "missing", "pending_messages")
         totals = {name: sum(epoch[name] for epoch in accounts) for name in names}
-        proven = {"taken": counts.taken, "unchanged": counts.unchanged, "stored": len(rows)}
+        proven = {"taken": sums.taken, "unchanged": sums.unchanged, "stored": len(rows), "given_up": given_up}
         assert totals == dict.fromkeys(names, 0) | proven, f"{accounts}, but by the journal {proven}"
         assert not any(epoch["gaps"] for epoch in accounts), accounts
-        assert await self.dead_letters() == []
-        with closing(sqlite3.connect(f"file:{self.outbox}?mode=ro", uri=True)) as outbox:
-            [waiting] = outbox.execute("SELECT COUNT(*) FROM messages").fetchone()
-        assert waiting == 0, f"{waiting} messages without a receipt"
+        assert await self.dead_letters(gateway) == []
+        assert gateway.waiting() == 0, f"{gateway.name}: messages without a receipt"
 
     # --- files ---
 
-    def write(self, name: str, document: Mapping[str, Any]) -> Path:
+    def write(self, name: str, document: Options) -> Path:
         """Write a YAML file of this line; return its path."""
         path = self.folder / f"{name}.yaml"
         path.write_text(yaml.safe_dump(dict(document), allow_unicode=True), encoding="utf-8")
         return path
 
-    def gateway_document(self) -> dict[str, Any]:
-        """What gateway.yaml says."""
-        devices = [
-            {
-                "id": device,
-                "profile": profile,
-                "modbus": {"host": "127.0.0.1", "port": self._modbus.port, "unit": unit, "timeout_s": 0.5},
-                "poll_s": self._poll_s,
-                "heartbeat_s": 60,
-                **self._device_options.get(device, {}),
-            }
-            for unit, (device, profile) in enumerate(self._profiles.items(), 1)
-        ]
-        return {
-            "gateway": self.gateway,
-            "broker": {"host": "127.0.0.1", "port": self.broker_port},
-            "data_dir": str(self.outbox.parent),
-            "batch_s": 1,
-            "status_s": 1,
-            "devices": devices,
-            **self._agent_options,
-        }
-
     def _cloud_document(self) -> dict[str, Any]:
-        series = {"engine": "sqlite"}
+        series: dict[str, Any] = {"engine": "sqlite"}
         if self.influx is not None:
             series = {"engine": "influx", "url": self.influx.url, "database": self.database}
         return {
             "data_dir": str(self.folder / "cloud"),
             "broker": {"host": "127.0.0.1", "port": self.broker_port},
-            "series": series,
+            "series": {**series, **self._series_options},
             "api": {"host": "127.0.0.1", "port": self.api_port},
             **self._cloud_options,
         }
 
-    def _write_files(self) -> None:
-        self.write("gateway", self.gateway_document())
-        self.write("cloud", self._cloud_document())
-        self.write("registry", registry_document(self._profiles, gateway=self.gateway))
 
-
-async def kill(program: Program) -> None:
-    """Kill it with -9."""
-    program.process.kill()
-    await program.process.wait()
-
-
-async def terminate(program: Program) -> None:
-    """SIGTERM; it must end by itself with code 0."""
-    program.process.send_signal(signal.SIGTERM)
-    assert await asyncio.wait_for(program.process.wait(), WAIT_S) == 0, program.last_lines()
-
-
-def registry_document(devices: Mapping[str, str], *, gateway: str = GATEWAY) -> dict[str, Any]:
-    """A registry with one grid, its worker, an operator, and the gateway with these devices."""
+def registry_document(devices: Iterable[str], *gateways: str) -> dict[str, Any]:
+    """A registry with one grid, its worker, an operator, and gateways that each have these devices."""
     community = {"code": "heping", "name": "和平社区", "grids": [{"code": "heping-01", "name": "第一网格"}]}
     return {
         "streets": [{"code": "chengxi", "name": "城西街道", "communities": [community]}],
@@ -277,48 +247,10 @@ def registry_document(devices: Mapping[str, str], *, gateway: str = GATEWAY) -> 
                 "site": "corner",
                 "devices": [{"id": device, "name": device} for device in devices],
             }
+            for gateway in gateways or (GATEWAY,)
         ],
         "people": [
             {"login": WORKER, "name": "王芳", "roles": ["worker"], "grids": ["heping-01"]},
             {"login": OPERATOR, "name": "赵敏", "roles": ["operator"]},
         ],
     }
-
-
-async def until(is_true: Callable[[], bool], what: str) -> None:
-    """Wait until something outside of our reach has happened."""
-
-    async def ask() -> bool:
-        return is_true()
-
-    await until_async(ask, what)
-
-
-async def until_async(is_true: Callable[[], Awaitable[bool]], what: str) -> None:
-    """Wait until the answer to a question, such as one to the API, is yes."""
-    deadline = time.monotonic() + WAIT_S
-    while not await is_true():
-        assert time.monotonic() < deadline, f"{what}: not after {WAIT_S:g} s"
-        await asyncio.sleep(0.05)
-
-
-def read_influx(influx: InfluxDB | None, database: str) -> Iterator[Row]:
-    """Read everything that a database holds with plain InfluxQL, by DESIGN's rules for fields and flags."""
-    assert influx is not None
-    query = {"db": database, "epoch": "ms", "q": 'SELECT * FROM /.*/ GROUP BY "gateway", "device"'}
-    answer = httpx.get(f"{influx.url}/query", params=query, timeout=60, trust_env=False).json()
-    for series in answer["results"][0].get("series", []):
-        gateway, device = series["tags"]["gateway"], series["tags"]["device"]
-        for values in series["values"]:
-            fields = {name: value for name, value in zip(series["columns"], values, strict=True) if value is not None}
-            at_ms = fields.pop("time")
-            for point in {_point_of(name) for name in fields}:
-                flag = fields.get(f"{point}_flag", 1)
-                value = fields.get(f"{point}_failed" if flag == 4 else point)
-                yield Row(gateway, device, point, at_ms, value, flag, fields.get(f"{point}_tests", 0))
-
-
-def _point_of(field: str) -> str:
-    for ending in ("_failed", "_flag", "_tests"):
-        field = field.removesuffix(ending)
-    return field

@@ -34,7 +34,8 @@ from edge.contract.messages import Reading
 from simulators.device import SimulatedDevice, load_modbus_profile
 from simulators.modbus_server import ModbusServer
 from tests.e2e.floods import Flood
-from tests.e2e.line import GATEWAY, WAIT_S, registry_document
+from tests.e2e.line import GATEWAY, registry_document
+from tests.e2e.waiting import WAIT_S
 
 ROAD, ROAD_RULES = "moxa_e1242_depth", [{"class": "WATERLOG.ROAD.2"}]
 DRY_S = 31 * 60

@@ -9,7 +9,8 @@ from pathlib import Path
 import httpx
 
 from edge.contract.messages import Flag, Test
-from tests.e2e.line import Line, until
+from tests.e2e.line import Line
+from tests.e2e.waiting import until
 from tests.servers import InfluxDB, Mosquitto
 
 # Values that lose something in careless hands: long fractions, single precision's limits, a counter near its end.
@@ -23,25 +24,26 @@ async def test_what_is_served_is_what_influxql_gives_back(
     """Floats come back bit for bit, counters with every digit, each at the time and with the flag of the journal."""
     profiles = {"meter-1": "eastron_sdm630", "meter-2": "chint_dtsu666", "road-1": "moxa_e1242_depth"}
     async with Line(tmp_path, broker_port=mosquitto.port, influx=influxdb, profiles=profiles) as line:
-        meter, road = line.devices["meter-1"], line.devices["road-1"]
+        [gateway] = line.gateways
+        meter, road = gateway.devices["meter-1"], gateway.devices["road-1"]
         for voltage, energy in zip(VOLTAGES, ENERGY_WH, strict=True):
             meter.set("voltage_l1", voltage)
             meter.set("energy_import_total", energy)
             wanted = {meter.get("voltage_l1"), meter.get("energy_import_total")}
             await until(partial(_holds, line, wanted), f"{wanted} taken")
         road.set("depth", 2500.0)  # beyond the 2 m that this probe can measure
-        await until(lambda: any(row.value == 2500.0 for row in line.taken()[1]), "a failed depth")
+        await until(lambda: any(row.value == 2500.0 for row in line.taken()), "a failed depth")
         road.set("depth", None)
-        line.devices["meter-2"].silent = True
+        gateway.devices["meter-2"].silent = True
         missing = {"road-1": Test.SENTINEL, "meter-2": Test.NO_ANSWER}
         await until(
-            lambda: missing.items() <= {row.device: row.tests for row in line.taken()[1] if row.flag == 9}.items(),
+            lambda: missing.items() <= {row.device: row.tests for row in line.taken() if row.flag == 9}.items(),
             "missing readings of both kinds",
         )
         await line.settle()
         await line.prove()
 
-        served = {(point, value) for device in line.devices.values() for _, point, value in device.served}
+        served = {(point, value) for device in gateway.devices.values() for _, point, value in device.served}
         unflagged = {(row.point, row.value) for row in await line.stored() if row.flag == Flag.PASS}
         assert unflagged <= served
         assert {value for point, value in unflagged if point == "energy_import_total"} >= set(ENERGY_WH)
@@ -57,7 +59,7 @@ async def test_what_is_served_is_what_influxql_gives_back(
 
 
 def _holds(line: Line, wanted: Collection[object]) -> bool:
-    return set(wanted) <= {row.value for row in line.taken()[1]}
+    return set(wanted) <= {row.value for row in line.taken()}
 
 
 def _waterlogging_points(influx: InfluxDB, database: str) -> list[dict[str, object]]:

@@ -30,7 +30,7 @@ from edge.contract.clock import SystemClock
 from edge.contract.config_file import load_yaml
 from edge.contract.mqtt import connect
 from tests.e2e.leaks import Passing, Runner, Watch
-from tests.e2e.line import until
+from tests.e2e.waiting import until
 from tests.servers import InfluxDB, Mosquitto, Postgres, free_ports
 
 NEIGHBOURHOOD = Path(__file__).parents[1] / "cloud" / "registry" / "neighbourhood.yaml"

@@ -467,6 +467,7 @@ class SeriesStoreSuite:
         gateway, (start, length, width) = f"gw-{next(_numbers)}", span
         start, end = NOON + start, NOON + start + length
         await store.write([batch_of(*gauge, *counter, gateway=gateway)])
+        await store.sum_up(until_ms=NOON + width)
         expected = [Expected("meter-1", point, heartbeat_ms) for point in ("current", "energy_import_total")]
         covered = await store.coverage(gateway, expected, start_ms=start, end_ms=end, slot_ms=width)
         for one in covered:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from cloud.series import UnavailableError, sqlite
-from cloud.series.retention import DAY_MS, Retention, forget_daily, without_expired
+from cloud.series.retention import DAY_MS, Retention, without_expired
 from cloud.series.sqlite import SqliteStore
+from cloud.series.upkeep import forget_daily
 from edge.contract.clock import SteppedClock
 from edge.contract.messages import Flag, Reading, Test
 from tests.cloud.series.suite import NOON, batch_of, by_series, missing, read_all

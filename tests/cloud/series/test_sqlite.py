@@ -10,7 +10,7 @@ from threading import Event
 
 import pytest
 
-from cloud.series import MisconfiguredError, UnavailableError, sqlite
+from cloud.series import MisconfiguredError, UnavailableError, sqlite, sqlite_file, sqlite_hours
 from cloud.series.sqlite import SqliteStore
 from edge.contract.messages import Reading
 from tests.cloud.series.suite import DAY, MINUTE, NOON, SeriesStoreSuite, batch_of, missing, read_all
@@ -52,7 +52,7 @@ async def test_two_stores_may_write_one_file(tmp_path: Path) -> None:
 
 async def test_a_locked_file_can_be_retried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another process that holds the file makes the store unavailable, keeps nothing of the group, and may pass."""
-    monkeypatch.setattr("cloud.series.sqlite.BUSY_TIMEOUT_S", 0.01)
+    monkeypatch.setattr("cloud.series.sqlite_file.BUSY_TIMEOUT_S", 0.01)
     store = SqliteStore(tmp_path / "series.db")
     other = sqlite3.connect(tmp_path / "series.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -70,13 +70,13 @@ async def test_a_locked_file_can_be_retried(tmp_path: Path, monkeypatch: pytest.
 async def test_a_full_disk_can_be_retried(tmp_path: Path) -> None:
     """Without room nothing of a group is kept; with room the same write succeeds."""
     store = SqliteStore(tmp_path / "series.db")
-    (pages,) = store._write_connection.execute("PRAGMA page_count").fetchone()
-    store._write_connection.execute(f"PRAGMA max_page_count = {pages}")
+    (pages,) = store._file.write_connection.execute("PRAGMA page_count").fetchone()
+    store._file.write_connection.execute(f"PRAGMA max_page_count = {pages}")
     batch = batch_of(*(Reading("meter-1", "voltage", NOON + n, float(n)) for n in range(1000)))
     with pytest.raises(UnavailableError, match=r"series\.db: database or disk is full"):
         await store.write([batch])
     assert await store.series() == []
-    store._write_connection.execute("PRAGMA max_page_count = 1000000")
+    store._file.write_connection.execute("PRAGMA max_page_count = 1000000")
     await store.write([batch])
     assert len(await read_all(store, "gw-1", "meter-1", "voltage")) == 1000
     await store.close()
@@ -153,7 +153,7 @@ def test_several_may_bring_a_file_up_to_date(tmp_path: Path) -> None:
 
 def test_a_locked_file_is_brought_up_to_date_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An old file that another process holds is left as it is, and the next opening succeeds."""
-    monkeypatch.setattr("cloud.series.sqlite.BUSY_TIMEOUT_S", 0.01)
+    monkeypatch.setattr("cloud.series.sqlite_file.BUSY_TIMEOUT_S", 0.01)
     path = first_version(tmp_path)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -196,18 +196,18 @@ async def test_missing_readings_need_not_be_walked_through(store: SqliteStore) -
     readings = [Reading("road-3", "depth", NOON, 1.5), missing("road-3", "depth", NOON + 30 * DAY)]
     await store.write([batch_of(*readings)])
     await store.write([batch_of(missing("road-3", "depth", NOON + 31 * DAY))])
-    ((before,),) = store._write_connection.execute("SELECT valued_before FROM series").fetchall()
+    ((before,),) = store._file.write_connection.execute("SELECT valued_before FROM series").fetchall()
     assert NOON < before <= NOON + sqlite.VALUED_STEP_MS
 
 
 async def test_a_write_that_fails_leaves_no_last_value(store: SqliteStore) -> None:
     """What a failed write would have made the last value is not remembered, so that the next write tells it again."""
-    (pages,) = store._write_connection.execute("PRAGMA page_count").fetchone()
-    store._write_connection.execute(f"PRAGMA max_page_count = {pages}")
+    (pages,) = store._file.write_connection.execute("PRAGMA page_count").fetchone()
+    store._file.write_connection.execute(f"PRAGMA max_page_count = {pages}")
     batch = batch_of(*(Reading("meter-1", "voltage", NOON + n, float(n)) for n in range(1000)))
     with pytest.raises(UnavailableError):
         await store.write([batch])
-    store._write_connection.execute("PRAGMA max_page_count = 1000000")
+    store._file.write_connection.execute("PRAGMA max_page_count = 1000000")
     await store.write([batch])
     assert [one.valued_at for one in await store.last_heard()] == [NOON + 999]
 
@@ -221,7 +221,7 @@ async def test_a_long_read_holds_up_no_other(store: SqliteStore) -> None:
         finish.wait(30)
         return len(connection.execute("SELECT id FROM series").fetchall())
 
-    charts = [asyncio.create_task(store._ask(long_read)) for _ in range(sqlite.READERS - 1)]
+    charts = [asyncio.create_task(store._file.ask(long_read)) for _ in range(sqlite_file.READERS - 1)]
     await asyncio.to_thread(begun.wait, 30)
     await store.write([batch_of(Reading("meter-1", "voltage", NOON, 1.0))])
     assert len(await store.last_heard()) == 1
@@ -237,13 +237,15 @@ async def test_a_long_read_holds_up_no_other(store: SqliteStore) -> None:
         (sqlite._LATEST, 2),
         (sqlite._LAST_HEARD, 1),
         (sqlite._SILENT_SINCE, 3),
-        (sqlite._SUMMARISE, 3),
+        (sqlite_hours.SUMMARISE, 3),
+        (sqlite_hours.SUMMARISE_HOURS, 3),
+        (sqlite_hours.FIND_STALE, 3),
         (sqlite._COUNT_BEATS, 4),
     ],
 )
 def test_no_question_walks_through_all_readings(store: SqliteStore, statement: str, values: int) -> None:
     """Every statement that a page asks finds its readings by series and time."""
-    plan = store._read_connections[0].execute(f"EXPLAIN QUERY PLAN {statement}", (0,) * values)
-    steps = [step for *_, step in plan if any(name in step for name in ("readings", "newer", "valued"))]
+    plan = store._file.read_connections[0].execute(f"EXPLAIN QUERY PLAN {statement}", (0,) * values)
+    steps = [step for *_, step in plan if any(name in step for name in ("readings", "hours", "newer", "valued"))]
     assert steps
     assert [step for step in steps if not step.startswith("SEARCH")] == []

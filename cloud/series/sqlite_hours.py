@@ -1,0 +1,171 @@
+"""Every hour of a series summed up once, in the file of readings, so that a chart of a year walks through few rows.
+
+A row of `hours` says of an hour what a `Bucket` says of a part. Every hour before `series.summed_before` that holds a
+reading has its row. A reading that comes late, or again, or in place of another one makes the row of its hour stale
+(`passed` is null) in its own transaction; `sum_up` does such hours anew. What is asked meanwhile is answered from the
+readings themselves, as are the edges of a part that begins or ends within an hour: an answer is never stale.
+
+`standing.summed_before` is the newest `summed_before` of all series: a reading that is not older touches no row.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from sqlite3 import Connection
+from typing import Any
+
+from msgspec import Struct
+
+from cloud.series import Bucket
+
+HOUR_MS = 3_600_000
+MOST_AT_ONCE = 20_000  # what one transaction of `sum_up` may cost, in readings: some 20 ms
+COST_OF_HOUR = 50  # of asking for an hour, in readings
+Sums = tuple[Any, ...]
+"""Low, high, failed low, failed high, then how many readings of each flag: what follows `start` in a `Bucket`."""
+
+# One statement a part, instead of one that groups: SQLite would sort readings that lie in order already.
+SUMMARISE = """
+SELECT min(value) FILTER (WHERE flag < 4), max(value) FILTER (WHERE flag < 4),
+    min(value) FILTER (WHERE flag = 4), max(value) FILTER (WHERE flag = 4),
+    count(*) FILTER (WHERE flag = 1), count(*) FILTER (WHERE flag = 2), count(*) FILTER (WHERE flag = 3),
+    count(*) FILTER (WHERE flag = 4), count(*) FILTER (WHERE flag = 9)
+FROM readings WHERE series = ? AND taken_at >= ? AND taken_at < ?
+"""
+SUMMARISE_HOURS = """
+SELECT min(low), max(high), min(failed_low), max(failed_high), coalesce(sum(passed), 0),
+    coalesce(sum(not_evaluated), 0), coalesce(sum(suspect), 0), coalesce(sum(failed), 0), coalesce(sum(missing), 0)
+FROM hours WHERE series = ? AND start >= ? AND start < ?
+"""
+FIND_SUMMED = """
+SELECT id, summed_before FROM series WHERE gateway = ? AND device = ? AND point = ?
+"""
+FIND_STALE = """
+SELECT start FROM hours WHERE series = ? AND start >= ? AND start < ? AND passed IS NULL ORDER BY start
+"""
+_SUMMED_BEFORE = "SELECT summed_before FROM standing"
+_MAKE_STALE = "INSERT OR REPLACE INTO hours (series, start) VALUES (?, ?)"
+_KEEP = "INSERT OR REPLACE INTO hours VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_DROP = "DELETE FROM hours WHERE series = ? AND start = ?"
+_UNSUMMED = "SELECT id FROM series WHERE summed_before < ? ORDER BY id"
+_ALL_STALE = "SELECT series, start FROM hours WHERE passed IS NULL ORDER BY series, start LIMIT ?"
+_NEXT_READING = "SELECT min(taken_at) FROM readings WHERE series = ? AND taken_at >= ?"
+
+
+class _Piece(Struct, frozen=True):
+    """A piece of a part: whole hours that are summed up, or a time of which the readings are asked."""
+
+    start: int
+    end: int
+    is_summed: bool
+
+
+def hour_of(at_ms: int) -> int:
+    """Return when the hour of a time began."""
+    return at_ms // HOUR_MS * HOUR_MS
+
+
+def summed_before(connection: Connection) -> int:
+    """Return since when readings touch no hour of any series that is summed up."""
+    return int(connection.execute(_SUMMED_BEFORE).fetchone()[0])
+
+
+def make_stale(connection: Connection, hours: Iterable[tuple[int, int]]) -> None:
+    """Note that hours, each with its series before it, are to be summed up anew."""
+    connection.executemany(_MAKE_STALE, hours)
+
+
+def drop(connection: Connection, series: int, before_ms: int) -> None:
+    """Let go of the hours of a series that began before a time; of one that ended after it the rest is summed anew."""
+    connection.execute("DELETE FROM hours WHERE series = ? AND start < ?", (series, before_ms))
+    if before_ms % HOUR_MS:
+        make_stale(connection, [(series, hour_of(before_ms))])
+
+
+def summarise(connection: Connection, series: tuple[str, str, str], *, starts: range, end_ms: int) -> list[Bucket]:
+    """Return the buckets of a series that hold a reading; each begins at one of `starts`, the last ends at `end_ms`."""
+    found = []
+    for number, before in connection.execute(FIND_SUMMED, series).fetchall():
+        stale = [start for (start,) in connection.execute(FIND_STALE, (number, starts.start - HOUR_MS, end_ms))]
+        for start in starts:
+            sums = []
+            for piece in _pieces(start, min(start + starts.step, end_ms), before, stale):
+                statement = SUMMARISE_HOURS if piece.is_summed else SUMMARISE
+                sums.append(connection.execute(statement, (number, piece.start, piece.end)).fetchone())
+            if any(any(one[4:]) for one in sums):
+                found.append(Bucket(start, *_together(sums)))
+    return found
+
+
+def _pieces(start: int, end: int, before: int, stale: Sequence[int]) -> Iterator[_Piece]:
+    """Cut a part, in order: whole hours before `before` that are not stale are summed up."""
+    first, last = -(-start // HOUR_MS) * HOUR_MS, min(hour_of(end), before)
+    inside = stale[bisect_left(stale, first) : bisect_left(stale, last)]
+    for hour in (*inside, last):
+        if first < hour:
+            if start < first:
+                yield _Piece(start, first, is_summed=False)
+            yield _Piece(first, hour, is_summed=True)
+            start = hour
+        first = hour + HOUR_MS
+    if start < end:
+        yield _Piece(start, end, is_summed=False)
+
+
+def _together(sums: Sequence[Sums]) -> Sums:
+    """Return the sums of some pieces as those of one; of equal values the first is the extreme, as in SQLite."""
+    if len(sums) == 1:
+        return sums[0]
+    low, high, failed_low, failed_high, *counts = zip(*sums, strict=True)
+    return (
+        min((one for one in low if one is not None), default=None),
+        max((one for one in high if one is not None), default=None),
+        min((one for one in failed_low if one is not None), default=None),
+        max((one for one in failed_high if one is not None), default=None),
+        *map(sum, counts),
+    )
+
+
+def unsummed(connection: Connection, until: int) -> list[int]:
+    """Return the series of which not all hours before `until` are summed up."""
+    return [series for (series,) in connection.execute(_UNSUMMED, (until,))]
+
+
+def sum_up(connection: Connection, waiting: list[int], until: int) -> None:
+    """Sum up hours before `until` of the series that wait, until it has cost enough; those that are done leave."""
+    cost = 0
+    while waiting and cost < MOST_AT_ONCE:
+        series = waiting[-1]
+        ((start,),) = connection.execute("SELECT summed_before FROM series WHERE id = ?", (series,))
+        hours = []
+        while start < until and cost < MOST_AT_ONCE:
+            sums = connection.execute(SUMMARISE, (series, start, start + HOUR_MS)).fetchone()
+            count = sum(sums[4:])
+            cost += COST_OF_HOUR + count
+            if count:
+                hours.append((series, start, *sums))
+                start += HOUR_MS
+            else:
+                ((found,),) = connection.execute(_NEXT_READING, (series, start))
+                start = until if found is None else min(hour_of(found), until)
+        connection.executemany(_KEEP, hours)
+        connection.execute("UPDATE series SET summed_before = max(summed_before, ?) WHERE id = ?", (start, series))
+        connection.execute("UPDATE standing SET summed_before = max(summed_before, ?)", (start,))
+        if start >= until:
+            waiting.pop()
+
+
+def sum_up_stale(connection: Connection) -> bool:
+    """Sum up hours that are stale, until it has cost enough; return whether there may be more of them."""
+    cost = 0
+    found = connection.execute(_ALL_STALE, (MOST_AT_ONCE // COST_OF_HOUR,)).fetchall()
+    for series, start in found:
+        sums = connection.execute(SUMMARISE, (series, start, start + HOUR_MS)).fetchone()
+        count = sum(sums[4:])
+        cost += COST_OF_HOUR + count
+        if count:
+            connection.execute(_KEEP, (series, start, *sums))
+        else:
+            connection.execute(_DROP, (series, start))
+        if cost >= MOST_AT_ONCE:
+            break
+    return cost >= MOST_AT_ONCE
