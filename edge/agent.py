@@ -27,8 +27,7 @@ from edge.clock_state import ClockWatch
 from edge.contract.clock import Clock
 from edge.contract.event_classes import event_classes
 from edge.contract.gateway_config import CameraListenerConfig, DeviceConfig, GatewayConfig
-from edge.contract.messages import Batch, Event, EventState, Lane, Reading, split_blob
-from edge.contract.rows import Row
+from edge.contract.messages import Event, EventState, Lane, Reading, split_blob
 from edge.detect import abandon, read_state
 from edge.devices import drivers_for, inventory_of, pipeline_for
 from edge.drivers import ConfigurationError, Driver
@@ -38,6 +37,7 @@ from edge.health import AGENT_POINTS
 from edge.journal import Journal
 from edge.missing_log import MissingLog
 from edge.outbox import Outbox
+from edge.outbox_drafts import Origin
 from edge.pipeline import Taken
 from edge.recorder import Recorder
 from edge.stamps import Marks
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 MIB: Final = 1024 * 1024
 DAY_MS: Final = 86_400_000
 TOGETHER_MS: Final = 100
-LOOK_S: Final = 1.0  # between two looks at the machine's clock
+LOOK_S: Final = 1.0  # real seconds between two looks at the machine's clock
 MARKS_EVERY: Final = 10  # looks: then the highest stamps are kept
 MARKS_KEY: Final = "agent/stamps"  # where, beside the open events
 MARKS_BEHIND_MS: Final = 60_000  # more than may be stamped from one keeping, committed with the next batch, to the next
@@ -95,7 +95,8 @@ class Agent:
         )
         self._recorder = Recorder(
             outbox,
-            make_batch=self._make_batch,
+            origin=self._origin,
+            kinds=self._kinds,
             lane=lambda: Lane.LIVE if self._uplink.is_current else Lane.BACKLOG,
             on_commit=self._uplink.notify,
             on_give_up=self._forget,
@@ -107,7 +108,7 @@ class Agent:
         self._devices = {device.id: _Device(device, self) for device in config.devices}
         self._stopping = asyncio.Event()
         self._restore(kept)
-        if clock.is_known:
+        if clock.is_known and outbox.has_undated:
             self._date()
 
     @property
@@ -199,7 +200,7 @@ class Agent:
             self._look_at_clock()
             if looks % MARKS_EVERY == 0:
                 self._recorder.keep_state(MARKS_KEY, _marks_text(self.marks, self.clock))
-            await self.clock.sleep(LOOK_S)
+            await asyncio.sleep(LOOK_S)
 
     def _look_at_clock(self) -> None:
         if self.clock.look():
@@ -208,9 +209,9 @@ class Agent:
 
     def _date(self) -> None:
         """Let what was taken in this run of the machine before the time was known have its time."""
-        self._recorder.date(self.clock.to_date_ms)
-        if self.clock.known_since is not None:
-            self.marks.highest[1] = max(self.marks.highest[1], self.clock.known_since)
+        known_since = self.clock.known_since or self.clock.now_ms()
+        self._recorder.date(self.clock.to_date_ms, known_since)
+        self.marks.highest[1] = max(self.marks.highest[1], self.clock.known_since or 0)
 
     def _count_skipped(self, one: _Device, skipped: int) -> None:
         if skipped and not one.skipped:
@@ -221,16 +222,9 @@ class Agent:
         for reading in readings:
             self._devices[reading.device].pipeline.forget(reading)
 
-    def _make_batch(self, rows: Sequence[Row]) -> Batch:
+    def _origin(self) -> Origin:
         clock_state, since = self._clock_watch.state()
-        return Batch.of_rows(
-            rows,
-            gateway=self.config.gateway,
-            config_hash=self.config.config_hash,
-            clock=clock_state,
-            clock_since=since,
-            kinds=self._kinds,
-        )
+        return Origin(self.config.gateway, self.config.config_hash, clock_state, since)
 
     def _restore(self, states: dict[str, str]) -> None:
         """Let detectors go on with their open events, and end the events of those that are no longer configured."""
@@ -317,6 +311,7 @@ def _open_outbox(config: GatewayConfig, clock: Timeline, journal: Journal | None
         max_age_ms=config.outbox.max_days * DAY_MS,
         clock=clock,
         on_commit=None if journal is None else journal.record,
+        boot=clock.boot,
     )
 
 
@@ -349,7 +344,7 @@ async def open_agent(
     async with AsyncExitStack() as open_parts:
         kept = None
         if journal is not None:
-            kept = await asyncio.to_thread(Journal, journal, config.gateway)
+            kept = await asyncio.to_thread(Journal, journal)
             open_parts.callback(kept.close)
         timeline = Timeline(clock, is_made_up=is_made_up)
         outbox = await asyncio.to_thread(_open_outbox, config, timeline, kept)

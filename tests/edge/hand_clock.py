@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from edge.contract.clock import SystemClock
 
 
@@ -25,6 +27,39 @@ class HandClock(SystemClock):
 
     def offset_ms(self) -> int:
         return self.now - self.since_start_ms
+
+
+class RunningClock(SystemClock):
+    """Runs as the machine's, from ``now`` at first, and from whatever it is set to."""
+
+    def __init__(self, now: int, boot: str = "first") -> None:
+        self.name = boot
+        self.sleeps = 0
+        self.set(now)
+
+    def set(self, now: int) -> None:
+        """Set it, as people and time servers do."""
+        self.offset = now - self.monotonic_ms()
+
+    def now_ms(self) -> int:
+        return self.monotonic_ms() + self.offset
+
+    def offset_ms(self) -> int:
+        return self.offset
+
+    @property
+    def boot(self) -> str:
+        return self.name
+
+    async def sleep(self, seconds: float) -> None:
+        self.sleeps += 1
+        await super().sleep(seconds)
+
+    async def slept(self, times: int) -> None:
+        """Wait until whoever sleeps by this clock has done so several times more."""
+        goal = self.sleeps + times
+        while self.sleeps < goal:  # noqa: ASYNC110 -- it is not told who sleeps
+            await asyncio.sleep(0.01)
 
 
 class Machine(SystemClock):
