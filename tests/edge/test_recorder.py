@@ -59,6 +59,8 @@ def event(revision: int = 1, state: EventState = EventState.CONFIRMED, number: i
 class Disk:
     """A real outbox whose disk a test can fill, and a recorder that writes to it."""
 
+    running: asyncio.Task[None]
+
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, *, draft_s: float = LONG) -> None:
         self.clock = SteppedClock(AT)
         self.outbox = Outbox.open(folder / "outbox.sqlite", max_bytes=2**24, max_age_ms=2**40, clock=self.clock)
@@ -126,11 +128,11 @@ class Disk:
 async def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Disk]:
     """A recorder that runs; it is stopped, and its outbox closed, after the test."""
     disk = Disk(tmp_path, monkeypatch)
-    running = asyncio.create_task(disk.recorder.run())
+    disk.running = asyncio.create_task(disk.recorder.run())
     await asyncio.sleep(0)
     yield disk
     disk.recorder.stop()
-    await running
+    await disk.running
     disk.outbox.close()
 
 
@@ -284,8 +286,9 @@ async def test_a_full_disk_loses_nothing_that_fits_into_memory(disk: Disk, capsy
     assert (disk.batches(), disk.revisions()) == ([], [])
     disk.is_full = False
     await disk.clock.advance_to(AT + 40_000)
-    for _ in ("events", "batch"):
-        await disk.next_attempt()
+    await disk.next_attempt()
+    disk.recorder.stop()
+    await disk.running
     assert disk.batches() == [[1, 2, 3]]
     assert disk.revisions() == [(1, 3)]  # the highest revision says all
     assert disk.outbox.open_events() == {"key": "3"}
