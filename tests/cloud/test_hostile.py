@@ -144,7 +144,7 @@ def test_a_clock_set_back_within_a_session_is_believed(neighbourhood: Database, 
             gateway="gw-1", session="aa", online=True, sent_at=sent_at, clock=ClockState.SYNCHRONISED,
             config_hash=config_hash, epochs=[],
         )  # fmt: skip
-        neighbourhood.write_now(lambda c, status=status: take_status(c, status, retained=False, now_ms=NOW))
+        neighbourhood.write_now(partial(take_status, status=status, retained=False, now_ms=NOW))
     state = neighbourhood.read_now(lambda c: find_state(c, "gw-1"))
     assert state is not None
     assert state.status is not None
