@@ -98,6 +98,7 @@ class Outbox:
         self._on_commit = on_commit
         self._boot = boot
         self._turn = threading.Lock()
+        self.salvaged = file.salvaged
         with file.transaction() as db:
             self.epoch = accounts.open_epoch(db)
             self._load = load_of(db, boot)
@@ -116,7 +117,7 @@ class Outbox:
         on_commit: OnCommit | None = None,
         boot: str | None = None,
     ) -> Outbox:
-        """Open or make the outbox at ``path``; a corrupt file is renamed aside and said.
+        """Open or make the outbox at ``path``; what can be read of a corrupt file is taken over.
 
         At most ``max_bytes`` wait, none longer than ``max_age_ms``. ``on_commit`` is first told the drafts that wait
         already. ``boot`` names this run of the machine. Raises OutboxLockedError, OutboxFullError, OutboxBrokenError.
@@ -222,15 +223,16 @@ class Outbox:
             _log.error("gave up readings that no batch can carry", drafts_unread=unread, faults=sorted(faults))
         return len(kept) < self._load.drafts
 
-    def date(self, offset_ms: int) -> None:
+    def date(self, offset_ms: int, known_since: int) -> None:
         """Give all that was taken undated in this run of the machine its time: ``offset_ms`` later than it shows.
 
+        ``known_since``: when the time became known, which says how good these times are.
         Raises OutboxFullError (call it again with the same offset), OutboxBrokenError.
         """
         while self._load.undated:
             with self._change() as change:
                 for kept in list(islice(kept_drafts(change.db, self._boot), DATED_AT_ONCE)):
-                    change.date(kept, offset_ms)
+                    change.date(kept, offset_ms, known_since)
 
     def open_events(self) -> dict[str, str]:
         """Return the detector state of the events open at the last commit: key -> JSON text."""

@@ -33,8 +33,9 @@ from cloud.migrations import migrate
 from cloud.registry.load import load_registry
 from cloud.registry.registry_file import RegistryFile
 from cloud.registry.sign_in import open_session
-from cloud.run import Server, keep_out_of_collections, listen, server_settings
+from cloud.run import Server, server_settings
 from cloud.series.sqlite import SqliteStore
+from cloud.start import keep_out_of_collections, listen
 from edge.contract.clock import SteppedClock
 from edge.contract.messages import Batch, ClockState, Flag, Reading
 
