@@ -109,7 +109,7 @@ class OutboxModel(RuleBasedStateMachine):
     @rule()
     def date(self) -> None:
         offset = self.clock.now + 10 - UNSET
-        self.outbox.date(offset)
+        self.outbox.date(offset, self.clock.now)
         self.put |= {at + offset for at in self.undated}
         self.undated.clear()
         self.clock.now += self.unset - UNSET + 100

@@ -92,7 +92,7 @@ def test_events_are_the_last_to_go_and_undated_readings_go_before_them(path: Pat
         outbox.append_all(draft=draft(*range(UNSET + 100 * number, UNSET + 100 * number + 10)))
     [day] = outbox.states()[0].days
     assert day.given_up.keys() == {GiveUpReason.OUTBOX_FULL}
-    outbox.date(NOW - UNSET)
+    outbox.date(NOW - UNSET, NOW)
     outbox.seal_drafts(Lane.BACKLOG)
     assert outbox.waiting(Lane.EVENTS) == 1
     assert max(read_back(outbox)) == NOW + 9909
