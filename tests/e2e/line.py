@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -53,15 +53,20 @@ class Line:
         agent_options: Options | None = None,
         cloud_options: Options | None = None,
         series_options: Options | None = None,
+        started_by: Sequence[str] = (),
     ) -> None:
-        """All gateways have the same devices; ``profiles`` and options as in `Setup`, and for cloud.yaml."""
+        """All gateways have the same devices; what is given is as in `Setup`, and alike for cloud.yaml."""
         self.folder = folder
         self.broker_port = broker_port
         self.influx = influx
         self.database = f"anlan_{secrets.token_hex(4)}"
         self.programs = Programs(folder / "logs")
         setup = Setup(
-            profiles=profiles, poll_s=poll_s, device_options=device_options or {}, options=agent_options or {}
+            profiles=profiles,
+            poll_s=poll_s,
+            device_options=device_options or {},
+            options=agent_options or {},
+            started_by=started_by,
         )
         # The broker may remember the gateways of other tests.
         names = [f"gw-{secrets.token_hex(4)}" for _ in range(gateways)]
@@ -69,6 +74,7 @@ class Line:
             LineGateway(name, folder / f"gateway-{number}", setup, programs=self.programs, broker_port=broker_port)
             for number, name in enumerate(names, 1)
         ]
+        self._started_by = started_by
         self._cloud_options = cloud_options or {}
         self._series_options = series_options or {}
         [self.api_port] = free_ports(1)
@@ -108,7 +114,8 @@ class Line:
 
     async def begin_cloud(self) -> None:
         """Start the cloud, and wait for nothing."""
-        self.cloud = await self.programs.start("cloud", ["cloud", "run", "--config", str(self.folder / "cloud.yaml")])
+        command = ["cloud", "run", "--config", str(self.folder / "cloud.yaml")]
+        self.cloud = await self.programs.start("cloud", [*self._started_by, *command])
 
     async def start_second_cloud(self) -> Program:
         """Start another cloud process on the same databases; it is ready when both of its workers are subscribed."""
