@@ -6,11 +6,11 @@ from pathlib import Path
 
 from cloud.config import CloudConfig
 from cloud.database import DatabaseError
-from cloud.run import StartError, is_absent, listen, lock_folder, open_database
 from cloud.series import SeriesError
 from cloud.series.config import HOUSEHOLD_FILE, SERIES_FILE, household_settings, influx_settings
 from cloud.series.influx_settings import InfluxSettings
 from cloud.series.sqlite import SqliteStore
+from cloud.start import StartError, is_absent, listen, lock_folder, open_database
 from edge.contract import mqtt
 from edge.contract.program import command
 

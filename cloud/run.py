@@ -1,17 +1,11 @@
-"""`cloud run`: batch worker, event worker and API in one process, in one TaskGroup.
-
-Exception
-└── StartError        cannot run as configured: the text says what to do
-"""
+"""`cloud run`: batch worker, event worker and API in one process, in one TaskGroup."""
 
 import asyncio
-import fcntl
 import gc
 import signal
 import socket
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -20,30 +14,22 @@ import uvicorn
 from cloud.api.app import create_app
 from cloud.api.patience import ImpatientProtocol
 from cloud.api.services import Services
-from cloud.config import ApiConfig, CloudConfig
-from cloud.database import Database
+from cloud.config import CloudConfig
 from cloud.events import EventTaker, run_event_worker
 from cloud.ingest import Counters, run_batch_worker
-from cloud.migrations import head, revision_of
 from cloud.registry.registry import Registry
 from cloud.series.config import open_series
 from cloud.series.upkeep import forget_daily, sum_up_often
+from cloud.start import MOST_CONNECTIONS, listen, lock_folder, open_database
 from cloud.web.live import changes_of
 from cloud.web.site import add_pages
-from edge.contract import listening
 from edge.contract.clock import Clock
-from edge.contract.program import command
 
-MOST_CONNECTIONS = 1000  # each open page holds one for its live updates
 FINISH_REQUESTS_S = 1
 PROXIES = ["127.0.0.1", "::1", "::ffff:127.0.0.1"]
 """Whose X-Forwarded-Proto and -For are believed: this machine's, whatever the environment says to other programs."""
 
 _log = structlog.get_logger()
-
-
-class StartError(Exception):
-    """The cloud cannot run as configured."""
 
 
 async def run(config: CloudConfig, clock: Clock) -> None:
@@ -107,42 +93,6 @@ def keep_out_of_collections() -> None:
     """
     gc.collect()
     gc.freeze()
-
-
-@contextmanager
-def lock_folder(folder: Path, *, shared: bool) -> Iterator[None]:
-    """Keep other clouds off data_dir, but those that share as this one does; raises StartError when it is taken."""
-    with (folder / "cloud.lock").open("w") as file:
-        try:
-            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        except BlockingIOError:
-            reason = "another cloud runs on this folder: stop it, or give both shared: true and a port of their own"
-            raise StartError(f"data_dir {folder}: {reason}") from None
-        yield
-
-
-def open_database(config: CloudConfig) -> Database:
-    """Return the database; raises StartError when it has not the tables that this program needs."""
-    database = Database(config.database)
-    found = None if is_absent(config) else database.read_now(revision_of)
-    if found != head():
-        database.close()
-        state = "has no tables yet" if found is None else f"has the tables of another version ({found})"
-        raise StartError(f"database {database}: {state}: run {command('cloud', 'init')}")
-    return database
-
-
-def is_absent(config: CloudConfig) -> bool:
-    """Whether the embedded database's file is not there; opening it would create it."""
-    return config.database_url is None and not config.database_file.exists()
-
-
-def listen(config: ApiConfig) -> socket.socket:
-    """Return the socket that the API listens on; raises StartError when it cannot."""
-    try:
-        return listening.listen(config.host, config.port, backlog=MOST_CONNECTIONS)
-    except listening.ListenError as error:
-        raise StartError(f"api: {error}") from error
 
 
 def server_settings(services: Services) -> uvicorn.Config:

@@ -26,9 +26,8 @@ from edge.clock_state import CLOCK_IS_SET_MS, ClockWatch
 from edge.contract.clock import Clock
 from edge.contract.event_classes import event_classes
 from edge.contract.gateway_config import CameraListenerConfig, DeviceConfig, GatewayConfig
-from edge.contract.messages import Batch, Event, EventState, Lane, Reading, split_blob
+from edge.contract.messages import Event, EventState, Lane, Reading, split_blob
 from edge.contract.readings import EARLIEST
-from edge.contract.rows import Row
 from edge.detect import abandon
 from edge.devices import drivers_for, inventory_of, pipeline_for
 from edge.drivers import ConfigurationError, Driver
@@ -38,6 +37,7 @@ from edge.health import AGENT_POINTS
 from edge.journal import Journal
 from edge.missing_log import MissingLog
 from edge.outbox import Outbox
+from edge.outbox_drafts import Origin
 from edge.pipeline import Taken
 from edge.recorder import Recorder
 from edge.uplink import Uplink
@@ -89,7 +89,8 @@ class Agent:
         )
         self._recorder = Recorder(
             outbox,
-            make_batch=self._make_batch,
+            origin=self._origin,
+            kinds=self._kinds,
             lane=lambda: Lane.LIVE if self._uplink.is_current else Lane.BACKLOG,
             on_commit=self._uplink.notify,
             on_give_up=self._forget,
@@ -199,16 +200,9 @@ class Agent:
         for reading in readings:
             self._devices[reading.device].pipeline.forget(reading)
 
-    def _make_batch(self, rows: Sequence[Row]) -> Batch:
+    def _origin(self) -> Origin:
         clock_state, since = self._clock_watch.state()
-        return Batch.of_rows(
-            rows,
-            gateway=self.config.gateway,
-            config_hash=self.config.config_hash,
-            clock=clock_state,
-            clock_since=since,
-            kinds=self._kinds,
-        )
+        return Origin(self.config.gateway, self.config.config_hash, clock_state, since)
 
     def _restore(self, states: dict[str, str]) -> None:
         """Let detectors go on with their open events, and end the events of those that are no longer configured."""
@@ -296,7 +290,7 @@ async def open_agent(
     async with AsyncExitStack() as open_parts:
         kept = None
         if journal is not None:
-            kept = await asyncio.to_thread(Journal, journal, config.gateway)
+            kept = await asyncio.to_thread(Journal, journal)
             open_parts.callback(kept.close)
         outbox = await asyncio.to_thread(_open_outbox, config, clock, kept)
         open_parts.push_async_callback(asyncio.to_thread, outbox.close)

@@ -1,11 +1,13 @@
 """Store and forward: what the gateway has accepted and the cloud has not yet confirmed.
 
 Promise: what :meth:`Outbox.append_all` has returned for survives kill -9 and power cuts, is sent until a receipt comes,
-and is only ever dropped counted: as given up (too many bytes, too old) or as refused (the cloud's word).
+and is only ever dropped counted: as given up, with the reason, or as refused (the cloud's word).
 
-A message is named by (epoch, lane, seq). The epoch is a random identity, new when the file is new or was not closed
-cleanly, so that a disk which lost its last writes can never give one name to two messages; what waits keeps the name
-that it was given.
+Readings come as *drafts* (:mod:`edge.outbox_drafts`), which :meth:`Outbox.seal_drafts` makes into batches now and then;
+they count as taken from then on. A message is named by (epoch, lane, seq). The epoch is a random identity, new when the
+file is new or was not closed cleanly, so that a disk which lost its last writes can never give one name to two
+messages; what waits keeps the name that it was given. Drafts that a kill has left are sealed when the file is opened,
+under the new epoch.
 
 All methods block (one transaction is one fsync, which takes a second on a bad SD card) and are thread-safe: call them
 through ``asyncio.to_thread``. What they raise is drawn in :mod:`edge.outbox_file`.
@@ -16,28 +18,29 @@ from __future__ import annotations
 import secrets
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final
 
 import structlog
 
+from edge import outbox_accounts as accounts
 from edge.clock_state import CLOCK_IS_SET_MS
 from edge.contract.clock import Clock
-from edge.contract.messages import (
-    HEADER_SIZE,
-    LANE_KIND,
-    Body,
-    Counts,
-    EpochState,
-    Lane,
-    LaneState,
-    Receipt,
-    ReceiptRange,
-    seal,
+from edge.contract.days import day_of
+from edge.contract.messages import HEADER_SIZE, Body, EpochState, GiveUpReason, Head, Lane, Receipt
+from edge.outbox_change import Change, KeptDraft, MessageName, kept_drafts, load_of
+from edge.outbox_drafts import Draft, bodies_of
+from edge.outbox_file import (
+    OutboxBrokenError,
+    OutboxError,
+    OutboxFile,
+    OutboxFullError,
+    OutboxLockedError,
 )
-from edge.outbox_file import OutboxBrokenError, OutboxError, OutboxFile, OutboxFullError, OutboxLockedError
 
 __all__ = [
     "MessageName",
@@ -51,22 +54,16 @@ __all__ = [
     "Waiting",
 ]
 
-KEPT_EPOCHS = 16
-KEPT_REFUSED = 64  # messages set aside; a further one takes the place of the oldest
 GIVE_UP_ORDER = (Lane.BACKLOG, Lane.LIVE, Lane.BLOBS, Lane.EVENTS)
+SEALED_AT_ONCE: Final = 40_000  # readings in one commit, so that even the smallest outbox takes it
+DATED_AT_ONCE: Final = 500  # drafts
+BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 _log = structlog.get_logger()
 
-OnCommit = Callable[[Iterable[bytes], Sequence[EpochState]], None]
-"""Told the payloads just committed and where all epochs stand, before a sender can see them: see edge/journal.py."""
-
-
-class MessageName(NamedTuple):
-    """What everyone calls a message, for ever."""
-
-    epoch: str
-    lane: Lane
-    seq: int
+OnCommit = Callable[[Iterable[tuple[str, Draft]], Sequence[EpochState]], None]
+"""Told the drafts just committed, by name, once they have their time; and where the epochs stand, when drafts have been
+counted. It is called before anything of it is sealed or sent: see edge/journal.py."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,95 +88,149 @@ class Refused:
 class Outbox:
     """The outbox of one gateway; made by :meth:`open`."""
 
-    def __init__(self, file: OutboxFile, *, max_bytes: int, max_age_ms: int, clock: Clock, on_commit: OnCommit) -> None:
+    def __init__(
+        self, file: OutboxFile, *, max_bytes: int, max_age_ms: int, clock: Clock, on_commit: OnCommit, boot: str
+    ) -> None:
         self._file = file
         self._max_bytes = max_bytes
         self._max_age_ms = max_age_ms
         self._clock = clock
         self._on_commit = on_commit
+        self._boot = boot
         self._turn = threading.Lock()
         with file.transaction() as db:
-            self.epoch = _open_epoch(db)
-            self._load = _load(db)
-            on_commit((payload for (payload,) in db.execute("SELECT payload FROM messages ORDER BY id")), _states(db))
+            self.epoch = accounts.open_epoch(db)
+            self._load = load_of(db, boot)
+            drafts = ((kept.name, kept.draft) for kept in kept_drafts(db, "") if kept.draft is not None)
+            on_commit(drafts, accounts.states(db))
         _log.info("outbox open", path=str(file.path), epoch=self.epoch, waiting=sum(self._load.messages.values()))
 
     @classmethod
     def open(
-        cls, path: Path, *, max_bytes: int, max_age_ms: int, clock: Clock, on_commit: OnCommit | None = None
+        cls,
+        path: Path,
+        *,
+        max_bytes: int,
+        max_age_ms: int,
+        clock: Clock,
+        on_commit: OnCommit | None = None,
+        boot: str | None = None,
     ) -> Outbox:
         """Open or make the outbox at ``path``; a corrupt file is renamed aside and said.
 
-        At most ``max_bytes`` of payloads wait, none longer than ``max_age_ms``. ``on_commit`` is first told what waits
-        already. Raises OutboxLockedError, OutboxFullError, OutboxBrokenError.
+        At most ``max_bytes`` wait, none longer than ``max_age_ms``. ``on_commit`` is first told the drafts that wait
+        already. ``boot`` names this run of the machine. Raises OutboxLockedError, OutboxFullError, OutboxBrokenError.
         """
         file = OutboxFile.open(path, now_ms=clock.now_ms())
         try:
-            return cls(
-                file, max_bytes=max_bytes, max_age_ms=max_age_ms, clock=clock, on_commit=on_commit or _tell_nobody
+            outbox = cls(
+                file,
+                max_bytes=max_bytes,
+                max_age_ms=max_age_ms,
+                clock=clock,
+                on_commit=on_commit or _tell_nobody,
+                boot=boot or BOOT_ID.read_text(encoding="ascii").strip(),
             )
+            with suppress(OutboxFullError):  # they go on waiting
+                while outbox.seal_drafts(Lane.BACKLOG):
+                    pass
         except BaseException:
             file.close()
             raise
+        return outbox
 
     def close(self) -> None:
         """Mark a clean stop and close; the epoch goes on at the next start."""
-        with self._turn:
-            try:
-                with self._file.transaction() as db:
-                    db.execute("UPDATE epochs SET clean = 1 WHERE epoch = ?", (self.epoch,))
-            finally:
-                self._file.close()
+        try:
+            with self._change() as change:
+                accounts.close_epoch(change.db, self.epoch)
+        finally:
+            self._file.close()
 
     # --- the agent's side ---
 
-    def append(
-        self,
-        lane: Lane,
-        body: Body,
-        *,
-        unchanged: int = 0,
-        given_up: int = 0,
-        open_events: Mapping[str, str | None] | None = None,
-    ) -> MessageName:
+    def append(self, lane: Lane, body: Body) -> MessageName:
         """Commit one message; see :meth:`append_all`."""
-        return self.append_all([(lane, body)], unchanged=unchanged, given_up=given_up, open_events=open_events)[0]
+        return self.append_all([(lane, body)])[0]
 
     def append_all(
         self,
-        messages: Sequence[tuple[Lane, Body]],
+        messages: Sequence[tuple[Lane, Body]] = (),
         *,
-        unchanged: int = 0,
-        given_up: int = 0,
+        draft: Draft | None = None,
         open_events: Mapping[str, str | None] | None = None,
     ) -> list[MessageName]:
-        """Commit messages, counts and detector state in one transaction; return the names, in order.
+        """Commit messages, a draft and detector state in one transaction; return the names of the messages, in order.
 
-        ``unchanged`` and ``given_up`` are readings taken since the last call that are in no message: left out by
-        exception, or lost because memory was full while the disk was. With the readings of the batches they make up
-        ``taken``. ``open_events`` sets the state (JSON text) of an open event, or removes it with None.
+        What of the draft is undated waits for :meth:`date`. ``open_events`` sets the state (JSON text) of an open
+        event, or removes it with None. The readings of a batch among the messages count for today.
         When all is too much, the oldest of backlog, live, blobs and last events is given up, and counted.
-        Raises OutboxFullError (nothing was stored: try again), OutboxBrokenError; ValueError for a message that could
-        never fit.
+        Raises OutboxFullError (nothing was stored: try again), OutboxBrokenError; ValueError for what could never fit.
         """
-        size = sum(HEADER_SIZE + len(body.data) for _, body in messages)
-        if size > self._max_bytes:
-            raise ValueError(f"{size} bytes at once can never fit an outbox of {self._max_bytes} bytes")
-        taken = unchanged + given_up + sum(body.readings for lane, body in messages if LANE_KIND[lane] == "batch")
-        now = self._clock.now_ms()
-        with self._turn:
-            load = self._load.copy()
-            with self._file.transaction() as db:
-                dropped = _give_up(db, load, room=self._max_bytes - size, before_ms=now - self._max_age_ms)
-                sent = [self._insert(db, load, lane, body, now) for lane, body in messages]
-                _count(db, self.epoch, taken=taken, unchanged=unchanged, given_up=given_up)
-                _save_open_events(db, open_events or {})
-                states = _states(db)
-            self._load = load
-            self._on_commit([payload for _, payload in sent], states)
-        if dropped:
-            _log.warning("gave up the oldest messages: beyond outbox.max_mb or max_days", messages=dropped)
-        return [name for name, _ in sent]
+        dated, undated = (None, None) if draft is None else draft.split()
+        parts = [(one, one.to_bytes(), one is undated) for one in (dated, undated) if one]
+        size = sum(HEADER_SIZE + len(body.data) for _, body in messages) + sum(len(content) for _, content, _ in parts)
+        with self._change() as change:
+            self._make_room(change, size)
+            names = [change.put_new(lane, body) for lane, body in messages]
+            for one, content, is_undated in parts:
+                change.put_draft(secrets.token_hex(8), one, content, is_undated=is_undated)
+            _save_open_events(change.db, open_events or {})
+        return names
+
+    @property
+    def drafted(self) -> int:
+        """How many readings wait to be sealed."""
+        return self._load.drafted
+
+    @property
+    def has_drafts(self) -> bool:
+        """Whether there is anything for :meth:`seal_drafts`."""
+        return self._load.drafts + self._load.strangers > 0
+
+    @property
+    def has_undated(self) -> bool:
+        """Whether anything that was taken in this run of the machine waits for its time."""
+        return self._load.undated > 0
+
+    def seal_drafts(self, lane: Lane) -> bool:
+        """Make the oldest drafts into batches of a lane, some 40,000 readings at once; say whether more are left.
+
+        Undated ones of another run of the machine are given up as soon as it is known which day it is.
+        Raises OutboxFullError (nothing has changed), OutboxBrokenError.
+        """
+        if self._load.strangers and self._clock.now_ms() >= CLOCK_IS_SET_MS:
+            self._give_up_strangers()
+        with self._turn, self._file.transaction(durable=False) as db:
+            kept = list(_first(kept_drafts(db, ""), SEALED_AT_ONCE))
+        if not kept:
+            return False
+        drafts = [each.draft for each in kept if each.draft is not None]
+        sealed = list(bodies_of(drafts))  # takes long: meanwhile others may read
+        with self._change() as change:
+            change.remove_drafts(kept)
+            self._make_room(change, sum(HEADER_SIZE + len(each.body.data) for each in sealed if each.body))
+            for each in sealed:
+                change.put_sealed(lane, each)
+            for draft in drafts:
+                change.count_unsent(draft.unchanged, draft.disk_full)
+            unread = sum(each.readings for each in kept if each.draft is None)
+            change.lose(day_of(change.now_ms), GiveUpReason.DAMAGED, unread)
+            change.states = accounts.states(change.db)
+        faults = {each.fault for each in sealed if each.body is None}
+        if unread or faults:
+            _log.error("gave up readings that no batch can carry", drafts_unread=unread, faults=sorted(faults))
+        return len(kept) < self._load.drafts
+
+    def date(self, offset_ms: int) -> None:
+        """Give all that was taken undated in this run of the machine its time: ``offset_ms`` later than it shows.
+
+        Raises OutboxFullError (call it again with the same offset), OutboxBrokenError.
+        """
+        while self._load.undated:
+            with self._change() as change:
+                for kept in list(islice(kept_drafts(change.db, self._boot), DATED_AT_ONCE)):
+                    change.date(kept, offset_ms)
 
     def open_events(self) -> dict[str, str]:
         """Return the detector state of the events open at the last commit: key -> JSON text."""
@@ -210,14 +261,15 @@ class Outbox:
         Not durable by itself: after a power cut the message may be sent again, which is harmless.
         """
         gone: list[int] = []
-        with self._turn:
-            load = self._load.copy()
-            with self._file.transaction(durable=False) as db:
-                for part in receipt.ranges:
-                    if part.outcome == "refused":
-                        self._set_aside(db, receipt, part)
-                    gone += _delete(db, load, receipt, part)
-            self._load = load
+        with self._change(durable=False) as change:
+            for part in receipt.ranges:
+                its = change.forget(receipt, part)
+                if its and part.outcome == "refused":
+                    lane = receipt.lane.name.lower()
+                    _log.error(
+                        "the cloud refused messages: set aside", messages=len(its), lane=lane, reason=part.reason
+                    )
+                gone += its
         return gone
 
     def refused(self) -> list[Refused]:
@@ -231,112 +283,60 @@ class Outbox:
     def states(self) -> list[EpochState]:
         """Return where each epoch stands, for the status: the current one first, at most 16."""
         with self._turn, self._file.transaction(durable=False) as db:
-            return _states(db)
+            return accounts.states(db)
+
+    def keep_head(self, head: Head) -> None:
+        """Keep a head of the cloud's statements as their witness: the first that came for its day, of 400 days."""
+        with self._change() as change:
+            accounts.keep_head(change.db, head)
+
+    def heads(self) -> list[Head]:
+        """Return the newest 8 heads, newest first."""
+        with self._turn, self._file.transaction(durable=False) as db:
+            return accounts.heads(db, accounts.TOLD_HEADS)
 
     def _one_waiting(self, query: str, *values: int) -> Waiting | None:
         with self._turn, self._file.transaction(durable=False) as db:
             row = db.execute(query, values).fetchone()
         return Waiting(row[0], MessageName(row[1], Lane(row[2]), row[3]), row[4]) if row else None
 
-    def _insert(
-        self, db: sqlite3.Connection, load: _Load, lane: Lane, body: Body, now_ms: int
-    ) -> tuple[MessageName, bytes]:
-        [[seq]] = db.execute(
-            "UPDATE lanes SET next_seq = next_seq + 1 WHERE epoch = ? AND lane = ? RETURNING next_seq - 1",
-            (self.epoch, lane),
-        ).fetchall()
-        payload = seal(body, lane=lane, epoch=self.epoch, seq=seq)
-        readings = body.readings if LANE_KIND[lane] == "batch" else 0
-        db.execute(
-            "INSERT INTO messages (lane, epoch, seq, readings, committed_at, size, payload)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (lane, self.epoch, seq, readings, now_ms, len(payload), payload),
-        )
-        load.add(lane, 1, len(payload))
-        return MessageName(self.epoch, lane, seq), payload
+    @contextmanager
+    def _change(self, *, durable: bool = True) -> Iterator[Change]:
+        """Change the outbox in one transaction; what waits counts, and is told, once it is committed."""
+        with self._turn:
+            with self._file.transaction(durable=durable) as db:
+                change = Change(db, self._load.copy(), self.epoch, self._boot, self._clock.now_ms())
+                yield change
+            self._load = change.load
+            if change.dated or change.states:
+                self._on_commit(change.dated, change.states)
 
-    def _set_aside(self, db: sqlite3.Connection, receipt: Receipt, part: ReceiptRange) -> None:
-        rows = db.execute(
-            "SELECT seq, readings, payload FROM messages"
-            " WHERE epoch = ? AND lane = ? AND seq BETWEEN ? AND ? ORDER BY id DESC LIMIT ?",
-            (receipt.epoch, receipt.lane, part.first, part.last, KEPT_REFUSED),
-        ).fetchall()
-        db.executemany(
-            "INSERT INTO refused (lane, epoch, seq, reason, refused_at, payload) VALUES (?, ?, ?, ?, ?, ?)",
-            [
-                (receipt.lane, receipt.epoch, seq, part.reason, self._clock.now_ms(), payload)
-                for seq, _, payload in reversed(rows)
-            ],
-        )
-        db.execute("DELETE FROM refused WHERE id <= (SELECT MAX(id) FROM refused) - ?", (KEPT_REFUSED,))
+    def _give_up_strangers(self) -> None:
+        with self._change() as change:
+            readings = change.give_up_strangers()
+        _log.error("gave up readings taken before the clock was set, when the machine last ran", readings=readings)
+
+    def _make_room(self, change: Change, size: int) -> None:
+        """Give up what is too old, and the oldest until ``size`` more bytes fit; ValueError where they never can."""
+        if size > self._max_bytes:
+            raise ValueError(f"{size} bytes at once can never fit an outbox of {self._max_bytes} bytes")
+        dropped = _give_up(change, room=self._max_bytes - size, before_ms=change.now_ms - self._max_age_ms)
+        if dropped:
+            _log.warning("gave up the oldest messages: beyond outbox.max_mb or max_days", messages=dropped)
 
 
-@dataclass(slots=True)
-class _Load:
-    """What waits, kept in memory so that nobody counts rows."""
-
-    messages: dict[Lane, int]
-    bytes: int
-
-    def copy(self) -> _Load:
-        return _Load(dict(self.messages), self.bytes)
-
-    def add(self, lane: Lane, messages: int, size: int) -> None:
-        self.messages[lane] += messages
-        self.bytes += size
-
-
-def _tell_nobody(_payloads: Iterable[bytes], _states: Sequence[EpochState]) -> None:
+def _tell_nobody(_drafts: Iterable[tuple[str, Draft]], _states: Sequence[EpochState]) -> None:
     """Stand in where no journal is kept."""
 
 
-def _open_epoch(db: sqlite3.Connection) -> str:
-    """Go on with the last epoch after a clean stop, else begin one; either way the next stop is not clean yet."""
-    last = db.execute("SELECT epoch, clean FROM epochs ORDER BY id DESC LIMIT 1").fetchone()
-    if last is not None and last[1]:
-        db.execute("UPDATE epochs SET clean = 0 WHERE epoch = ?", (last[0],))
-        return str(last[0])
-    epoch = secrets.token_hex(8)
-    db.execute("INSERT INTO epochs (epoch) VALUES (?)", (epoch,))
-    db.executemany("INSERT INTO lanes (epoch, lane) VALUES (?, ?)", [(epoch, lane) for lane in Lane])
-    db.execute(
-        "DELETE FROM epochs WHERE id <= (SELECT MAX(id) FROM epochs) - ?"
-        " AND NOT EXISTS (SELECT 1 FROM messages WHERE messages.epoch = epochs.epoch)",
-        (KEPT_EPOCHS,),
-    )
-    return epoch
-
-
-def _load(db: sqlite3.Connection) -> _Load:
-    load = _Load(dict.fromkeys(Lane, 0), 0)
-    for lane, messages, size in db.execute("SELECT lane, COUNT(*), SUM(size) FROM messages GROUP BY lane"):
-        load.add(Lane(lane), messages, size)
-    return load
-
-
-def _states(db: sqlite3.Connection) -> list[EpochState]:
-    """Return the current epoch, then those where something waits, then the newest."""
-    epochs = db.execute(
-        "SELECT epoch, taken, unchanged, given_up, refused FROM epochs ORDER BY id = (SELECT MAX(id) FROM epochs) DESC,"
-        " EXISTS (SELECT 1 FROM messages WHERE messages.epoch = epochs.epoch) DESC, id DESC LIMIT ?",
-        (KEPT_EPOCHS,),
-    ).fetchall()
-    lanes = db.execute(
-        "SELECT epoch, lane, next_seq, (SELECT MIN(seq) FROM messages"
-        " WHERE messages.epoch = lanes.epoch AND messages.lane = lanes.lane) FROM lanes ORDER BY epoch, lane"
-    ).fetchall()
-    by_epoch: dict[str, dict[str, LaneState]] = {epoch: {} for epoch, *_ in epochs}
-    for epoch, lane, next_seq, oldest in lanes:
-        if epoch in by_epoch:
-            by_epoch[epoch][Lane(lane).name.lower()] = LaneState(oldest or next_seq, next_seq)
-    return [EpochState(epoch, by_epoch[epoch], Counts(*counts)) for epoch, *counts in epochs]
-
-
-def _count(db: sqlite3.Connection, epoch: str, *, taken: int, unchanged: int, given_up: int) -> None:
-    db.execute(
-        "UPDATE epochs SET taken = taken + ?, unchanged = unchanged + ?, given_up = given_up + ? WHERE epoch = ?",
-        (taken, unchanged, given_up, epoch),
-    )
+def _first(drafts: Iterable[KeptDraft], most: int) -> Iterator[KeptDraft]:
+    """Give drafts until they have at least so many readings."""
+    readings = 0
+    for each in drafts:
+        yield each
+        readings += each.readings
+        if readings >= most:
+            return
 
 
 def _save_open_events(db: sqlite3.Connection, changes: Mapping[str, str | None]) -> None:
@@ -347,32 +347,21 @@ def _save_open_events(db: sqlite3.Connection, changes: Mapping[str, str | None])
             db.execute("INSERT OR REPLACE INTO open_events (key, state) VALUES (?, ?)", (key, state))
 
 
-def _give_up(db: sqlite3.Connection, load: _Load, *, room: int, before_ms: int) -> int:
+def _give_up(change: Change, *, room: int, before_ms: int) -> int:
     """Drop what was committed before a time, and the oldest until at most ``room`` bytes wait; return how many."""
     dropped = 0
-    oldest = "SELECT id, epoch, readings, size, committed_at FROM messages WHERE lane = ? ORDER BY id LIMIT 1"
+    oldest = "SELECT id, epoch, day, readings, size, committed_at FROM messages WHERE lane = ? ORDER BY id LIMIT 1"
     for lane in GIVE_UP_ORDER:
-        while row := db.execute(oldest, (lane,)).fetchone():
-            message_id, epoch, readings, size, committed_at = row  # the age of what an unset clock stored is unknown
-            if load.bytes <= room and not CLOCK_IS_SET_MS <= committed_at < before_ms:
+        while row := change.db.execute(oldest, (lane,)).fetchone():
+            message_id, epoch, day, readings, size, committed_at = row
+            is_too_old = CLOCK_IS_SET_MS <= committed_at < before_ms  # the age of what an unset clock stored is unknown
+            if change.load.bytes <= room and not is_too_old:
                 break
-            db.execute("DELETE FROM messages WHERE id = ?", (message_id,))
-            _count(db, epoch, taken=0, unchanged=0, given_up=readings)
-            load.add(lane, -1, -size)
+            change.db.execute("DELETE FROM messages WHERE id = ?", (message_id,))
+            reason = GiveUpReason.TOO_OLD if is_too_old else GiveUpReason.OUTBOX_FULL
+            day = day or day_of(committed_at)
+            accounts.count(change.db, epoch, day, waiting=-readings)
+            accounts.count_given_up(change.db, epoch, day, reason, readings)
+            change.load.add(lane, -1, -size)
             dropped += 1
     return dropped
-
-
-def _delete(db: sqlite3.Connection, load: _Load, receipt: Receipt, part: ReceiptRange) -> list[int]:
-    """Delete what a range names; count its readings when it is refused; return the ids."""
-    rows = db.execute(
-        "DELETE FROM messages WHERE epoch = ? AND lane = ? AND seq BETWEEN ? AND ? RETURNING id, readings, size",
-        (receipt.epoch, receipt.lane, part.first, part.last),
-    ).fetchall()
-    load.add(receipt.lane, -len(rows), -sum(size for _, _, size in rows))
-    if rows and part.outcome == "refused":
-        readings = sum(readings for _, readings, _ in rows)
-        db.execute("UPDATE epochs SET refused = refused + ? WHERE epoch = ?", (readings, receipt.epoch))
-        lane = receipt.lane.name.lower()
-        _log.error("the cloud refused messages: set aside", messages=len(rows), lane=lane, reason=part.reason)
-    return [message_id for message_id, _, _ in rows]

@@ -19,7 +19,25 @@ from pathlib import Path
 
 import structlog
 
-_FORMAT = 1  # PRAGMA user_version
+_FORMAT = 2  # PRAGMA user_version
+
+_DAYS_AND_DRAFTS = """
+CREATE TABLE days (
+    epoch TEXT NOT NULL REFERENCES epochs (epoch) ON DELETE CASCADE, day TEXT NOT NULL,
+    taken INTEGER NOT NULL DEFAULT 0, unchanged INTEGER NOT NULL DEFAULT 0,
+    refused INTEGER NOT NULL DEFAULT 0, waiting INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (epoch, day)
+) WITHOUT ROWID;
+CREATE TABLE given_up (
+    epoch TEXT NOT NULL, day TEXT NOT NULL, reason TEXT NOT NULL, readings INTEGER NOT NULL,
+    PRIMARY KEY (epoch, day, reason), FOREIGN KEY (epoch, day) REFERENCES days (epoch, day) ON DELETE CASCADE
+) WITHOUT ROWID;
+CREATE TABLE drafts (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, boot TEXT NOT NULL, readings INTEGER NOT NULL,
+    size INTEGER NOT NULL, content BLOB NOT NULL
+);
+CREATE TABLE heads (day TEXT PRIMARY KEY, hash TEXT NOT NULL) WITHOUT ROWID;
+"""
 
 _SCHEMA = f"""
 BEGIN IMMEDIATE;
@@ -35,7 +53,7 @@ CREATE TABLE lanes (
 CREATE TABLE messages (
     id INTEGER PRIMARY KEY AUTOINCREMENT, lane INTEGER NOT NULL, epoch TEXT NOT NULL REFERENCES epochs (epoch),
     seq INTEGER NOT NULL, readings INTEGER NOT NULL, committed_at INTEGER NOT NULL, size INTEGER NOT NULL,
-    payload BLOB NOT NULL, UNIQUE (epoch, lane, seq)
+    payload BLOB NOT NULL, day TEXT NOT NULL DEFAULT '', thinned INTEGER NOT NULL DEFAULT 0, UNIQUE (epoch, lane, seq)
 );
 CREATE INDEX messages_in_order ON messages (lane, id, size);
 CREATE TABLE refused (
@@ -43,9 +61,24 @@ CREATE TABLE refused (
     reason TEXT NOT NULL, refused_at INTEGER NOT NULL, payload BLOB NOT NULL
 );
 CREATE TABLE open_events (key TEXT PRIMARY KEY, state TEXT NOT NULL) WITHOUT ROWID;
+{_DAYS_AND_DRAFTS}
 PRAGMA user_version = {_FORMAT};
 COMMIT;
 """
+
+# What waits is not touched: a column with a default is a matter of the schema alone. Where a message has no day, it is
+# that of its commit.
+_MORE_COLUMNS = """
+BEGIN IMMEDIATE;
+ALTER TABLE messages ADD COLUMN day TEXT NOT NULL DEFAULT '';
+ALTER TABLE messages ADD COLUMN thinned INTEGER NOT NULL DEFAULT 0;
+"""
+_COUNT_DAYS = """
+INSERT INTO days (epoch, day, taken, waiting)
+    SELECT epoch, date(committed_at / 1000 + 28800, 'unixepoch'), SUM(readings), SUM(readings)
+    FROM messages WHERE lane IN (1, 3) GROUP BY 1, 2;
+"""
+_UPGRADE_FROM_1 = f"{_MORE_COLUMNS}{_DAYS_AND_DRAFTS}{_COUNT_DAYS}PRAGMA user_version = {_FORMAT}; COMMIT;"
 
 _log = structlog.get_logger()
 
@@ -176,6 +209,9 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
     [version] = db.execute("PRAGMA user_version").fetchone()
     if version == 0:
         db.executescript(_SCHEMA)
+    elif version == 1:
+        db.executescript(_UPGRADE_FROM_1)
+        _log.info("outbox brought up to date", path=str(path), format=_FORMAT)
     elif version != _FORMAT:
         raise OutboxBrokenError(f"{path}: has format {version}, this program knows {_FORMAT}: install a newer one")
     last = db.execute("SELECT clean FROM epochs ORDER BY id DESC LIMIT 1").fetchone()

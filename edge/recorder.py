@@ -1,8 +1,9 @@
-"""The one way into the outbox: readings in batches, events at once, pictures behind their event.
+"""The one way into the outbox: readings as drafts within a second, events at once, pictures behind their event.
 
 A single task writes, so the outbox holds everything in the order in which it happened, and a poll never waits for a
 disk. Handing over (:meth:`Recorder.take`) cannot fail and cannot be interrupted: what was taken is either committed or
-in memory here. Only a kill loses what no commit has accepted yet: the readings of at most ``batch_s``.
+in memory here. Only a kill loses what no commit has accepted yet: the readings of the last second. What was drafted
+goes out as batches every ``batch_s``.
 
 While the disk is full everything stays in memory, up to a bound; what goes beyond it is given up, oldest first, and
 counted; whoever decides what is worth sending is told. ``OutboxBrokenError`` goes through to whoever runs the agent.
@@ -11,42 +12,33 @@ counted; whoever decides what is worth sending is told. ``OutboxBrokenError`` go
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import structlog
+from msgspec.structs import replace
 
-from edge.contract.arranging import in_batches
 from edge.contract.clock import Clock
-from edge.contract.messages import (
-    Batch,
-    BlobPiece,
-    Body,
-    Event,
-    Lane,
-    Reading,
-    encode_batch,
-    encode_blob,
-    encode_event,
-)
+from edge.contract.messages import BlobPiece, Body, Event, Lane, Reading, encode_blob, encode_event
 from edge.contract.rows import Row, rows_of
 from edge.drivers import NotStoredError
-from edge.outbox import Outbox, OutboxError, OutboxFullError
+from edge.outbox import SEALED_AT_ONCE, Outbox, OutboxError, OutboxFullError
+from edge.outbox_drafts import Draft, Origin, hour_of, is_undated
 from edge.pipeline import Taken
 
-BATCH_READINGS: Final = 5_000
+DRAFT_S: Final = 1.0  # real seconds, as kills are real
 MOST_READINGS: Final = 50_000  # in memory while the disk is full, some 5 MB
 MOST_EVENTS: Final = 1_000
+EVENTS_AT_ONCE: Final = 100
 STOPPED: Final = "the gateway's agent has stopped"
-READINGS_AT_ONCE, EVENTS_AT_ONCE = 40_000, 100  # in one commit, so that even the smallest outbox takes it
 
 _log = structlog.get_logger()
 
-MakeBatch = Callable[[Sequence[Row]], Batch]
-
 
 class _Picture(NamedTuple):
-    messages: list[tuple[Lane, Body]]
+    event: Event
+    pieces: list[tuple[Lane, Body]]
     stored: asyncio.Future[None]
 
     def refuse(self, reason: str) -> None:
@@ -55,13 +47,13 @@ class _Picture(NamedTuple):
             self.stored.set_exception(NotStoredError(reason))
 
 
-class _Draft(NamedTuple):
+class _Commit(NamedTuple):
     """What one commit takes along: a prefix of what waits in memory."""
 
     events: list[Event]
     rows: list[Row]
-    unchanged: int
-    given_up: int
+    unchanged: Counter[int]
+    given_up: Counter[int]
     states: Mapping[str, str | None]
 
 
@@ -72,43 +64,54 @@ class Recorder:
         self,
         outbox: Outbox,
         *,
-        make_batch: MakeBatch,
+        origin: Callable[[], Origin],
+        kinds: Mapping[str, str],
         lane: Callable[[], Lane],
         on_commit: Callable[[], None],
         on_give_up: Callable[[Sequence[Reading]], None],
         clock: Clock,
         batch_s: float,
+        draft_s: float = DRAFT_S,
     ) -> None:
-        """``lane`` says which lane a batch made now belongs to; ``on_commit`` is told after each commit.
+        """``origin`` says under what readings are taken now, ``kinds`` of what kind the devices are.
 
+        ``lane`` says which lane a batch made now belongs to; ``on_commit`` is told when there is something new to send.
         ``on_give_up`` is told the readings that will never be sent.
         """
         self._outbox = outbox
-        self._make_batch = make_batch
+        self._origin = origin
+        self._kinds = kinds
         self._lane = lane
         self._on_commit = on_commit
         self._on_give_up = on_give_up
         self._clock = clock
         self._batch_s = batch_s
+        self._draft_s = draft_s
         self._rows: list[Row] = []
         self._readings = 0  # in these rows
         self._events: list[Event] = []
         self._states: dict[str, str | None] = {}
         self._pictures: list[_Picture] = []
-        self._unchanged = self._given_up = 0
+        self._unchanged: Counter[int] = Counter()  # by hour
+        self._given_up: Counter[int] = Counter()
+        self._offset_ms: int | None = None
         self._wake = asyncio.Event()
-        self._is_batch_due = self._is_stopping = self._is_full = False
+        self._draft_timer: asyncio.TimerHandle | None = None
+        self._is_draft_due = self._is_batch_due = self._is_stopping = self._is_full = False
 
     def take(self, taken: Taken) -> None:
         """Accept one judged poll. Never waits."""
         self._rows += rows_of(taken.to_send)
         self._readings += len(taken.to_send)
-        self._unchanged += taken.unchanged
+        if taken.unchanged:
+            self._unchanged[hour_of(taken.readings[0].taken_at)] += taken.unchanged
         self._events += taken.revisions
         self._states |= taken.states
-        self._is_batch_due |= self._readings >= READINGS_AT_ONCE and not self._is_full
+        self._is_batch_due |= self._readings + self._outbox.drafted >= SEALED_AT_ONCE and not self._is_full
         if self._is_batch_due or taken.revisions:
             self._wake.set()
+        elif taken.to_send:  # counts alone are not worth a commit of their own
+            self._start_draft_timer()
 
     def close_event(self, key: str, event: Event) -> None:
         """Accept the last revision of an event whose detector is gone."""
@@ -124,11 +127,16 @@ class Recorder:
         """Commit an event and its picture, event first; raises NotStoredError where nothing was kept."""
         if self._is_stopping:
             raise NotStoredError(STOPPED)
-        messages = [(Lane.EVENTS, encode_event(event)), *((Lane.BLOBS, encode_blob(piece)) for piece in pieces)]
-        picture = _Picture(messages, asyncio.get_running_loop().create_future())
+        blobs = [(Lane.BLOBS, encode_blob(piece)) for piece in pieces]
+        picture = _Picture(event, blobs, asyncio.get_running_loop().create_future())
         self._pictures.append(picture)
         self._wake.set()
         await picture.stored
+
+    def date(self, offset_ms: int) -> None:
+        """Let all that was taken before the clock was set have its time: so many ms later than it shows."""
+        self._offset_ms = offset_ms
+        self._wake.set()
 
     def stop(self) -> None:
         """Let :meth:`run` commit what is left and return."""
@@ -136,7 +144,10 @@ class Recorder:
         self._wake.set()
 
     async def run(self) -> None:
-        """Commit events at once and a batch every ``batch_s``, until :meth:`stop`. Raises OutboxBrokenError."""
+        """Commit events at once, readings within a second, batches every ``batch_s``, until :meth:`stop`.
+
+        Raises OutboxBrokenError.
+        """
         try:
             await self._work()
         finally:
@@ -153,7 +164,7 @@ class Recorder:
                 await self.commit()
             ticking.cancel()
         self._is_batch_due = True
-        while await self.commit():
+        while await self.commit() and (self._rows or self._events):
             self._is_batch_due = True
         if self._rows or self._events:
             _log.error("stopped with a full disk: lost", readings=self._readings, events=len(self._events))
@@ -164,31 +175,47 @@ class Recorder:
             self._is_batch_due = True
             self._wake.set()
 
+    def _start_draft_timer(self) -> None:
+        """Let a draft be due in a second; where one could not be written, the next batch tries again."""
+        if self._draft_timer is None:
+            self._draft_timer = asyncio.get_running_loop().call_later(self._draft_s, self._let_draft)
+
+    def _let_draft(self) -> None:
+        self._is_draft_due = True
+        self._wake.set()
+
     async def commit(self) -> bool:
-        """Commit pictures, events and, when it is due, the batch; say whether there was anything and the disk took it.
+        """Commit pictures, events and readings, and seal batches when it is due; say whether the disk took it.
 
         Raises OutboxBrokenError.
         """
-        while self._pictures:
-            await self._commit_picture(self._pictures.pop(0))
-        draft = self._draft()
-        if not any(draft):
-            return False
         try:
-            await asyncio.to_thread(self._append, draft, self._lane())
+            await self._date()
+            while self._pictures:
+                await self._commit_picture(self._pictures.pop(0))
+            is_batch_due, self._is_batch_due = self._is_batch_due, False
+            if is_batch_due or self._is_draft_due or self._events:
+                await self._commit_taken()
+            if is_batch_due:
+                await self._seal(self._lane())
         except OutboxFullError as error:
             self._keep_within_bounds(error)
             return False
-        self._drop(draft)
         if self._is_full:
             self._is_full = False
             _log.warning("disk has room again: what waited in memory is stored")
-        self._on_commit()
         return True
 
+    async def _date(self) -> None:
+        """Give drafts their time, and send them before what was taken after them."""
+        if self._offset_ms is not None and self._outbox.has_undated:
+            await asyncio.to_thread(self._outbox.date, self._offset_ms)
+            await self._seal(Lane.BACKLOG)
+
     async def _commit_picture(self, picture: _Picture) -> None:
+        messages, draft = self._dated(_Commit([picture.event], [], Counter(), Counter(), {}))
         try:
-            await asyncio.to_thread(self._outbox.append_all, picture.messages)
+            await asyncio.to_thread(self._outbox.append_all, [*messages, *picture.pieces], draft=draft)
         except OutboxFullError as error:
             picture.refuse(str(error))
         except OutboxError as error:
@@ -198,31 +225,59 @@ class Recorder:
             picture.stored.set_result(None)
         self._on_commit()
 
-    def _draft(self) -> _Draft:
-        if not (self._is_batch_due or self._events):
-            return _Draft([], [], 0, 0, {})
-        rows = self._rows[: _rows_for(self._rows, READINGS_AT_ONCE)] if self._is_batch_due else []
+    async def _commit_taken(self) -> None:
+        taken = self._prefix()
+        if any(taken):
+            messages, draft = self._dated(taken)
+            await asyncio.to_thread(self._outbox.append_all, messages, draft=draft, open_events=taken.states)
+        self._drop(taken)
+        if taken.events:
+            self._on_commit()
+
+    async def _seal(self, lane: Lane) -> None:
+        if self._outbox.has_drafts:
+            while await asyncio.to_thread(self._outbox.seal_drafts, lane):
+                self._on_commit()
+            self._on_commit()
+
+    def _prefix(self) -> _Commit:
         events = self._events[:EVENTS_AT_ONCE]
         # A state must never be on disk before the revision that made it.
         states = dict(self._states) if len(events) == len(self._events) else {}
-        self._is_batch_due = False
-        return _Draft(events, rows, self._unchanged, self._given_up, states)
+        rows = self._rows[: _rows_for(self._rows, SEALED_AT_ONCE)]
+        return _Commit(events, rows, self._unchanged.copy(), self._given_up.copy(), states)
 
-    def _append(self, draft: _Draft, lane: Lane) -> None:
-        messages = [(Lane.EVENTS, encode_event(event)) for event in draft.events]
-        messages += ((lane, encode_batch(self._make_batch(its))) for its in in_batches(draft.rows, BATCH_READINGS))
-        self._outbox.append_all(messages, unchanged=draft.unchanged, given_up=draft.given_up, open_events=draft.states)
+    def _dated(self, taken: _Commit) -> tuple[list[tuple[Lane, Body]], Draft]:
+        """Return the events that can be sent, and the draft of all the rest."""
+        draft = Draft(
+            origin=self._origin(),
+            kinds=self._kinds,
+            rows=taken.rows,
+            unchanged=taken.unchanged,
+            disk_full=taken.given_up,
+            events=taken.events,
+        )
+        if self._offset_ms is not None:
+            draft = draft.shifted(self._offset_ms)
+        dated = [event for event in draft.events if not is_undated(event.updated_at)]
+        undated = [event for event in draft.events if is_undated(event.updated_at)]
+        return [(Lane.EVENTS, encode_event(event)) for event in dated], replace(draft, events=undated)
 
-    def _drop(self, draft: _Draft) -> None:
+    def _drop(self, taken: _Commit) -> None:
         """Forget what has been committed; more may have been taken meanwhile."""
-        del self._events[: len(draft.events)]
-        self._forget_rows(len(draft.rows))
-        self._unchanged -= draft.unchanged
-        self._given_up -= draft.given_up
-        self._states = {key: state for key, state in self._states.items() if draft.states.get(key, "") != state}
-        self._is_batch_due |= bool(draft.rows) and self._readings >= READINGS_AT_ONCE
-        if self._is_batch_due or self._events:
+        del self._events[: len(taken.events)]
+        self._forget_rows(len(taken.rows))
+        self._unchanged -= taken.unchanged
+        self._given_up -= taken.given_up
+        self._states = {key: state for key, state in self._states.items() if taken.states.get(key, "") != state}
+        self._is_draft_due = self._readings >= SEALED_AT_ONCE
+        if self._draft_timer is not None:
+            self._draft_timer.cancel()
+            self._draft_timer = None
+        if self._is_draft_due or self._events:
             self._wake.set()
+        elif self._rows:
+            self._start_draft_timer()
 
     def _keep_within_bounds(self, error: OutboxFullError) -> None:
         if not self._is_full:
@@ -232,7 +287,7 @@ class Recorder:
             too_many = _rows_for(self._rows, self._readings - MOST_READINGS)
             given_up = [reading for row in self._rows[:too_many] for reading in row.readings()]
             self._forget_rows(too_many)
-            self._given_up += len(given_up)
+            self._given_up.update(hour_of(reading.taken_at) for reading in given_up)
             self._on_give_up(given_up)
         newest = {event.id: event for event in self._events}  # the highest revision of an event says all
         self._events = list(newest.values())

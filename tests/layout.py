@@ -44,6 +44,8 @@ ONLY_IN = {
     "cryptography": ("cloud.access.certificates", "edge.identity"),
     "sqlite3": (
         "edge.outbox",
+        "edge.outbox_accounts",
+        "edge.outbox_change",
         "edge.outbox_file",
         "cloud.database",
         "cloud.series.sqlite",

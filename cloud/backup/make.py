@@ -27,7 +27,7 @@ from cloud.blobs import blobs, path_of
 from cloud.config import CloudConfig
 from cloud.database import Database
 from cloud.migrations import revision_of, revisions
-from cloud.run import is_absent
+from cloud.start import is_absent
 from edge.contract.program import command
 
 NAMES_AT_ONCE = 1000

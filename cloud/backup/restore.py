@@ -23,7 +23,7 @@ from cloud.blobs import path_of
 from cloud.config import CloudConfig
 from cloud.database import Database
 from cloud.migrations import head, migrate, revision_of, revisions
-from cloud.run import lock_folder
+from cloud.start import lock_folder
 
 NAMED = 3  # tables, or programs, that a refusal names
 

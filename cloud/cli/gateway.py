@@ -16,7 +16,7 @@ from cloud.access.password_file import remove_password, set_password, users_of
 from cloud.cli.shared import CLOUD_YAML, ConfigOption, count, errors_said, fail
 from cloud.config import CloudConfig, load_cloud_config
 from cloud.registry.registry import known_gateways
-from cloud.run import open_database
+from cloud.start import open_database
 from edge.contract.clock import SystemClock
 from edge.contract.config_file import nearest
 from edge.contract.files import PUBLIC, in_pairs, make_folder, write_file

@@ -11,7 +11,7 @@ from cloud.registry.people import add_person, remove_person
 from cloud.registry.person import Role
 from cloud.registry.sign_in import LINK_HOURS, end_sessions, make_link
 from cloud.registry.tokens import issue_token, revoke_tokens
-from cloud.run import open_database
+from cloud.start import open_database
 from edge.contract.clock import SystemClock
 from edge.contract.program import example
 

@@ -9,7 +9,7 @@ from cloud.cli.shared import CLOUD_YAML, ConfigOption, count, errors_said
 from cloud.config import load_cloud_config
 from cloud.registry.load import load_registry
 from cloud.registry.registry_file import RegistryFile
-from cloud.run import open_database
+from cloud.start import open_database
 from edge.contract.config_file import load_yaml
 from edge.contract.program import example
 

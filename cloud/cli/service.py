@@ -12,7 +12,7 @@ from cloud.cli.shared import CLOUD_YAML, ConfigOption, errors_said
 from cloud.config import load_cloud_config
 from cloud.database import Database
 from cloud.migrations import migrate
-from cloud.run import open_database, run
+from cloud.start import open_database
 from cloud.status import status_lines
 from edge.contract import log
 from edge.contract.clock import SystemClock, load_clock
@@ -32,6 +32,8 @@ def run_cloud(
 
     Until SIGTERM or Ctrl-C.
     """
+    from cloud.run import run  # noqa: PLC0415 -- no other command waits half a second for pages and API
+
     log.configure(as_json=log_json)
     with errors_said():
         settings = load_cloud_config(config)

@@ -12,8 +12,8 @@ from cloud.backup import BackupError
 from cloud.database import DatabaseError
 from cloud.registry.people import PersonError
 from cloud.registry.tokens import UnknownPersonError
-from cloud.run import StartError
 from cloud.series import SeriesError
+from cloud.start import StartError
 from edge.contract.clock import ClockError
 from edge.contract.config_file import ConfigError
 

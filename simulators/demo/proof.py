@@ -34,7 +34,7 @@ class Counts(Struct):
 
 
 class _Line(Struct):
-    epoch: str
+    epoch: str = ""
     readings: list[tuple[str, str, int, float | int | None, int, int]] = []
     counts: Counts | None = None
 

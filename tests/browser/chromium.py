@@ -1,8 +1,4 @@
-"""A real Chromium: one process for a whole run of tests, which each test reaches by a connection of its own.
-
-Playwright's own way, a browser that it starts itself, would need a start for each test, since every test has an event
-loop of its own.
-"""
+"""A real Chromium: a server like others, one for a whole run of tests, whose log is shown under a failed test."""
 
 from __future__ import annotations
 

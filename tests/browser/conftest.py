@@ -3,14 +3,21 @@
 ``new_page`` opens pages: ``page = await new_page(width=390, phone=True, dark=True, base_url=url)``. A test fails at its
 end when something went wrong in one of its pages that it did not ``new_page.allow("404")``. Under a test that failed
 stand the files with pictures of its pages.
+
+All tests of a run that drive the browser have one event loop, because what drives it takes half a second to start and
+belongs to one loop: a fixture of theirs that is a coroutine says ``loop_scope="session"``.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
+from playwright.async_api import Browser
 
 from tests import layout
 from tests.browser.chromium import Chromium, connected
@@ -25,10 +32,11 @@ CALL = pytest.StashKey[pytest.TestReport]()
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark `browser` what asks for one, before `-m browser` picks."""
+    """Mark `browser` what asks for one, before `-m browser` picks, and give it the loop of what drives it."""
     for item in items:
         if "chromium" in getattr(item, "fixturenames", ()):
             item.add_marker("browser")
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -49,8 +57,23 @@ def chromium() -> Iterator[Chromium]:
         yield start()
 
 
-@pytest.fixture
-async def served(tmp_path: Path) -> AsyncIterator[Served]:
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser(chromium: Chromium) -> AsyncIterator[Browser]:
+    """What drives the run's shared browser."""
+    async with connected(chromium) as browser:
+        yield browser
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def threads() -> AsyncIterator[None]:
+    """Threads of the test's own for the loop of all tests; whatever uses them asks for this first."""
+    with ThreadPoolExecutor() as pool:
+        asyncio.get_running_loop().set_default_executor(pool)
+        yield
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def served(threads: None, tmp_path: Path) -> AsyncIterator[Served]:
     """The pages over a neighbourhood of the test's own, really served.
 
     Ask for it before ``new_page``: then the pages are closed before their server, which they would miss.
@@ -59,11 +82,12 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
         yield served
 
 
-@pytest.fixture
-async def new_page(chromium: Chromium, request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Pages]:
+@pytest_asyncio.fixture(loop_scope="session")
+async def new_page(
+    browser: Browser, threads: None, request: pytest.FixtureRequest, tmp_path: Path
+) -> AsyncIterator[Pages]:
     """Opens pages for the test; see Pages."""
-    async with connected(chromium) as browser:
-        pages = Pages(browser)
+    async with Pages(browser) as pages:
         yield pages
         troubles = await pages.troubles()
         report = request.node.stash.get(CALL, None)
@@ -76,7 +100,7 @@ async def new_page(chromium: Chromium, request: pytest.FixtureRequest, tmp_path:
         pytest.fail("there were troubles in the pages:\n" + "\n".join([*troubles, *map(str, pictures)]), pytrace=False)
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def phone(served: Served, new_page: Pages) -> AsyncIterator[Phone]:
     """The phone of li, who has one order."""
     open_order(served)

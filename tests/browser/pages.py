@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from pathlib import Path
+from typing import Self
 
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Request, WebError, expect
 from playwright.async_api import Error as PlaywrightError
@@ -17,13 +18,23 @@ expect.set_options(timeout=TIMEOUT_MS)
 
 
 class Pages:
-    """Opens pages, each as somebody of its own with cookies of its own, and notes what goes wrong in them."""
+    """Opens pages, each as somebody of its own with cookies of its own, and notes what goes wrong in them.
+
+    ``async with Pages(browser) as pages``: leaving closes them all.
+    """
 
     def __init__(self, browser: Browser) -> None:
         self._browser = browser
         self._contexts: list[BrowserContext] = []
         self._noted: list[str] = []
         self._allowed: list[re.Pattern[str]] = []
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for context in self._contexts:
+            await context.close()
 
     async def __call__(
         self,

@@ -14,16 +14,12 @@ from sqlalchemy import Connection
 from cloud.api.services import Services
 from cloud.database import Database
 from cloud.ingest import Counters
-from cloud.migrations import migrate
-from cloud.registry.load import load_registry
-from cloud.registry.registry_file import RegistryFile
 from cloud.registry.sign_in import make_link, open_session
 from cloud.run import Server, server_settings
 from cloud.series.sqlite import SqliteStore
 from edge.contract import listening
 from edge.contract.clock import SystemClock
-from edge.contract.config_file import load_yaml
-from tests.cloud.conftest import NEIGHBOURHOOD
+from tests.cloud.databases import add_neighbourhood, new_sqlite
 
 T = TypeVar("T")
 
@@ -62,10 +58,8 @@ async def serve(folder: Path, **settings: Any) -> AsyncIterator[Served]:
 
     `settings` are further fields of Services, such as a map.
     """
-    with Database.at(folder / "cloud.db") as database:
-        database.write_now(migrate)
-        registry = load_yaml(NEIGHBOURHOOD, RegistryFile)
-        database.write_now(lambda connection: load_registry(connection, registry))
+    with new_sqlite(folder / "cloud.db") as database:
+        database.write_now(add_neighbourhood)
         series = SqliteStore(folder / "series.db")
         services = Services(
             database=database,

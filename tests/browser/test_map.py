@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Locator, Page, expect
 from sqlalchemy import update
 
@@ -36,8 +37,8 @@ def place(connection: Any) -> None:
         connection.execute(update(sites).where(sites.c.code == code).values(position))
 
 
-@pytest.fixture
-async def served(tmp_path: Path) -> AsyncIterator[Served]:
+@pytest_asyncio.fixture(loop_scope="session")
+async def served(threads: None, tmp_path: Path) -> AsyncIterator[Served]:
     """The pages with a ground of their own."""
     async with serve(tmp_path, map=MapConfig(geojson=GROUND, attribution="虚构地图")) as served:
         await asyncio.to_thread(served.write, place)

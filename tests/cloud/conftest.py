@@ -4,20 +4,15 @@ Whatever asks for `database` runs twice: on SQLite and on PostgreSQL.
 """
 
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
 import pytest
 
-from cloud.database import Database, metadata
+from cloud.database import Database
 from cloud.migrations import migrate
-from cloud.registry.load import load_registry
-from cloud.registry.registry_file import RegistryFile
-from edge.contract.config_file import load_yaml
-from tests.cloud.databases import BOTH, make_empty, new_postgres
+from tests.cloud.databases import BOTH, add_neighbourhood, make_empty, new_postgres, new_sqlite
 from tests.servers import Postgres
 
-NEIGHBOURHOOD = Path(__file__).parent / "registry" / "neighbourhood.yaml"
 BY_KIND = {"database", "empty"}
 """Fixtures that give a database of either kind."""
 
@@ -36,8 +31,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
             make_empty(database)
             yield database
     else:
-        with Database.at(tmp_path / "cloud.db") as database:
-            database.write_now(metadata.create_all)
+        with new_sqlite(tmp_path / "cloud.db") as database:
             yield database
 
 
@@ -66,10 +60,5 @@ def _new_url(request: pytest.FixtureRequest, folder: Path) -> str:
 @pytest.fixture
 def neighbourhood(database: Database) -> Database:
     """The database, with the neighbourhood of neighbourhood.yaml in it."""
-    database.write_now(lambda connection: load_registry(connection, _registry()))
+    database.write_now(add_neighbourhood)
     return database
-
-
-@cache
-def _registry() -> RegistryFile:
-    return load_yaml(NEIGHBOURHOOD, RegistryFile)

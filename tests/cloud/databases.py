@@ -2,17 +2,59 @@
 
 import secrets
 from collections.abc import Collection
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, MetaData, text
+from sqlalchemy import Connection, MetaData, Table, insert, select, text
 
 from cloud.database import Database, DatabaseError, metadata
 from cloud.migrations import migrate
+from cloud.registry.load import load_registry
+from cloud.registry.registry_file import RegistryFile
+from edge.contract.config_file import load_yaml
 from tests.servers import Postgres
+
+NEIGHBOURHOOD = Path(__file__).parent / "registry" / "neighbourhood.yaml"
 
 BOTH = ("sqlite", pytest.param("postgresql", marks=pytest.mark.servers))
 """The parameters of a fixture that gives a database of each kind."""
+
+
+def new_sqlite(path: Path) -> Database:
+    """Return a new SQLite database with all tables in the file `path`: a copy, which takes 1 ms instead of 100."""
+    path.write_bytes(_migrated_file())
+    return Database.at(path)
+
+
+@cache
+def _migrated_file() -> bytes:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "cloud.db"
+        with Database.at(path) as database:
+            database.write_now(migrate)
+        return path.read_bytes()
+
+
+def add_neighbourhood(connection: Connection) -> None:
+    """Fill the registry's tables, which are empty, with what loading neighbourhood.yaml fills them, but quicker."""
+    for table, rows in _neighbourhood().items():
+        connection.execute(insert(table), rows)
+
+
+@cache
+def _neighbourhood() -> dict[Table, list[dict[str, Any]]]:
+    with TemporaryDirectory() as folder, new_sqlite(Path(folder) / "cloud.db") as database:
+        registry = load_yaml(NEIGHBOURHOOD, RegistryFile)
+        database.write_now(lambda connection: load_registry(connection, registry))
+        return database.read_now(_filled)
+
+
+def _filled(connection: Connection) -> dict[Table, list[dict[str, Any]]]:
+    rows = {table: connection.execute(select(table)).mappings().all() for table in metadata.sorted_tables}
+    return {table: [dict(row) for row in found] for table, found in rows.items() if found}
 
 
 def new_postgres(postgres: Postgres) -> str:

@@ -30,7 +30,7 @@ from edge.contract.clock import SteppedClock
 from edge.contract.config_file import load_yaml
 from edge.contract.days import day_of
 from edge.contract.messages import EventState, Lane, encode_event, seal, topic
-from tests.cloud.conftest import NEIGHBOURHOOD
+from tests.cloud.databases import NEIGHBOURHOOD
 from tests.cloud.workorders.samples import NOW, flood, person
 
 T = TypeVar("T")

@@ -12,7 +12,7 @@ from cloud.backup.archive import ArchiveWriter, Header, Part, open_archive, veri
 from cloud.backup.history import RestoredHistory, series_file
 from cloud.blobs import keep_picture
 from cloud.config import CloudConfig
-from cloud.run import StartError, lock_folder
+from cloud.start import StartError, lock_folder
 from edge.contract.messages import MAX_BLOB
 from tests.cloud import backups
 from tests.servers import Postgres

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -17,21 +17,32 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from edge.contract.days import bounds_of, day_of
 from edge.contract.messages import (
     HEADER_SIZE,
     LANE_KIND,
     Body,
+    ClockState,
     Counts,
+    DayCounts,
     EpochState,
+    Event,
+    EventState,
+    GiveUpReason,
+    Head,
     Lane,
     LaneState,
+    Reading,
     Receipt,
     ReceiptRange,
+    Severity,
+    decode_batch,
+    decode_event,
     decode_header,
 )
+from edge.contract.rows import Row
 from edge.outbox import (
     GIVE_UP_ORDER,
-    KEPT_REFUSED,
     MessageName,
     Outbox,
     OutboxBrokenError,
@@ -39,9 +50,12 @@ from edge.outbox import (
     OutboxLockedError,
     Waiting,
 )
+from edge.outbox_change import KEPT_REFUSED
+from edge.outbox_drafts import Draft, Origin
 from tests.edge.hand_clock import HandClock
 
 BIG = 10**9
+HOUR = 3_600_000
 NOW = 1_790_000_000_000
 
 
@@ -49,8 +63,30 @@ def body(readings: int = 1, size: int = 10) -> Body:
     return Body(readings, 0, size, b"x" * size)
 
 
-def open_outbox(path: Path, *, max_bytes: int = BIG, max_age_ms: int = BIG, clock: HandClock | None = None) -> Outbox:
-    return Outbox.open(path, max_bytes=max_bytes, max_age_ms=max_age_ms, clock=clock or HandClock(NOW))
+ORIGIN = Origin("gw", "ab12", ClockState.SYNCHRONISED)
+
+
+def draft(*times: int, unchanged: int = 0, disk_full: int = 0, events: Sequence[Event] = ()) -> Draft:
+    """Readings of one point at these times, and counts of those that are in none."""
+    return Draft(
+        origin=ORIGIN,
+        kinds={"m": "meter"},
+        rows=[Row("m", at, ("power",), (at % 1000,), {}) for at in times],
+        unchanged={NOW - NOW % HOUR: unchanged} if unchanged else {},
+        disk_full={NOW - NOW % HOUR: disk_full} if disk_full else {},
+        events=events,
+    )
+
+
+def open_outbox(
+    path: Path,
+    *,
+    max_bytes: int = BIG,
+    max_age_ms: int = BIG,
+    clock: HandClock | None = None,
+    boot: str | None = None,
+) -> Outbox:
+    return Outbox.open(path, max_bytes=max_bytes, max_age_ms=max_age_ms, clock=clock or HandClock(NOW), boot=boot)
 
 
 def kill(outbox: Outbox) -> None:
@@ -67,6 +103,12 @@ def waiting_in(outbox: Outbox, lane: Lane) -> Iterator[Waiting]:
 
 def names(outbox: Outbox) -> list[MessageName]:
     return [waiting.name for lane in Lane for waiting in waiting_in(outbox, lane)]
+
+
+def read_back(outbox: Outbox) -> list[int]:
+    """The times of all readings that wait in batches."""
+    batches = [waiting for lane in (Lane.LIVE, Lane.BACKLOG) for waiting in waiting_in(outbox, lane)]
+    return [reading.taken_at for each in batches for reading in decode_batch(each.payload, "gw")[1].readings()]
 
 
 def receipt(name: MessageName, outcome: str = "stored", *, last: int | None = None, reason: str = "") -> Receipt:
@@ -130,15 +172,122 @@ def test_what_is_set_aside_is_bounded(outbox: Outbox) -> None:
 
 def test_taken_is_what_is_in_messages_and_what_is_not(outbox: Outbox) -> None:
     """Readings of batches count as taken, those inside events do not; unchanged and given up come on top."""
-    outbox.append_all([(Lane.LIVE, body(5)), (Lane.EVENTS, body(3)), (Lane.BACKLOG, body(2))], unchanged=10, given_up=1)
-    outbox.append_all([], unchanged=4)
+    outbox.append_all(
+        [(Lane.LIVE, body(5)), (Lane.EVENTS, body(3)), (Lane.BACKLOG, body(2))], draft=draft(unchanged=10, disk_full=1)
+    )
+    outbox.append_all(draft=draft(unchanged=4))
+    outbox.seal_drafts(Lane.LIVE)
     assert outbox.states()[0].counts == Counts(taken=22, unchanged=14, given_up=1)
+
+
+def test_a_draft_is_there_after_a_kill(path: Path) -> None:
+    """What a kill has left as drafts is sealed at the next start, as backlog of the new epoch, before anything else."""
+    outbox = open_outbox(path)
+    outbox.append_all(draft=draft(NOW, NOW + 1, unchanged=3))
+    outbox.append_all(draft=draft(NOW + 1000))
+    assert (outbox.drafted, names(outbox)) == (3, [])
+    assert outbox.states()[0].counts == Counts()
+    kill(outbox)
+    outbox = open_outbox(path)
+    assert (outbox.drafted, names(outbox)) == (0, [MessageName(outbox.epoch, Lane.BACKLOG, 1)])
+    assert outbox.states()[0].counts == Counts(taken=6, unchanged=3)
+    assert read_back(outbox) == [NOW, NOW + 1, NOW + 1000]
+    outbox.close()
+
+
+def test_drafts_become_one_batch(outbox: Outbox) -> None:
+    """However many drafts there are, a batch has what all have in common once."""
+    for second in range(10):
+        outbox.append_all(draft=draft(NOW + 1000 * second))
+    assert outbox.seal_drafts(Lane.LIVE) is False
+    [waiting] = waiting_in(outbox, Lane.LIVE)
+    _, batch = decode_batch(waiting.payload, "gw")
+    assert (batch.config_hash, batch.clock, batch.kinds) == ("ab12", ClockState.SYNCHRONISED, {"m": "meter"})
+    assert [reading.taken_at for reading in batch.readings()] == [NOW + 1000 * second for second in range(10)]
+    assert outbox.has_drafts is False
+
+
+def test_batches_are_cut_at_the_day(outbox: Outbox) -> None:
+    """A batch is of one day of account, and each day has counts of its own."""
+    start, _ = bounds_of("2026-11-26")
+    outbox.append_all(draft=draft(start - 2, start - 1, start))
+    outbox.seal_drafts(Lane.LIVE)
+    assert [name.seq for name in names(outbox)] == [1, 2]
+    assert outbox.states()[0].days == [
+        DayCounts("2026-11-26", taken=1, waiting=1),
+        DayCounts("2026-11-25", taken=2, waiting=2),
+    ]
+
+
+def test_what_no_batch_can_carry_costs_no_other(outbox: Outbox, capsys: pytest.CaptureFixture[str]) -> None:
+    """A reading that the contract does not allow is given up and said; those beside it are sent."""
+    rows = [Row("m", NOW + at, ("power",), (value,), {}) for at, value in enumerate((1.0, float("nan"), 2.0))]
+    outbox.append_all(draft=Draft(origin=ORIGIN, kinds={"m": "meter"}, rows=rows))
+    outbox.seal_drafts(Lane.LIVE)
+    assert read_back(outbox) == [NOW, NOW + 2]
+    [day] = outbox.states()[0].days
+    assert (day.taken, day.waiting, day.given_up) == (3, 2, {GiveUpReason.DAMAGED: 1})
+    assert "nan is not a number that can be stored" in capsys.readouterr().out
+
+
+UNSET = 946_684_800_000  # what a clock that nobody has set shows
+
+
+def undated_event(at: int) -> Event:
+    return Event(
+        gateway="gw", id="0" * 32, revision=1, state=EventState.ENDED, class_code="CAM.BIN", device="m",
+        severity=Severity.BLUE, began_at=at, updated_at=at + 2, ended_at=at + 2,
+        readings=[Reading("m", "power", at, 1)],
+    )  # fmt: skip
+
+
+def test_undated_readings_wait_until_they_have_their_time(path: Path) -> None:
+    """They are not sealed before; then they and their events are shifted, all by the same offset, also after a kill."""
+    outbox = open_outbox(path)
+    outbox.append_all(draft=draft(UNSET + 1, UNSET + 2, NOW, events=[undated_event(UNSET + 1)]))
+    outbox.seal_drafts(Lane.LIVE)
+    assert (read_back(outbox), outbox.has_undated, outbox.waiting(Lane.EVENTS)) == ([NOW], True, 0)
+    kill(outbox)
+    outbox = open_outbox(path)
+    assert outbox.has_undated is True
+    offset = NOW - 10_000 - UNSET
+    outbox.date(offset)
+    outbox.seal_drafts(Lane.BACKLOG)
+    assert (read_back(outbox), outbox.has_undated) == ([NOW, NOW - 9_999, NOW - 9_998], False)
+    [waiting] = waiting_in(outbox, Lane.EVENTS)
+    assert decode_event(waiting.payload, "gw")[1] == undated_event(NOW - 9_999)
+    outbox.close()
+
+
+def test_what_was_undated_when_the_machine_went_down_is_given_up(path: Path) -> None:
+    """No time is made up for it; it counts, once it is known on which day."""
+    clock = HandClock(UNSET)
+    outbox = open_outbox(path, clock=clock, boot="first")
+    outbox.append_all(draft=draft(UNSET + 1, UNSET + 2))
+    kill(outbox)
+    outbox = open_outbox(path, clock=clock, boot="second")
+    outbox.seal_drafts(Lane.LIVE)
+    assert outbox.states()[0].days == []
+    clock.now = NOW
+    outbox.seal_drafts(Lane.LIVE)
+    [day] = outbox.states()[0].days
+    assert (day.day, day.taken, day.given_up) == (day_of(NOW), 2, {GiveUpReason.UNDATED: 2})
+    assert outbox.has_drafts is False
+    outbox.close()
+
+
+def test_heads_of_statements_are_kept(outbox: Outbox) -> None:
+    """The newest eight are told; of one day the first that came stays, whatever comes later."""
+    for day in range(1, 11):
+        outbox.keep_head(Head(f"2026-11-{day:02}", f"{day:064x}"))
+    outbox.keep_head(Head("2026-11-10", "f" * 64))
+    assert outbox.heads() == [Head(f"2026-11-{day:02}", f"{day:064x}") for day in range(10, 2, -1)]
 
 
 def test_open_events_come_back(path: Path) -> None:
     """Detector state is saved with the message of the same call, survives a kill, and goes when it is closed."""
     outbox = open_outbox(path)
-    outbox.append(Lane.EVENTS, body(0), open_events={"a": '{"since": 1}', "b": "{}"})
+    outbox.append_all([(Lane.EVENTS, body(0))], open_events={"a": '{"since": 1}', "b": "{}"})
     outbox.append_all([], open_events={"b": None, "a": '{"since": 2}'})
     kill(outbox)
     outbox = open_outbox(path)
@@ -162,12 +311,12 @@ def test_an_unclean_stop_begins_a_new_epoch(path: Path) -> None:
     old = outbox.append(Lane.LIVE, body(3))
     kill(outbox)
     outbox = open_outbox(path)
-    new = outbox.append(Lane.LIVE, body(2), unchanged=1)
+    new = outbox.append(Lane.LIVE, body(2))
     assert new.epoch != old.epoch
     assert new.seq == 1
     assert names(outbox) == [old, new]
     current, before = outbox.states()
-    assert (current.epoch, current.counts) == (new.epoch, Counts(taken=3, unchanged=1))
+    assert (current.epoch, current.counts) == (new.epoch, Counts(taken=2))
     assert (before.epoch, before.counts, before.lanes["live"]) == (old.epoch, Counts(taken=3), LaneState(1, 2))
     outbox.close()
 
@@ -294,7 +443,7 @@ def test_a_file_of_a_newer_program_is_left_alone(path: Path) -> None:
     outbox._file._db.execute("PRAGMA user_version = 99")
     kill(outbox)
     before = path.read_bytes()
-    with pytest.raises(OutboxBrokenError, match="has format 99, this program knows 1"):
+    with pytest.raises(OutboxBrokenError, match="has format 99, this program knows 2"):
         open_outbox(path)
     assert path.read_bytes() == before
 
@@ -410,10 +559,10 @@ class OutboxModel(RuleBasedStateMachine):
         lost=st.integers(0, 2),
     )
     def append(self, parts: list[tuple[Lane, int, int]], unchanged: int, lost: int) -> None:
-        given = self.outbox.append_all(
-            [(lane, body(readings, size)) for lane, readings, size in parts], unchanged=unchanged, given_up=lost
-        )
-        self.make_room(sum(size + HEADER_SIZE for _, _, size in parts))
+        unsent = draft(unchanged=unchanged, disk_full=lost)
+        given = self.outbox.append_all([(lane, body(readings, size)) for lane, readings, size in parts], draft=unsent)
+        self.make_room(sum(size + HEADER_SIZE for _, _, size in parts) + (len(unsent.to_bytes()) if unsent else 0))
+        self.outbox.seal_drafts(Lane.LIVE)
         epoch = self.outbox.epoch
         self.counts[epoch].update(taken=unchanged + lost, unchanged=unchanged, given_up=lost)
         assert not self.given & set(given)

@@ -7,12 +7,14 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
+from edge import outbox_drafts
 from edge import recorder as recorder_module
 from edge.contract.clock import SteppedClock
 from edge.contract.messages import (
-    Batch,
     ClockState,
+    Counts,
     Event,
     EventState,
     Flag,
@@ -24,20 +26,18 @@ from edge.contract.messages import (
     decode_event,
     split_blob,
 )
-from edge.contract.rows import Row
 from edge.drivers import NotStoredError
 from edge.outbox import Outbox, OutboxBrokenError, OutboxFullError
+from edge.outbox_drafts import Origin
 from edge.pipeline import Taken
 from edge.recorder import Recorder
 from edge.report import Reporter, ReportRule
 
 AT = 1_790_000_000_000
+UNSET = 946_684_800_000  # what a clock that nobody has set shows
 
 
-def make_batch(rows: Sequence[Row]) -> Batch:
-    return Batch.of_rows(
-        rows, gateway="gw", config_hash="00", clock=ClockState.UNKNOWN, kinds=dict.fromkeys("mabc", "meter")
-    )
+LONG = 3600.0  # no draft but that of a batch
 
 
 def reading(number: int) -> Reading:
@@ -59,20 +59,25 @@ def event(revision: int = 1, state: EventState = EventState.CONFIRMED, number: i
 class Disk:
     """A real outbox whose disk a test can fill, and a recorder that writes to it."""
 
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    running: asyncio.Task[None]
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, *, draft_s: float = LONG) -> None:
         self.clock = SteppedClock(AT)
         self.outbox = Outbox.open(folder / "outbox.sqlite", max_bytes=2**24, max_age_ms=2**40, clock=self.clock)
         self.is_full = False
         self.tried = asyncio.Event()
+        self.committed = asyncio.Event()
         self.given_up: asyncio.Queue[Reading] = asyncio.Queue()
         self.recorder = Recorder(
             self.outbox,
-            make_batch=make_batch,
+            origin=lambda: Origin("gw", "00", ClockState.UNKNOWN),
+            kinds=dict.fromkeys("mabc", "meter"),
             lane=lambda: Lane.LIVE,
             on_commit=self.tried.set,
             on_give_up=self.give_up,
             clock=self.clock,
             batch_s=10,
+            draft_s=draft_s,
         )
         append_all, loop = self.outbox.append_all, asyncio.get_running_loop()
 
@@ -80,7 +85,9 @@ class Disk:
             if self.is_full:
                 loop.call_soon_threadsafe(self.tried.set)  # this runs in a thread
                 raise OutboxFullError("outbox: the disk is full")
-            return append_all(*args, **options)  # type: ignore[arg-type]
+            names = append_all(*args, **options)  # type: ignore[arg-type]
+            loop.call_soon_threadsafe(self.committed.set)
+            return names
 
         monkeypatch.setattr(self.outbox, "append_all", append_if_room)
 
@@ -94,6 +101,13 @@ class Disk:
         self.tried.clear()
         for _ in range(3):
             await asyncio.sleep(0)
+
+    async def until_drafted(self, readings: int) -> None:
+        """Wait until the outbox holds so many in drafts."""
+        async with asyncio.timeout(10):
+            while self.outbox.drafted < readings:
+                await self.committed.wait()
+                self.committed.clear()
 
     def waiting(self, lane: Lane) -> Iterator[bytes]:
         """Give the payloads of a lane, oldest first."""
@@ -114,11 +128,11 @@ class Disk:
 async def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Disk]:
     """A recorder that runs; it is stopped, and its outbox closed, after the test."""
     disk = Disk(tmp_path, monkeypatch)
-    running = asyncio.create_task(disk.recorder.run())
+    disk.running = asyncio.create_task(disk.recorder.run())
     await asyncio.sleep(0)
     yield disk
     disk.recorder.stop()
-    await running
+    await disk.running
     disk.outbox.close()
 
 
@@ -135,10 +149,35 @@ async def test_a_batch_is_committed_every_batch_s(disk: Disk) -> None:
     assert (counts.taken, counts.unchanged, counts.given_up) == (7, 4, 0)
 
 
+async def test_readings_are_on_disk_within_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kill takes none of what was drafted; the batch comes with all of it."""
+    disk = Disk(tmp_path, monkeypatch, draft_s=0.01)
+    running = asyncio.create_task(disk.recorder.run())
+    for number in (1, 2):
+        disk.recorder.take(taken(number, unchanged=number))
+        await disk.until_drafted(number)
+    assert disk.batches() == []
+    await disk.clock.advance_to(AT + 10_000)
+    await disk.next_attempt()
+    assert (disk.batches(), disk.outbox.drafted) == ([[1, 2]], 0)
+    assert disk.outbox.states()[0].counts == Counts(taken=5, unchanged=3)
+    disk.recorder.stop()
+    await running
+    disk.outbox.close()
+
+
+async def test_an_event_takes_the_readings_along(disk: Disk) -> None:
+    """What waits for its draft is committed with the event that it may have made."""
+    disk.recorder.take(taken(1))
+    disk.recorder.take(taken(2, revisions=[event()]))
+    await disk.next_attempt()
+    assert (disk.revisions(), disk.batches(), disk.outbox.drafted) == ([(1, 1)], [], 2)
+
+
 async def test_many_readings_do_not_wait(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What one commit can take is committed at once, in batches of a bounded size."""
-    monkeypatch.setattr(recorder_module, "READINGS_AT_ONCE", 250)
-    monkeypatch.setattr(recorder_module, "BATCH_READINGS", 100)
+    """What one commit can take is sealed at once, in batches of a bounded size."""
+    monkeypatch.setattr(recorder_module, "SEALED_AT_ONCE", 250)
+    monkeypatch.setattr(outbox_drafts, "BATCH_READINGS", 100)
     disk.recorder.take(taken(*range(1, 250)))
     await disk.clock.advance_to(AT + 5_000)
     assert disk.batches() == []
@@ -149,7 +188,7 @@ async def test_many_readings_do_not_wait(disk: Disk, monkeypatch: pytest.MonkeyP
 
 async def test_many_devices_are_cut_apart_by_device(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
     """However their polls alternate, the readings of a device stay in one batch, in their order."""
-    monkeypatch.setattr(recorder_module, "BATCH_READINGS", 5)
+    monkeypatch.setattr(outbox_drafts, "BATCH_READINGS", 5)
     readings = [Reading(device, "power", AT + second, second) for second in range(3) for device in ("b", "a", "c")]
     disk.recorder.take(Taken(readings, readings, 0, [], {}))
     await disk.clock.advance_to(AT + 10_000)
@@ -158,6 +197,26 @@ async def test_many_devices_are_cut_apart_by_device(disk: Disk, monkeypatch: pyt
     assert [[(one.device, one.value) for one in batch] for batch in batches] == [
         [(device, second) for second in range(3)] for device in "abc"
     ]
+
+
+async def test_readings_taken_before_the_clock_was_set_wait_for_their_time(disk: Disk) -> None:
+    """On disk and in memory, readings and events: all are shifted by the same offset, as soon as it is known."""
+    unset = [Reading("m", "power", UNSET + number, number) for number in (1, 2, 3)]
+    undated = structs.replace(event(), began_at=UNSET + 1, updated_at=UNSET + 1)
+    disk.recorder.take(Taken(unset[:1], unset[:1], 0, [undated], {}))
+    await disk.clock.advance_to(AT + 10_000)
+    await disk.next_attempt()
+    assert (disk.revisions(), disk.batches(), disk.outbox.has_undated) == ([], [], True)
+    disk.recorder.take(Taken(unset[1:], unset[1:], 0, [], {}))
+    disk.recorder.date(AT - UNSET)
+    await disk.next_attempt()
+    await disk.clock.advance_to(AT + 20_000)
+    await disk.next_attempt()
+    [sent] = disk.waiting(Lane.EVENTS)
+    assert decode_event(sent, "gw")[1].began_at == AT + 1
+    payloads = [*disk.waiting(Lane.BACKLOG), *disk.waiting(Lane.LIVE)]
+    assert [r.taken_at for p in payloads for r in decode_batch(p, "gw")[1].readings()] == [AT + 1, AT + 2, AT + 3]
+    assert disk.outbox.has_undated is False
 
 
 async def test_an_event_is_committed_at_once_with_the_state_of_its_detector(disk: Disk) -> None:
@@ -200,7 +259,7 @@ async def test_a_camera_is_told_when_the_disk_breaks(tmp_path: Path, monkeypatch
     disk = Disk(tmp_path, monkeypatch)
     disk.outbox.close()
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **_options: object) -> None:
         raise OutboxBrokenError("outbox: disk I/O error")
 
     monkeypatch.setattr(disk.outbox, "append_all", fail)
@@ -226,6 +285,8 @@ async def test_a_full_disk_loses_nothing_that_fits_into_memory(disk: Disk, capsy
     disk.is_full = False
     await disk.clock.advance_to(AT + 40_000)
     await disk.next_attempt()
+    disk.recorder.stop()
+    await disk.running
     assert disk.batches() == [[1, 2, 3]]
     assert disk.revisions() == [(1, 3)]  # the highest revision says all
     assert disk.outbox.open_events() == {"key": "3"}
@@ -284,7 +345,7 @@ async def test_a_value_that_was_given_up_is_sent_at_the_next_poll(disk: Disk, mo
 
 async def test_stop_commits_everything_that_was_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """More than one commit takes at once, with its events, is all in the outbox when run returns."""
-    monkeypatch.setattr(recorder_module, "READINGS_AT_ONCE", 500)
+    monkeypatch.setattr(recorder_module, "SEALED_AT_ONCE", 500)
     monkeypatch.setattr(recorder_module, "EVENTS_AT_ONCE", 2)
     disk = Disk(tmp_path, monkeypatch)
     running = asyncio.create_task(disk.recorder.run())

@@ -13,14 +13,9 @@ from typer.testing import CliRunner
 from cloud.access.authority import Authority
 from cloud.cli import app
 from cloud.config import load_cloud_config
-from cloud.database import Database
-from cloud.migrations import migrate
-from cloud.registry.load import load_registry
-from cloud.registry.registry_file import RegistryFile
 from edge.contract.clock import SystemClock
-from edge.contract.config_file import load_yaml
 from edge.identity import find_identity, make_request
-from tests.cloud.conftest import NEIGHBOURHOOD
+from tests.cloud.databases import add_neighbourhood, new_sqlite
 
 PASSWORD = re.compile(r"^[a-z2-9]{5}(-[a-z2-9]{5}){4}$", re.MULTILINE)
 RESTART = "On the broker's machine, type: systemctl restart mosquitto   (a reload leaves open connections open)\n"
@@ -58,10 +53,8 @@ class Site:
 def site(tmp_path: Path) -> Site:
     (tmp_path / "cloud.yaml").write_text("data_dir: data\n")
     (tmp_path / "data").mkdir()
-    registry = load_yaml(NEIGHBOURHOOD, RegistryFile)
-    with Database.at(tmp_path / "data" / "cloud.db") as database:
-        database.write_now(migrate)
-        database.write_now(lambda connection: load_registry(connection, registry))
+    with new_sqlite(tmp_path / "data" / "cloud.db") as database:
+        database.write_now(add_neighbourhood)
     return Site(tmp_path)
 
 

@@ -7,6 +7,7 @@ from typing import cast
 import httpx
 import pytest
 from fastapi import FastAPI
+from sqlalchemy import Connection
 from starlette.datastructures import State
 
 from cloud.api.app import create_app
@@ -15,10 +16,11 @@ from cloud.blobs import keep_picture
 from cloud.database import Database
 from cloud.gateway_states import take_status
 from cloud.ingest import Counters
+from cloud.registry.tokens import issue_token
 from cloud.series.sqlite import SqliteStore
 from edge.contract.clock import SteppedClock
 from edge.contract.messages import EventState
-from tests.cloud.api.callers import JPEG, Caller, issue, make_batch, make_status, record
+from tests.cloud.api.callers import JPEG, Caller, make_batch, make_status, record
 from tests.cloud.workorders.samples import NOW, flood, with_pictures
 
 
@@ -38,7 +40,7 @@ async def caller(api: FastAPI, neighbourhood: Database, tmp_path: Path) -> Async
     [event] = flood(EventState.CONFIRMED)
     record(neighbourhood, with_pictures(event, name))
     neighbourhood.write_now(lambda c: take_status(c, make_status(), retained=False, now_ms=NOW))
-    tokens = {login: issue(neighbourhood, login) for login in ("wang", "li", "chen", "zhao", "sun")}
+    tokens = neighbourhood.write_now(_issue_tokens)
     services = Services(
         database=neighbourhood, series=series, clock=SteppedClock(NOW), counters=Counters(), blobs_folder=folder
     )
@@ -48,3 +50,8 @@ async def caller(api: FastAPI, neighbourhood: Database, tmp_path: Path) -> Async
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         yield Caller(client, {**tokens, "nobody": "x"})
     await series.close()
+
+
+def _issue_tokens(connection: Connection) -> dict[str, str]:
+    people = ("wang", "li", "chen", "zhao", "sun")
+    return {login: issue_token(connection, login, now_ms=NOW, days=1) for login in people}

@@ -17,7 +17,7 @@ from cloud.registry.sign_in import find_password, find_session, make_link, open_
 from cloud.registry.tables import people
 from cloud.registry.tokens import find_bearer, issue_token
 from edge.contract.config_file import load_yaml
-from tests.cloud.conftest import NEIGHBOURHOOD
+from tests.cloud.databases import NEIGHBOURHOOD
 
 NOW = 1_700_000_000_000
 NEW: dict[str, Any] = {"login": "zhou", "name": "周杰", "roles": [Role.WORKER], "working_in": ["heping-01"]}

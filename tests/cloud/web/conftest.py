@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import httpx
 import pytest
+from argon2 import PasswordHasher
 from fastapi import FastAPI
 from sqlalchemy import Connection
 from starlette.datastructures import State
@@ -17,6 +18,7 @@ from cloud.api.services import Services
 from cloud.config import MapConfig
 from cloud.database import Database
 from cloud.ingest import Counters
+from cloud.registry import passwords
 from cloud.registry.sign_in import open_session
 from cloud.series.sqlite import SqliteStore
 from cloud.web.site import add_pages
@@ -104,7 +106,13 @@ def pages() -> FastAPI:
 
 
 @pytest.fixture
-async def site(pages: FastAPI, neighbourhood: Database, tmp_path: Path) -> AsyncIterator[Site]:
+def quick_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hashes as cheap as argon2id can make them: hundreds are made here, each of which costs a tenth of a second."""
+    monkeypatch.setattr(passwords, "_hasher", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+
+
+@pytest.fixture
+async def site(pages: FastAPI, neighbourhood: Database, quick_passwords: None, tmp_path: Path) -> AsyncIterator[Site]:
     """The pages over an empty neighbourhood: registered, but nothing has arrived yet."""
     series = SqliteStore(tmp_path / "series.db")
     services = Services(
@@ -117,7 +125,7 @@ async def site(pages: FastAPI, neighbourhood: Database, tmp_path: Path) -> Async
     pages.state = State()
     pages.state.services = services
     routes = list(pages.router.routes)
-    secrets = {login: neighbourhood.write_now(_session(login)) for login in LOGINS}
+    secrets = neighbourhood.write_now(_open_sessions)
     transport = httpx.ASGITransport(pages, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         yield Site(pages, client, services, secrets)
@@ -125,11 +133,8 @@ async def site(pages: FastAPI, neighbourhood: Database, tmp_path: Path) -> Async
     await series.close()
 
 
-def _session(login: str) -> Any:
-    def work(connection: Connection) -> str:
-        return open_session(connection, login, agent="test", now_ms=NOW)
-
-    return work
+def _open_sessions(connection: Connection) -> dict[str, str]:
+    return {login: open_session(connection, login, agent="test", now_ms=NOW) for login in LOGINS}
 
 
 @pytest.fixture

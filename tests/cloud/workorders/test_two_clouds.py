@@ -20,7 +20,7 @@ from cloud.workorders.order_rules import rule_of
 from cloud.workorders.tables import alerts, event_blobs, event_revisions, events, evidence, orders, transitions
 from edge.contract.config_file import load_yaml
 from edge.contract.messages import BLOB_PIECE, BlobPiece, Event, EventState, split_blob
-from tests.cloud.conftest import NEIGHBOURHOOD
+from tests.cloud.databases import NEIGHBOURHOOD
 from tests.cloud.workorders.samples import MINUTE, NOW, flood
 from tests.servers import Postgres
 
