@@ -22,7 +22,7 @@ from cloud.database import Database, DatabaseError
 from cloud.dead_letters import DeadLetter, keep, unregistered
 from cloud.gateway_states import take_inventory, take_status
 from cloud.ledger import CONFLICT, Entry, Name, Outcome, hash_of, known, record, settle
-from cloud.receipts import Receipts, Verdict
+from cloud.receipts import Receipts, Verdict, no_head
 from cloud.registry.registry import Registry
 from cloud.subscriber import share_filter, stay_subscribed
 from cloud.workorders.alerts import record_event
@@ -34,6 +34,7 @@ from edge.contract.days import day_of
 from edge.contract.messages import (
     LANE_KIND,
     ContractError,
+    Head,
     Inventory,
     Status,
     decode_blob,
@@ -100,7 +101,7 @@ class EventTaker:
         """
         name, content = _name_of(arrival), hash_of(arrival.payload)
         earlier = known(connection, [name]).get(name)
-        if earlier is not None and earlier.hash != content:
+        if earlier is not None and not earlier.is_of(content):
             return CONFLICT
         if earlier is not None and earlier.outcome == "stored":
             return ""
@@ -133,7 +134,7 @@ class EventTaker:
             outcome: Outcome = "refused" if reason else "stored"
             now_ms = self._clock.now_ms()
             record(connection, [Entry(name, content, 0, outcome, reason, now_ms, day_of(now_ms))])
-        elif earlier.hash == content:
+        elif earlier.is_of(content):
             outcome, reason = earlier.outcome, earlier.reason
         else:
             _log.error("one name, two contents: a cloned card, or two agents with one identity", **name._asdict())
@@ -187,7 +188,9 @@ STORE_PLAIN: dict[str, Callable[[Connection, Arrival, int], None]] = {
 }
 
 
-async def run_event_worker(broker: BrokerConfig, taker: EventTaker, *, shared: bool) -> NoReturn:
+async def run_event_worker(
+    broker: BrokerConfig, taker: EventTaker, *, shared: bool, newest_head: Callable[[], Head | None] = no_head
+) -> NoReturn:
     """Take events for ever, whatever becomes of broker and database; `shared`: together with other workers."""
     laned = [topic("+", kind) for kind in ("event", "blob")]
     if shared:
@@ -195,7 +198,7 @@ async def run_event_worker(broker: BrokerConfig, taker: EventTaker, *, shared: b
     plain = [topic("+", kind) for kind in ("status", "inventory")]  # a shared subscription is not sent what is retained
 
     async def serve(connection: mqtt.Connection) -> NoReturn:
-        receipts = Receipts(connection.publish)
+        receipts = Receipts(connection.publish, newest_head)
         while True:
             async for message in connection.messages():
                 verdict = await _take_patiently(taker, message)

@@ -21,6 +21,7 @@ from cloud.registry.registry import Registry
 from cloud.series.config import open_series
 from cloud.series.upkeep import forget_daily, sum_up_often
 from cloud.start import MOST_CONNECTIONS, listen, lock_folder, open_database
+from cloud.statements.closing import NewestHead, keep_closing
 from cloud.web.live import changes_of
 from cloud.web.site import add_pages
 from edge.contract.clock import Clock
@@ -62,6 +63,8 @@ async def run(config: CloudConfig, clock: Clock) -> None:
         server = Server(server_settings(services))
         keep_out_of_collections()
         async with asyncio.TaskGroup() as tasks:
+            newest = NewestHead()
+            events = run_event_worker(config.broker, taker, shared=config.shared, newest_head=newest)
             batches = run_batch_worker(
                 config.broker,
                 series=series,
@@ -70,10 +73,13 @@ async def run(config: CloudConfig, clock: Clock) -> None:
                 clock=clock,
                 counters=counters,
                 shared=config.shared,
+                newest_head=newest,
             )
+            closing = keep_closing(database, clock, newest, ledger_days=config.ledger_days)
             workers = [
                 tasks.create_task(batches, name="batch worker"),
-                tasks.create_task(run_event_worker(config.broker, taker, shared=config.shared), name="event worker"),
+                tasks.create_task(events, name="event worker"),
+                tasks.create_task(closing, name="closing days"),
                 tasks.create_task(forget_daily(series, clock), name="retention"),
                 tasks.create_task(sum_up_often(series, clock), name="summing up"),
             ]

@@ -10,9 +10,9 @@ from sqlalchemy import Connection, func, select
 from cloud.api.errors import ERRORS, errors
 from cloud.api.services import Anyone, Equipping, ServicesHere
 from cloud.gateway_states import find_state, gateway_states, online_now
-from cloud.ledger import account
 from cloud.registry.person import Person, Role
 from cloud.registry.tables import communities, devices, gateways, grids, sites, streets
+from cloud.statements.accounts import account
 
 router = APIRouter(responses=ERRORS, tags=["places"])
 

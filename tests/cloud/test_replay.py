@@ -14,7 +14,7 @@ from cloud.database import Database
 from cloud.dead_letters import CLIP, DeadLetter, KeptLetter, keep, newest
 from cloud.events import EventTaker
 from cloud.ingest import BatchIngest, Counters
-from cloud.ledger import CONFLICT, EpochAccount, Name, account, known
+from cloud.ledger import CONFLICT, Name, known
 from cloud.receipts import Receipts
 from cloud.registry.person import Person, Role
 from cloud.registry.registry import Registry
@@ -22,6 +22,7 @@ from cloud.registry.tables import gateways
 from cloud.replay import LetterNotFoundError, ReplayError, StillRefusedError, discard, replay
 from cloud.series import RefusedError, UnavailableError
 from cloud.series.sqlite import SqliteStore
+from cloud.statements.accounts import EpochAccount, account
 from cloud.workorders.tables import orders
 from edge.contract.clock import SteppedClock
 from edge.contract.messages import (
