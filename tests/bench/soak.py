@@ -1,8 +1,8 @@
 """Everything killed again and again, for hours, on both stores: ``./anlan bench soak --hours 4``.
 
 Rounds of some minutes, each with gateways, a broker, a cloud and its store of its own; one line with SQLite and one
-with InfluxDB side by side. In a round every part is killed with -9 at random moments, and each is once away for a while,
-up to three minutes; the broker's disk is wiped. Then everything has to be in the store, and nothing else. A full soak of
+with InfluxDB side by side. In a round every part is killed with -9 at random moments, and each is once away for up to
+three minutes; the broker's disk is wiped. Then everything has to be in the store, and nothing else. A soak of
 four hours has more than 500 kills. Exit code 1 when anything is missing, foreign, or not accounted for.
 """
 
@@ -46,7 +46,7 @@ class Tally(Struct):
 
 
 def plan(chance: random.Random, *, most_s: float, has_store: bool) -> Havoc:
-    """Return a round: long enough for its outage, no part killed so often that a gateway no longer says of each epoch."""
+    """Return a round, in which no agent is killed so often that its status no longer names each epoch."""
     span_s = min(ROUND_S, most_s)
     outage_s = min(chance.uniform(*OUTAGE_S), span_s / 2)
     kills = max(round((span_s - outage_s) / KILL_EVERY_S), 1)

@@ -7,7 +7,6 @@ runs ``python -m edge run`` with the bug ``outbox``. A bug of one side leaves th
 
 from __future__ import annotations
 
-import asyncio
 import runpy
 import sys
 from collections.abc import Callable, Collection, Mapping
@@ -29,8 +28,8 @@ def forget_at_the_brokers_ack() -> None:
     async def send_and_forget(self: Drain, waiting: Waiting) -> None:
         await send(self, waiting)
         epoch, lane, seq = waiting.name
-        receipt = Receipt(gateway="any", epoch=epoch, lane=lane, ranges=[ReceiptRange(seq, seq, "stored")])
-        await asyncio.to_thread(self._outbox.forget, receipt)
+        receipt = Receipt(gateway=self._gateway, epoch=epoch, lane=lane, ranges=[ReceiptRange(seq, seq, "stored")])
+        await self._honour(receipt.to_bytes())
 
     setattr(Drain, "_send", send_and_forget)  # noqa: B010 -- a method is not assigned to, says mypy
 
