@@ -98,6 +98,7 @@ class Outbox:
         self._on_commit = on_commit
         self._boot = boot
         self._turn = threading.Lock()
+        self.salvaged = file.salvaged
         with file.transaction() as db:
             self.epoch = accounts.open_epoch(db)
             self._load = load_of(db, boot)
@@ -116,7 +117,7 @@ class Outbox:
         on_commit: OnCommit | None = None,
         boot: str | None = None,
     ) -> Outbox:
-        """Open or make the outbox at ``path``; a corrupt file is renamed aside and said.
+        """Open or make the outbox at ``path``; what can be read of a corrupt file is taken over.
 
         At most ``max_bytes`` wait, none longer than ``max_age_ms``. ``on_commit`` is first told the drafts that wait
         already. ``boot`` names this run of the machine. Raises OutboxLockedError, OutboxFullError, OutboxBrokenError.

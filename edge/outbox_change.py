@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-import msgspec
+from msgspec.structs import replace
 
 from edge import outbox_accounts as accounts
 from edge.contract.days import day_of
@@ -22,7 +22,7 @@ from edge.contract.messages import (
     encode_event,
     seal,
 )
-from edge.outbox_drafts import Draft, Hours, Sealed, by_day
+from edge.outbox_drafts import Draft, DraftError, Hours, Sealed, by_day
 
 KEPT_REFUSED: Final = 64  # messages set aside; a further one takes the place of the oldest
 
@@ -177,7 +177,7 @@ class Change:
         draft = kept.draft.shifted(offset_ms)
         for event in draft.events:
             self.put(Lane.EVENTS, encode_event(event))
-        draft = msgspec.structs.replace(draft, events=())
+        draft = replace(draft, events=())
         if draft:
             self.put_draft(kept.name, draft, draft.to_bytes(), is_undated=False)
 
@@ -224,5 +224,5 @@ def kept_drafts(db: sqlite3.Connection, boot: str) -> Iterator[KeptDraft]:
     for draft_id, name, readings, content in db.execute(query, (boot,)):
         try:
             yield KeptDraft(draft_id, name, readings, Draft.from_bytes(content))
-        except msgspec.MsgspecError:
+        except DraftError:
             yield KeptDraft(draft_id, name, readings, None)

@@ -1,4 +1,4 @@
-"""Pure: what the outbox keeps of readings until they are sealed into batches.
+"""What the outbox keeps of readings until they are sealed into batches.
 
 A draft is what was taken within about a second. It costs little to make (no table, no compression) and is small enough
 to be committed at once; every ``batch_s`` the drafts that wait become batches, which are as small as the wire needs
@@ -11,6 +11,8 @@ their own until one offset gives them all their time.
 
 from __future__ import annotations
 
+import struct
+import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -30,9 +32,14 @@ from edge.contract.rows import Row
 
 HOUR_MS: Final = 3_600_000
 BATCH_READINGS: Final = 5_000
+_CHECKSUM: Final = struct.Struct(">I")
 
 Hours = Mapping[int, int]
 """How many readings by the hour in which they were taken (its start in ms): no hour lies in two days of account."""
+
+
+class DraftError(Exception):
+    """A draft that cannot be read back."""
 
 
 class Origin(Struct, frozen=True):
@@ -68,12 +75,19 @@ class Draft(Struct, frozen=True, kw_only=True):
         rows = [(row[0], row[1], places.setdefault(row[2], len(places)), row[3], row[4]) for row in self.rows]
         kinds = {row.device: self.kinds[row.device] for row in self.rows}
         wire = _Wire(self.origin, kinds, list(places), rows, dict(self.unchanged), dict(self.disk_full), self.events)
-        return msgspec.msgpack.encode(wire)
+        data = msgspec.msgpack.encode(wire)
+        return _CHECKSUM.pack(zlib.crc32(data)) + data
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Draft:
-        """Read a draft; raises msgspec.MsgspecError."""
-        wire = msgspec.msgpack.decode(content, type=_Wire)
+        """Read a draft; raises DraftError."""
+        data = content[_CHECKSUM.size :]
+        try:
+            if _CHECKSUM.unpack_from(content) != (zlib.crc32(data),):
+                raise DraftError("checksum does not match")
+            wire = msgspec.msgpack.decode(data, type=_Wire)
+        except (struct.error, msgspec.MsgspecError) as error:
+            raise DraftError(str(error)) from error
         rows = [Row(device, at, wire.points[place], values, marks) for device, at, place, values, marks in wire.rows]
         return cls(
             origin=wire.origin,
