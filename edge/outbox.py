@@ -223,15 +223,16 @@ class Outbox:
             _log.error("gave up readings that no batch can carry", drafts_unread=unread, faults=sorted(faults))
         return len(kept) < self._load.drafts
 
-    def date(self, offset_ms: int) -> None:
+    def date(self, offset_ms: int, known_since: int) -> None:
         """Give all that was taken undated in this run of the machine its time: ``offset_ms`` later than it shows.
 
+        ``known_since``: when the time became known, which says how good these times are.
         Raises OutboxFullError (call it again with the same offset), OutboxBrokenError.
         """
         while self._load.undated:
             with self._change() as change:
                 for kept in list(islice(kept_drafts(change.db, self._boot), DATED_AT_ONCE)):
-                    change.date(kept, offset_ms)
+                    change.date(kept, offset_ms, known_since)
 
     def open_events(self) -> dict[str, str]:
         """Return the detector state of the events open at the last commit: key -> JSON text."""

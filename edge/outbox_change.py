@@ -166,7 +166,7 @@ class Change:
             self.load.drafted += draft.readings
             self.dated.append((name, draft))
 
-    def date(self, kept: KeptDraft, offset_ms: int) -> None:
+    def date(self, kept: KeptDraft, offset_ms: int, known_since: int) -> None:
         """Give an undated draft its time; its events go out at once."""
         [[size]] = self.db.execute("DELETE FROM drafts WHERE id = ? RETURNING size", (kept.id,)).fetchall()
         self.load.bytes -= size
@@ -174,7 +174,7 @@ class Change:
         if kept.draft is None:
             self.lose(day_of(self.now_ms), GiveUpReason.DAMAGED, kept.readings)
             return
-        draft = kept.draft.shifted(offset_ms)
+        draft = kept.draft.shifted(offset_ms, known_since)
         for event in draft.events:
             self.put(Lane.EVENTS, encode_event(event))
         draft = replace(draft, events=())
