@@ -18,7 +18,6 @@ MANY = 1500  # readings, most of them unchanged: in more batches than may be on 
 async def play(folder: Path, mosquitto: Mosquitto, seed: int, *, bug: str | None) -> None:
     """Let the cloud be away until more waits than may be on its way, and kill the agent; then prove what is stored."""
     by = () if bug is None else ("tests.chaos.seeded", bug)
-    folder.mkdir()
     async with Line(
         folder,
         broker_port=mosquitto.port,
@@ -40,6 +39,8 @@ async def play(folder: Path, mosquitto: Mosquitto, seed: int, *, bug: str | None
 
 async def test_bugs_are_caught(tmp_path: Path, mosquitto: Mosquitto, seed: int) -> None:
     """What a bug has lost is missing in the store, by the journal of the agent; without one, all is there."""
+    for bug in (None, *BUGS):
+        (tmp_path / str(bug)).mkdir()
     verdicts = await asyncio.gather(
         *(play(tmp_path / str(bug), mosquitto, seed, bug=bug) for bug in (None, *BUGS)), return_exceptions=True
     )

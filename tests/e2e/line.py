@@ -27,14 +27,13 @@ import yaml
 
 from cloud.check import set_up_series
 from cloud.config import load_cloud_config
-from cloud.database import Database
-from cloud.migrations import migrate
 from cloud.registry.load import load_registry
 from cloud.registry.registry_file import RegistryFile
 from cloud.registry.tokens import issue_token
 from edge.contract.config_file import load_yaml
 from simulators.demo.processes import Program, Programs, wait_for_port
 from simulators.demo.proof import Counts, Row, compare, join
+from tests.cloud.databases import new_sqlite
 from tests.e2e.line_gateway import LineGateway, Options, Setup
 from tests.e2e.stored import read_influx, read_sqlite
 from tests.e2e.waiting import terminate, until, until_async
@@ -231,8 +230,7 @@ class Line:
         settings.data_dir.mkdir(mode=0o700)
         registry = load_yaml(self.folder / "registry.yaml", RegistryFile)
         now_ms = time.time_ns() // 1_000_000
-        with Database(settings.database) as database:
-            await database.write(migrate)
+        with new_sqlite(settings.data_dir / "cloud.db") as database:
             await database.write(lambda connection: load_registry(connection, registry))
             token = await database.write(lambda connection: issue_token(connection, OPERATOR, now_ms=now_ms, days=1))
         assert not await set_up_series(settings, _log.info, may_shorten=False)
