@@ -32,6 +32,7 @@ from edge.contract.mqtt import Connection, connect
 from edge.drain import Drain
 from edge.outbox import MessageName, Outbox, OutboxBrokenError
 from edge.uplink import NEARLY_DRAINED, Uplink
+from tests.edge.outbox_parts import kill
 from tests.servers import Mosquitto, free_ports
 
 GATEWAY = "gw-uplink"
@@ -353,7 +354,7 @@ async def test_old_epochs_are_sent_under_their_own_name(broker: BrokerConfig, pa
     """After an unclean stop what waited goes first, as it was named; its receipts are honoured."""
     outbox = open_outbox(path)
     old = outbox.append_all([(Lane.LIVE, body())] * 2)
-    outbox._file.close()
+    kill(outbox)
     outbox = open_outbox(path)
     new = outbox.append(Lane.LIVE, body())
     async with running_cloud(broker) as cloud, running(make_uplink(outbox, broker)):
