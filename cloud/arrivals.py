@@ -55,7 +55,7 @@ def open_batch(topic_name: str, payload: bytes, now_ms: int) -> Arrival:
 
 def is_conflict(arrival: Arrival, entry: Entry) -> bool:
     """Whether the ledger has other content under this name: a card was copied, or two agents have one identity."""
-    return arrival.hash != entry.hash
+    return not entry.is_of(arrival.hash)
 
 
 def judge(arrivals: Sequence[Arrival], entries: Mapping[Name, Entry]) -> tuple[list[Verdict], list[DeadLetter]]:
@@ -86,7 +86,7 @@ def entry_of(arrival: Arrival, name: Name, *, refusal: str | None, received_at: 
     """
     reason = refusal or arrival.reason
     said = reason or (f"{expired} of its readings were past the time that they are kept" if expired else "")
-    day = day_of(received_at if arrival.batch is None else min(table.times[0] for table in arrival.batch.tables))
+    day = day_of(received_at if arrival.batch is None else min(min(block.times) for block in arrival.batch.blocks))
     return Entry(name, arrival.hash, arrival.readings, "refused" if reason else "stored", said, received_at, day)
 
 

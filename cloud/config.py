@@ -115,6 +115,9 @@ class CloudConfig(ConfigModel):
     map: MapConfig = MapConfig()
     new_gateways: NewGatewaysConfig = NewGatewaysConfig()
     broker_access: BrokerAccessConfig = BrokerAccessConfig()
+    ledger_days: int = Field(
+        default=35, ge=8, le=36500, description="How long the ledger keeps each message by itself; then ranges of them."
+    )
     timezone: Annotated[str, AfterValidator(_known_timezone)] = Field(
         default="Asia/Shanghai", description="In which pages show times, by its IANA name."
     )

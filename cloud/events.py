@@ -22,10 +22,10 @@ from cloud.database import Database, DatabaseError
 from cloud.dead_letters import DeadLetter, keep, unregistered
 from cloud.gateway_states import take_inventory, take_status
 from cloud.ledger import CONFLICT, Entry, Name, Outcome, hash_of, known, record, settle
-from cloud.receipts import Receipts, Verdict
+from cloud.receipts import Receipts, Verdict, no_head
 from cloud.registry.registry import Registry
 from cloud.subscriber import share_filter, stay_subscribed
-from cloud.workorders.alerts import record_event
+from cloud.workorders.alerts import has_waited, open_late, record_event
 from cloud.workorders.order_rules import rule_of
 from edge.contract import mqtt
 from edge.contract.broker_config import BrokerConfig
@@ -34,6 +34,7 @@ from edge.contract.days import day_of
 from edge.contract.messages import (
     LANE_KIND,
     ContractError,
+    Head,
     Inventory,
     Status,
     decode_blob,
@@ -45,6 +46,7 @@ from edge.contract.messages import (
 
 MAX_AHEAD_MS = 600_000  # an event from further ahead is refused: its gateway's clock is wrong
 LONGEST_PAUSE_S = 5.0
+LOOK_FOR_LATE_S = 10
 MAX_INFLIGHT = 1000  # a storm comes as a burst, and what has no place here comes again only after 5 s
 
 _log = structlog.get_logger()
@@ -100,7 +102,7 @@ class EventTaker:
         """
         name, content = _name_of(arrival), hash_of(arrival.payload)
         earlier = known(connection, [name]).get(name)
-        if earlier is not None and earlier.hash != content:
+        if earlier is not None and not earlier.is_of(content):
             return CONFLICT
         if earlier is not None and earlier.outcome == "stored":
             return ""
@@ -109,6 +111,12 @@ class EventTaker:
             now_ms = self._clock.now_ms()
             settle(connection, Entry(name, content, 0, "stored", "", now_ms, day_of(now_ms)))
         return reason
+
+    async def open_late(self) -> None:
+        """Open what was heard late and has not ended while it waited. Raises DatabaseError."""
+        now_ms = self._clock.now_ms()
+        if await self._database.read(partial(has_waited, now_ms=now_ms)):
+            await self._database.write(partial(open_late, rule_of=rule_of, now_ms=now_ms))
 
     def _take_plain(self, connection: Connection, arrival: Arrival) -> None:
         try:
@@ -133,7 +141,7 @@ class EventTaker:
             outcome: Outcome = "refused" if reason else "stored"
             now_ms = self._clock.now_ms()
             record(connection, [Entry(name, content, 0, outcome, reason, now_ms, day_of(now_ms))])
-        elif earlier.hash == content:
+        elif earlier.is_of(content):
             outcome, reason = earlier.outcome, earlier.reason
         else:
             _log.error("one name, two contents: a cloned card, or two agents with one identity", **name._asdict())
@@ -187,7 +195,9 @@ STORE_PLAIN: dict[str, Callable[[Connection, Arrival, int], None]] = {
 }
 
 
-async def run_event_worker(broker: BrokerConfig, taker: EventTaker, *, shared: bool) -> NoReturn:
+async def run_event_worker(
+    broker: BrokerConfig, taker: EventTaker, *, shared: bool, newest_head: Callable[[], Head | None] = no_head
+) -> NoReturn:
     """Take events for ever, whatever becomes of broker and database; `shared`: together with other workers."""
     laned = [topic("+", kind) for kind in ("event", "blob")]
     if shared:
@@ -195,7 +205,7 @@ async def run_event_worker(broker: BrokerConfig, taker: EventTaker, *, shared: b
     plain = [topic("+", kind) for kind in ("status", "inventory")]  # a shared subscription is not sent what is retained
 
     async def serve(connection: mqtt.Connection) -> NoReturn:
-        receipts = Receipts(connection.publish)
+        receipts = Receipts(connection.publish, newest_head)
         while True:
             async for message in connection.messages():
                 verdict = await _take_patiently(taker, message)
@@ -206,6 +216,16 @@ async def run_event_worker(broker: BrokerConfig, taker: EventTaker, *, shared: b
     await stay_subscribed(
         broker, name="anlan-cloud-events", topic_filters=[*plain, *laned], serve=serve, max_inflight=MAX_INFLIGHT
     )
+
+
+async def open_late_often(taker: EventTaker, clock: Clock) -> NoReturn:
+    """Open what was heard late and did not end while it waited, for ever; what cannot be is tried again."""
+    while True:
+        try:
+            await taker.open_late()
+        except DatabaseError as error:
+            _log.warning("late events wait", reason=str(error))
+        await clock.sleep(LOOK_FOR_LATE_S)
 
 
 async def _take_patiently(taker: EventTaker, message: mqtt.Message) -> Verdict | None:

@@ -20,12 +20,12 @@ from cloud.arrivals import Arrival, entry_of, is_conflict, judge, open_batch, un
 from cloud.database import Database, DatabaseError
 from cloud.dead_letters import DeadLetter, keep, unregistered
 from cloud.ledger import Entry, Name, known, record
-from cloud.receipts import Receipts
+from cloud.receipts import Receipts, no_head
 from cloud.series import MisconfiguredError, RefusedError, SeriesStore, UnavailableError
 from cloud.subscriber import share_filter, stay_subscribed
 from edge.contract.broker_config import BrokerConfig
 from edge.contract.clock import Clock
-from edge.contract.messages import Batch, topic
+from edge.contract.messages import Batch, Head, topic
 from edge.contract.mqtt import Connection
 from edge.contract.mqtt import Message as MqttMessage
 
@@ -247,6 +247,7 @@ async def run_batch_worker(
     clock: Clock,
     counters: Counters,
     shared: bool,
+    newest_head: Callable[[], Head | None] = no_head,
 ) -> NoReturn:
     """Take batches from the broker for ever; `shared`: together with other workers, where the broker can share."""
     batches = topic("+", "batch")
@@ -257,7 +258,7 @@ async def run_batch_worker(
             series=series,
             database=database,
             is_registered=is_registered,
-            receipts=Receipts(connection.publish),
+            receipts=Receipts(connection.publish, newest_head),
             clock=clock,
             counters=counters,
         )

@@ -4,7 +4,8 @@ With the gateway's own counts in its status, it proves what has arrived and name
 their rows here too. The functions work on a connection, so that an event's row commits together with its alert.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Sequence
 from hashlib import sha256
 from typing import Any, Literal, NamedTuple
 
@@ -30,7 +31,7 @@ from sqlalchemy import (
 
 from cloud.database import insert_new, metadata
 from edge.contract.days import bounds_of
-from edge.contract.messages import LANE_KIND, Counts, EpochState, Header, Lane, LaneState, Status
+from edge.contract.messages import Header, Lane
 
 _SETTLED = text("settled_at IS NOT NULL")
 
@@ -72,6 +73,19 @@ ledger_ranges = Table(
 )
 """Messages first..last, all there, that were received on a day which is closed."""
 
+compacted_lanes = Table(
+    "compacted_lanes",
+    metadata,
+    Column("gateway", String(64), primary_key=True),
+    Column("epoch", String(16), primary_key=True),
+    Column("lane", Integer, primary_key=True),
+    Column("last", BigInteger, nullable=False),
+)
+"""Up to which message there may be ranges whose rows are gone: so that nobody who asks for a new one looks there."""
+
+MOST_ROWS = 500
+"""Of one range: what was changed is found among so many."""
+
 statement_days = Table(
     "statement_days",
     metadata,
@@ -83,8 +97,10 @@ statement_days = Table(
 """The chain: each day of receipt that had rows, with the hash over it and all days before it."""
 
 _NAME = (ledger.c.gateway, ledger.c.epoch, ledger.c.lane, ledger.c.seq)
+_LANE = (compacted_lanes.c.gateway, compacted_lanes.c.epoch, compacted_lanes.c.lane)
 NAMES_PER_QUERY = 500
-NEVER_USED = LaneState(oldest_kept=1, next_seq=1)
+UNKNOWN = b""
+"""The hash of a message whose row was compacted."""
 CONFLICT = "another message came with this name: is the gateway there twice?"
 """Why a second content of one name is refused: a card was cloned, or two agents have one identity."""
 
@@ -120,38 +136,9 @@ class Entry(Struct, frozen=True):
     received_at: int
     day: str
 
-
-class Gap(NamedTuple):
-    """Messages first..last, both included, that the gateway no longer has and the ledger never had."""
-
-    lane: Lane
-    first: int
-    last: int
-
-
-class EpochAccount(Struct, frozen=True):
-    """Where the readings of one epoch are: taken = unchanged + stored + refused + pending + given_up + missing.
-
-    The size of a message that never came is unknown. So what is unaccounted for counts as pending while messages of
-    readings are pending, and as missing when none is; `gaps` names at once what will never come, be it given up (the
-    gateway counted it) or missing, and `lost_messages` is how many.
-
-    Of an epoch that its gateway does not report (any more), such as one whose data_dir was replaced, only what the
-    ledger knows is accounted for: `taken` is what came.
-    """
-
-    epoch: str
-    taken: int
-    unchanged: int
-    stored: int
-    refused: int
-    pending: int
-    given_up: int
-    missing: int
-    pending_messages: int
-    gaps: list[Gap]
-    lost_messages: int
-    reported: bool
+    def is_of(self, content: bytes) -> bool:
+        """Whether the message had the content with this hash, as far as that is known: not for ever."""
+        return self.hash in {content, UNKNOWN}
 
 
 def hash_of(payload: bytes) -> bytes:
@@ -161,6 +148,11 @@ def hash_of(payload: bytes) -> bytes:
 
 def known(connection: Connection, names: Collection[Name]) -> dict[Name, Entry]:
     """Return what the ledger says of those among `names` that it has."""
+    found = _known_in_rows(connection, names)
+    return found | _known_in_ranges(connection, [name for name in names if name not in found])
+
+
+def _known_in_rows(connection: Connection, names: Collection[Name]) -> dict[Name, Entry]:
     wanted, found = list(names), {}
     for start in range(0, len(wanted), NAMES_PER_QUERY):
         some = wanted[start : start + NAMES_PER_QUERY]
@@ -170,14 +162,40 @@ def known(connection: Connection, names: Collection[Name]) -> dict[Name, Entry]:
     return found
 
 
+def _known_in_ranges(connection: Connection, names: Collection[Name]) -> dict[Name, Entry]:
+    """Return what is known of names whose rows were compacted: that they were stored, but no more with what content."""
+    lanes = list({name[:3] for name in names})
+    found: dict[Name, Entry] = {}
+    for start in range(0, len(lanes), NAMES_PER_QUERY):
+        wanted = select(compacted_lanes).where(tuple_(*_LANE).in_(lanes[start : start + NAMES_PER_QUERY]))
+        for *lane, last in connection.execute(wanted):
+            seqs = sorted(name.seq for name in names if name[:3] == tuple(lane) and name.seq <= last)
+            found |= _known_in_lane(connection, lane, seqs) if seqs else {}
+    return found
+
+
+def _known_in_lane(connection: Connection, lane: Sequence[Any], seqs: Sequence[int]) -> dict[Name, Entry]:
+    gateway, epoch, number = lane
+    ranges = ledger_ranges.c
+    wanted = select(ledger_ranges).where(ranges.gateway == gateway, ranges.epoch == epoch, ranges.lane == number)
+    wanted = wanted.where(ranges.compacted, ranges.first <= seqs[-1], ranges.first > seqs[0] - MOST_ROWS)
+    found = {}
+    for row in connection.execute(wanted):
+        received_at, _ = bounds_of(row.received_on)
+        for seq in seqs[bisect_left(seqs, row.first) : bisect_right(seqs, row.last)]:
+            name = Name(gateway, epoch, Lane(number), seq)
+            found[name] = Entry(name, UNKNOWN, 0, row.outcome, row.reason, received_at, row.day)
+    return found
+
+
 def record(connection: Connection, entries: Sequence[Entry]) -> dict[Name, Entry]:
     """Add the entries whose name is new; return what the ledger now says of each of their names.
 
     An entry that comes back with another hash is a conflict: the name was taken by other content, and stays so.
     """
-    since = open_since(connection)
-    insert_new(connection, ledger, [_row_of(entry, since) for entry in entries])
-    return known(connection, {entry.name for entry in entries})
+    since, compacted = open_since(connection), _known_in_ranges(connection, [entry.name for entry in entries])
+    insert_new(connection, ledger, [_row_of(entry, since) for entry in entries if entry.name not in compacted])
+    return _known_in_rows(connection, {entry.name for entry in entries}) | compacted
 
 
 def settle(connection: Connection, entry: Entry) -> Entry:
@@ -207,92 +225,3 @@ def _row_of(entry: Entry, since: int) -> dict[str, Any]:
     name: Name = row.pop("name")
     row["received_at"] = max(entry.received_at, since)
     return {**name._asdict(), **row}
-
-
-def account(connection: Connection, status: Status) -> list[EpochAccount]:
-    """Settle each epoch of a status against the ledger, the current one first; then those only in the ledger."""
-    reported = [_account_of_epoch(connection, status.gateway, epoch, reported=True) for epoch in status.epochs]
-    others = [
-        _account_of_epoch(connection, status.gateway, epoch, reported=False) for epoch in _others(connection, status)
-    ]
-    return reported + others
-
-
-def _others(connection: Connection, status: Status) -> list[EpochState]:
-    """Return the epochs that a status does not name, each as it would be if the newest message known were its last."""
-    lanes: dict[str, dict[str, LaneState]] = {}
-    taken: dict[str, int] = {}
-    rows = connection.execute(
-        select(ledger.c.epoch, ledger.c.lane, func.max(ledger.c.seq), func.sum(ledger.c.readings))
-        .where(ledger.c.gateway == status.gateway, ledger.c.epoch.not_in([one.epoch for one in status.epochs]))
-        .group_by(ledger.c.epoch, ledger.c.lane)
-        .order_by(ledger.c.epoch)
-    )
-    for epoch, lane, newest, readings in rows:
-        lanes.setdefault(epoch, {})[Lane(lane).name.lower()] = LaneState(oldest_kept=newest + 1, next_seq=newest + 1)
-        taken[epoch] = taken.get(epoch, 0) + int(readings)
-    return [EpochState(epoch, of_epoch, Counts(taken=taken[epoch])) for epoch, of_epoch in lanes.items()]
-
-
-def _account_of_epoch(connection: Connection, gateway: str, epoch: EpochState, *, reported: bool) -> EpochAccount:
-    counts = epoch.counts
-    stored = refused = pending_messages = pending_batches = 0
-    gaps = []
-    for lane in Lane:
-        state = epoch.lanes.get(lane.name.lower(), NEVER_USED)
-        outcomes = _readings_by_outcome(connection, gateway, epoch.epoch, lane, state)
-        stored += outcomes.get("stored", 0)
-        refused += outcomes.get("refused", 0)
-        for first, last in _absent(connection, gateway, epoch.epoch, lane, state):
-            if first < state.oldest_kept:
-                gaps.append(Gap(lane, first, min(last, state.oldest_kept - 1)))
-            waiting = last - max(first, state.oldest_kept) + 1
-            if waiting > 0:
-                pending_messages += waiting
-                pending_batches += waiting if LANE_KIND[lane] == "batch" else 0
-    absent = counts.taken - counts.unchanged - stored - refused - counts.given_up
-    return EpochAccount(
-        epoch=epoch.epoch,
-        taken=counts.taken,
-        unchanged=counts.unchanged,
-        stored=stored,
-        refused=refused,
-        pending=absent if pending_batches else 0,
-        given_up=counts.given_up,
-        missing=0 if pending_batches else absent,
-        pending_messages=pending_messages,
-        gaps=gaps,
-        lost_messages=sum(gap.last - gap.first + 1 for gap in gaps),
-        reported=reported,
-    )
-
-
-def _readings_by_outcome(
-    connection: Connection, gateway: str, epoch: str, lane: Lane, state: LaneState
-) -> dict[str, int]:
-    # Only up to where the status was written: what came after it is not in its counts either.
-    rows = connection.execute(
-        select(ledger.c.outcome, func.sum(ledger.c.readings))
-        .where(ledger.c.gateway == gateway, ledger.c.epoch == epoch, ledger.c.lane == lane)
-        .where(ledger.c.seq < state.next_seq)
-        .group_by(ledger.c.outcome)
-    )
-    return {outcome: int(readings) for outcome, readings in rows}
-
-
-def _absent(
-    connection: Connection, gateway: str, epoch: str, lane: Lane, state: LaneState
-) -> Iterator[tuple[int, int]]:
-    """Give the ranges first..last below `next_seq` that the ledger does not have, ascending."""
-    before = func.lag(ledger.c.seq, 1, 0).over(order_by=ledger.c.seq).label("before")
-    held = (
-        select(ledger.c.seq, before)
-        .where(ledger.c.gateway == gateway, ledger.c.epoch == epoch, ledger.c.lane == lane)
-        .where(ledger.c.seq < state.next_seq)
-        .subquery()
-    )
-    for seq, previous in connection.execute(select(held).where(held.c.seq > held.c.before + 1).order_by(held.c.seq)):
-        yield previous + 1, seq - 1
-    newest = connection.scalar(select(func.max(held.c.seq))) or 0
-    if newest + 1 < state.next_seq:
-        yield newest + 1, state.next_seq - 1

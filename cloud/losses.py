@@ -5,13 +5,15 @@ account for this would read the whole ledger; a `LossWatch` remembers how far it
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, Connection, Integer, String, and_, column, func, select, values
+from sqlalchemy import CTE, BigInteger, Connection, Integer, Select, String, and_, case, column, func, select, values
 
 from cloud.gateway_states import gateway_states
-from cloud.ledger import ledger
+from cloud.ledger import ledger, ledger_ranges
 from cloud.registry.tables import gateways
+from cloud.statements.arrived import sealed_until
 from edge.contract.messages import Lane, Status
 
 LaneKey = tuple[str, str, int]
@@ -61,21 +63,41 @@ def _count_lost(connection: Connection, spans: Sequence[Span]) -> Iterator[tuple
         .data([(*key, start, end) for key, start, end in spans])
         .cte()
     )
-    held = and_(
+    found = dict.fromkeys((key for key, _, _ in spans), 0)
+    for wanted in (_count_rows(asked, sealed_until(connection)), _count_in_ranges(asked)):
+        for gateway, epoch, lane, count in connection.execute(wanted):
+            found[gateway, epoch, lane] += int(count or 0)
+    for key, start, end in spans:
+        yield key, end, end - start - found[key]
+
+
+def _count_rows(asked: CTE, since: int) -> Select[Any]:
+    """Count the messages of days that are not closed yet."""
+    key = (asked.c.gateway, asked.c.epoch, asked.c.lane)
+    is_there = and_(
         ledger.c.gateway == asked.c.gateway,
         ledger.c.epoch == asked.c.epoch,
         ledger.c.lane == asked.c.lane,
         ledger.c.seq >= asked.c.start,
         ledger.c.seq < asked.c.end,
+        ledger.c.received_at >= since,
     )
-    wanted = (
-        select(asked.c.gateway, asked.c.epoch, asked.c.lane, func.count(ledger.c.seq))
-        .select_from(asked.outerjoin(ledger, held))
-        .group_by(asked.c.gateway, asked.c.epoch, asked.c.lane)
+    return select(*key, func.count()).select_from(asked.join(ledger, is_there)).group_by(*key)
+
+
+def _count_in_ranges(asked: CTE) -> Select[Any]:
+    """Count the messages of closed days, of ranges that reach beyond what is asked only what lies within."""
+    key, ranges = (asked.c.gateway, asked.c.epoch, asked.c.lane), ledger_ranges.c
+    touches = and_(
+        ranges.gateway == asked.c.gateway,
+        ranges.epoch == asked.c.epoch,
+        ranges.lane == asked.c.lane,
+        ranges.first < asked.c.end,
+        ranges.last >= asked.c.start,
     )
-    found = {(gateway, epoch, lane): count for gateway, epoch, lane, count in connection.execute(wanted)}
-    for key, start, end in spans:
-        yield key, end, end - start - found[key]
+    after = case((ranges.last < asked.c.end, ranges.last + 1), else_=asked.c.end)
+    count = func.sum(after - case((ranges.first > asked.c.start, ranges.first), else_=asked.c.start))
+    return select(*key, count).select_from(asked.join(ledger_ranges, touches)).group_by(*key)
 
 
 def _statuses(connection: Connection) -> list[Status]:

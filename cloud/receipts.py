@@ -4,8 +4,10 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from itertools import groupby
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from cloud.ledger import Name, Outcome
-from edge.contract.messages import Receipt, ReceiptRange, topic
+from edge.contract.messages import Head, Receipt, ReceiptRange, topic
 
 MAX_REASON = 500  # characters, of the contract
 RANGES_PER_RECEIPT = 64  # with the longest reasons still within the contract's message size
@@ -22,16 +24,28 @@ class Verdict(NamedTuple):
     reason: str = ""
 
 
-class Receipts:
-    """Sends receipts through one connection."""
+def no_head() -> Head | None:
+    """Return that there is no head to tell of."""
+    return None
 
-    def __init__(self, publish: Publish) -> None:
+
+class Receipts:
+    """Sends receipts through one connection; the newest head of the statements goes along, once to each gateway."""
+
+    def __init__(self, publish: Publish, newest_head: Callable[[], Head | None] = no_head) -> None:
         self._publish = publish
+        self._newest_head = newest_head
+        self._told: dict[str, Head] = {}
 
     async def send(self, verdicts: Iterable[Verdict]) -> None:
         """Tell each gateway what became of its messages; raises what the connection raises."""
+        head = self._newest_head()
         for receipt in receipts_for(verdicts):
-            await self._publish(topic(receipt.gateway, "receipt"), receipt.to_bytes())
+            is_news = head is not None and self._told.get(receipt.gateway) != head
+            whole = replace(receipt, head=head) if is_news else receipt
+            await self._publish(topic(receipt.gateway, "receipt"), whole.to_bytes())
+            if head is not None:
+                self._told[receipt.gateway] = head
 
 
 def receipts_for(verdicts: Iterable[Verdict]) -> Iterator[Receipt]:

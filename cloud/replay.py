@@ -118,12 +118,12 @@ async def _take_batch(letter: KeptLetter, *, database: Database, series: SeriesS
 def _check_name(connection: Connection, entry: Entry) -> None:
     """Raise StillRefusedError when other content has this name: it was the first, and stays."""
     earlier = known(connection, [entry.name]).get(entry.name)
-    if earlier is not None and earlier.hash != entry.hash:
+    if earlier is not None and not earlier.is_of(entry.hash):
         raise StillRefusedError(CONFLICT)
 
 
 def _settle_batch(connection: Connection, entry: Entry, letter: KeptLetter) -> None:
-    if settle(connection, entry).hash != entry.hash:  # another worker was first, with other content
+    if not settle(connection, entry).is_of(entry.hash):  # another worker was first, with other content
         raise StillRefusedError(CONFLICT)
     drop(connection, letter.id)
 

@@ -1,8 +1,6 @@
 """`cloud run`: batch worker, event worker and API in one process, in one TaskGroup."""
 
 import asyncio
-import gc
-import signal
 import socket
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
@@ -15,12 +13,20 @@ from cloud.api.app import create_app
 from cloud.api.patience import ImpatientProtocol
 from cloud.api.services import Services
 from cloud.config import CloudConfig
-from cloud.events import EventTaker, run_event_worker
+from cloud.events import EventTaker, open_late_often, run_event_worker
 from cloud.ingest import Counters, run_batch_worker
 from cloud.registry.registry import Registry
 from cloud.series.config import open_series
 from cloud.series.upkeep import forget_daily, sum_up_often
-from cloud.start import MOST_CONNECTIONS, listen, lock_folder, open_database
+from cloud.start import (
+    MOST_CONNECTIONS,
+    keep_out_of_collections,
+    listen,
+    lock_folder,
+    open_database,
+    stopped_by_signal,
+)
+from cloud.statements.closing import NewestHead, keep_closing
 from cloud.web.live import changes_of
 from cloud.web.site import add_pages
 from edge.contract.clock import Clock
@@ -37,9 +43,7 @@ async def run(config: CloudConfig, clock: Clock) -> None:
 
     Raises StartError, and what opening the databases raises.
     """
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stop = stopped_by_signal()
     async with AsyncExitStack() as stack:
         database = stack.enter_context(open_database(config))
         stack.enter_context(lock_folder(config.data_dir, shared=config.shared))
@@ -62,6 +66,8 @@ async def run(config: CloudConfig, clock: Clock) -> None:
         server = Server(server_settings(services))
         keep_out_of_collections()
         async with asyncio.TaskGroup() as tasks:
+            newest = NewestHead()
+            events = run_event_worker(config.broker, taker, shared=config.shared, newest_head=newest)
             batches = run_batch_worker(
                 config.broker,
                 series=series,
@@ -70,11 +76,15 @@ async def run(config: CloudConfig, clock: Clock) -> None:
                 clock=clock,
                 counters=counters,
                 shared=config.shared,
+                newest_head=newest,
             )
+            closing = keep_closing(database, clock, newest, ledger_days=config.ledger_days)
             workers = [
                 tasks.create_task(batches, name="batch worker"),
-                tasks.create_task(run_event_worker(config.broker, taker, shared=config.shared), name="event worker"),
+                tasks.create_task(events, name="event worker"),
+                tasks.create_task(closing, name="closing days"),
                 tasks.create_task(forget_daily(series, clock), name="retention"),
+                tasks.create_task(open_late_often(taker, clock), name="late events"),
                 tasks.create_task(sum_up_often(series, clock), name="summing up"),
             ]
             tasks.create_task(server.serve(sockets=[api_socket]), name="api")
@@ -84,15 +94,6 @@ async def run(config: CloudConfig, clock: Clock) -> None:
             for worker in workers:
                 worker.cancel()
     _log.info("cloud stopped")
-
-
-def keep_out_of_collections() -> None:
-    """Let the garbage collector no longer look through what was loaded at the start and stays to the end.
-
-    There are some 140,000 objects of it: each full collection, in the middle of an answer, took up to 80 ms.
-    """
-    gc.collect()
-    gc.freeze()
 
 
 def server_settings(services: Services) -> uvicorn.Config:

@@ -4,7 +4,10 @@ Exception
 └── StartError        cannot run as configured: the text says what to do
 """
 
+import asyncio
 import fcntl
+import gc
+import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,3 +60,20 @@ def listen(config: ApiConfig) -> socket.socket:
         return listening.listen(config.host, config.port, backlog=MOST_CONNECTIONS)
     except listening.ListenError as error:
         raise StartError(f"api: {error}") from error
+
+
+def stopped_by_signal() -> asyncio.Event:
+    """Return an event that SIGTERM and Ctrl-C set."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+def keep_out_of_collections() -> None:
+    """Let the garbage collector no longer look through what was loaded at the start and stays to the end.
+
+    There are some 140,000 objects of it: each full collection, in the middle of an answer, took up to 80 ms.
+    """
+    gc.collect()
+    gc.freeze()

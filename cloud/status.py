@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Connection, select
 
 from cloud.gateway_states import GatewayState, find_state, gateway_states, online_now
-from cloud.ledger import EpochAccount, account
 from cloud.registry.registry import known_gateways
+from cloud.statements.accounts import EpochAccount, account
 
 
 def status_lines(connection: Connection, *, now_ms: int) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-import msgspec
+from msgspec.structs import replace
 
 from edge import outbox_accounts as accounts
 from edge.contract.days import day_of
@@ -22,7 +22,7 @@ from edge.contract.messages import (
     encode_event,
     seal,
 )
-from edge.outbox_drafts import Draft, Hours, Sealed, by_day
+from edge.outbox_drafts import Draft, DraftError, Hours, Sealed, by_day
 
 KEPT_REFUSED: Final = 64  # messages set aside; a further one takes the place of the oldest
 
@@ -166,7 +166,7 @@ class Change:
             self.load.drafted += draft.readings
             self.dated.append((name, draft))
 
-    def date(self, kept: KeptDraft, offset_ms: int) -> None:
+    def date(self, kept: KeptDraft, offset_ms: int, known_since: int) -> None:
         """Give an undated draft its time; its events go out at once."""
         [[size]] = self.db.execute("DELETE FROM drafts WHERE id = ? RETURNING size", (kept.id,)).fetchall()
         self.load.bytes -= size
@@ -174,10 +174,10 @@ class Change:
         if kept.draft is None:
             self.lose(day_of(self.now_ms), GiveUpReason.DAMAGED, kept.readings)
             return
-        draft = kept.draft.shifted(offset_ms)
+        draft = kept.draft.shifted(offset_ms, known_since)
         for event in draft.events:
             self.put(Lane.EVENTS, encode_event(event))
-        draft = msgspec.structs.replace(draft, events=())
+        draft = replace(draft, events=())
         if draft:
             self.put_draft(kept.name, draft, draft.to_bytes(), is_undated=False)
 
@@ -188,6 +188,21 @@ class Change:
             self.load.bytes -= size
             self.load.drafts -= 1
             self.load.drafted -= each.readings
+
+    def give_up_undated(self, room: int) -> None:
+        """Give up the oldest undated readings until at most ``room`` bytes wait; their events go on waiting."""
+        [last] = self.db.execute("SELECT MAX(id) FROM drafts").fetchone()
+        for kept in kept_drafts(self.db, self.boot):
+            if self.load.bytes <= room or kept.id > last:  # or what was put here
+                return
+            [[size]] = self.db.execute("DELETE FROM drafts WHERE id = ? RETURNING size", (kept.id,)).fetchall()
+            self.load.bytes -= size
+            self.load.undated -= 1
+            unsent = sum(kept.draft.disk_full.values()) if kept.draft else 0
+            self.lose(day_of(self.now_ms), GiveUpReason.OUTBOX_FULL, kept.readings + unsent)
+            if kept.draft is not None and kept.draft.events:
+                draft = Draft(origin=kept.draft.origin, events=kept.draft.events)
+                self.put_draft(kept.name, draft, draft.to_bytes(), is_undated=True)
 
     def give_up_strangers(self) -> int:
         """Give up undated drafts of other runs of the machine; return how many readings that were."""
@@ -224,5 +239,5 @@ def kept_drafts(db: sqlite3.Connection, boot: str) -> Iterator[KeptDraft]:
     for draft_id, name, readings, content in db.execute(query, (boot,)):
         try:
             yield KeptDraft(draft_id, name, readings, Draft.from_bytes(content))
-        except msgspec.MsgspecError:
+        except DraftError:
             yield KeptDraft(draft_id, name, readings, None)

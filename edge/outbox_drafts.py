@@ -1,4 +1,4 @@
-"""Pure: what the outbox keeps of readings until they are sealed into batches.
+"""What the outbox keeps of readings until they are sealed into batches.
 
 A draft is what was taken within about a second. It costs little to make (no table, no compression) and is small enough
 to be committed at once; every ``batch_s`` the drafts that wait become batches, which are as small as the wire needs
@@ -11,6 +11,8 @@ their own until one offset gives them all their time.
 
 from __future__ import annotations
 
+import struct
+import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -20,19 +22,23 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from edge.clock_state import CLOCK_IS_SET_MS
 from edge.contract.arranging import in_batches
 from edge.contract.batches import Batch, ClockState, encode_batch
 from edge.contract.days import day_of
 from edge.contract.messages import Body, Event
-from edge.contract.readings import ContractError, Flag, Value
+from edge.contract.readings import CLOCK_IS_SET_MS, ContractError, Flag, Value, is_undated
 from edge.contract.rows import Row
 
 HOUR_MS: Final = 3_600_000
 BATCH_READINGS: Final = 5_000
+_CHECKSUM: Final = struct.Struct(">I")
 
 Hours = Mapping[int, int]
 """How many readings by the hour in which they were taken (its start in ms): no hour lies in two days of account."""
+
+
+class DraftError(Exception):
+    """A draft that cannot be read back."""
 
 
 class Origin(Struct, frozen=True):
@@ -68,12 +74,19 @@ class Draft(Struct, frozen=True, kw_only=True):
         rows = [(row[0], row[1], places.setdefault(row[2], len(places)), row[3], row[4]) for row in self.rows]
         kinds = {row.device: self.kinds[row.device] for row in self.rows}
         wire = _Wire(self.origin, kinds, list(places), rows, dict(self.unchanged), dict(self.disk_full), self.events)
-        return msgspec.msgpack.encode(wire)
+        data = msgspec.msgpack.encode(wire)
+        return _CHECKSUM.pack(zlib.crc32(data)) + data
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Draft:
-        """Read a draft; raises msgspec.MsgspecError."""
-        wire = msgspec.msgpack.decode(content, type=_Wire)
+        """Read a draft; raises DraftError."""
+        data = content[_CHECKSUM.size :]
+        try:
+            if _CHECKSUM.unpack_from(content) != (zlib.crc32(data),):
+                raise DraftError("checksum does not match")
+            wire = msgspec.msgpack.decode(data, type=_Wire)
+        except (struct.error, msgspec.MsgspecError) as error:
+            raise DraftError(str(error)) from error
         rows = [Row(device, at, wire.points[place], values, marks) for device, at, place, values, marks in wire.rows]
         return cls(
             origin=wire.origin,
@@ -86,21 +99,23 @@ class Draft(Struct, frozen=True, kw_only=True):
 
     def split(self) -> tuple[Draft, Draft]:
         """Return what has its time, and what has not."""
-        if not self._has_undated():
+        if not self.has_undated():
             return self, Draft(origin=self.origin)
         return self._part(undated=False), self._part(undated=True)
 
-    def shifted(self, offset_ms: int) -> Draft:
-        """Give what is undated its time."""
+    def shifted(self, offset_ms: int, known_since: int) -> Draft:
+        """Give what is undated its time; the clock that took it ran free until the time was known."""
         return replace(
             self,
+            origin=replace(self.origin, clock=ClockState.FREE_RUNNING, clock_since=known_since),
             rows=[_shifted_row(row, offset_ms) for row in self.rows],
             unchanged=_shifted_hours(self.unchanged, offset_ms),
             disk_full=_shifted_hours(self.disk_full, offset_ms),
             events=[_shifted_event(event, offset_ms) for event in self.events],
         )
 
-    def _has_undated(self) -> bool:
+    def has_undated(self) -> bool:
+        """Say whether anything in it waits for its time."""
         times = [row.taken_at for row in self.rows]
         times += [event.updated_at for event in self.events]
         return is_undated(min([*times, *self.unchanged, *self.disk_full], default=CLOCK_IS_SET_MS))
@@ -132,11 +147,6 @@ class _Wire(Struct, array_like=True, frozen=True):
     unchanged: dict[int, int]
     disk_full: dict[int, int]
     events: Sequence[Event]
-
-
-def is_undated(at_ms: int) -> bool:
-    """Say whether a time is that of a clock that nobody has set."""
-    return at_ms < CLOCK_IS_SET_MS
 
 
 def hour_of(at_ms: int) -> int:

@@ -14,11 +14,14 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import structlog
 
+from edge.outbox_salvage import Salvaged, salvage
+
+KEPT_ASIDE = 3  # corrupt files
 _FORMAT = 2  # PRAGMA user_version
 
 _DAYS_AND_DRAFTS = """
@@ -56,6 +59,7 @@ CREATE TABLE messages (
     payload BLOB NOT NULL, day TEXT NOT NULL DEFAULT '', thinned INTEGER NOT NULL DEFAULT 0, UNIQUE (epoch, lane, seq)
 );
 CREATE INDEX messages_in_order ON messages (lane, id, size);
+CREATE INDEX messages_by_level ON messages (lane, thinned, id);
 CREATE TABLE refused (
     id INTEGER PRIMARY KEY AUTOINCREMENT, lane INTEGER NOT NULL, epoch TEXT NOT NULL, seq INTEGER NOT NULL,
     reason TEXT NOT NULL, refused_at INTEGER NOT NULL, payload BLOB NOT NULL
@@ -72,6 +76,7 @@ _MORE_COLUMNS = """
 BEGIN IMMEDIATE;
 ALTER TABLE messages ADD COLUMN day TEXT NOT NULL DEFAULT '';
 ALTER TABLE messages ADD COLUMN thinned INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX messages_by_level ON messages (lane, thinned, id);
 """
 _COUNT_DAYS = """
 INSERT INTO days (epoch, day, taken, waiting)
@@ -102,22 +107,23 @@ class OutboxBrokenError(OutboxError):
 class OutboxFile:
     """One open file; not thread-safe, its user takes turns."""
 
-    def __init__(self, path: Path, db: sqlite3.Connection, lock: int) -> None:
+    def __init__(self, path: Path, db: sqlite3.Connection, lock: int, salvaged: Salvaged | None) -> None:
         self.path = path
+        self.salvaged = salvaged  # what was taken over from a corrupt file that had its place
         self._db = db
         self._lock = lock
 
     @classmethod
     def open(cls, path: Path, *, now_ms: int) -> OutboxFile:
-        """Open or make the file; a corrupt one is renamed aside and said. Raises OutboxError."""
+        """Open or make the file; what can be read of a corrupt one is taken over into a new one. Raises OutboxError."""
         lock = _take_lock(path)
         try:
             with translated(path):
-                db = _connect_or_set_aside(path, now_ms)
+                db, salvaged = _connect_or_salvage(path, now_ms)
         except BaseException:
             os.close(lock)
             raise
-        return cls(path, db, lock)
+        return cls(path, db, lock, salvaged)
 
     @contextmanager
     def transaction(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
@@ -176,19 +182,45 @@ def _take_lock(path: Path) -> int:
     return lock
 
 
-def _connect_or_set_aside(path: Path, now_ms: int) -> sqlite3.Connection:
+def _connect_or_salvage(path: Path, now_ms: int) -> tuple[sqlite3.Connection, Salvaged | None]:
+    new = path.with_name(f"{path.name}.new")
+    if new.exists() and not path.exists():
+        new.rename(path)  # the machine stopped between the two renames of _salvage
     try:
-        return _connect(path)
+        return _connect(path), None
     except sqlite3.DatabaseError as error:
         if error.sqlite_errorcode not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             raise
-    aside = f"{path.name}.corrupt-{now_ms}"
+        reason = str(error)
+    _log.error("outbox is corrupt: taking over what can be read", path=str(path), reason=reason)
+    aside = path.with_name(f"{path.name}.corrupt-{now_ms}")
+    salvaged = _salvage(path, new=new, aside=aside)
+    _log.error("outbox was corrupt: a new one goes on", kept_as=aside.name, **salvaged._asdict())
+    _remove_old_ones(path)
+    return _connect(path), salvaged
+
+
+def _salvage(path: Path, *, new: Path, aside: Path) -> Salvaged:
+    """Set the file aside, and put a new one in its place with what can be read of it; a crash loses nothing."""
+    for suffix in ("", "-wal"):
+        new.with_name(new.name + suffix).unlink(missing_ok=True)
+    with closing(_connect(new)) as target:
+        salvaged = salvage(path, target)
     for suffix in ("-wal", ""):  # the file last: a crash in between finds it corrupt again
         part = path.with_name(path.name + suffix)
         if part.exists():
-            part.rename(path.with_name(aside + suffix))
-    _log.error("outbox was corrupt: what waited in it is lost to us; starting a new one", path=str(path), kept_as=aside)
-    return _connect(path)
+            part.rename(aside.with_name(aside.name + suffix))
+    new.rename(path)
+    return salvaged
+
+
+def _remove_old_ones(path: Path) -> None:
+    """Let no more than three corrupt files take up the disk."""
+    kept = sorted(path.parent.glob(f"{path.name}.corrupt-*[0-9]"), key=lambda aside: int(aside.name.rpartition("-")[2]))
+    for aside in kept[:-KEPT_ASIDE]:
+        for part in (aside, aside.with_name(f"{aside.name}-wal")):
+            part.unlink(missing_ok=True)
+        _log.warning("removed the oldest corrupt outbox that was kept", file=aside.name)
 
 
 def _connect(path: Path) -> sqlite3.Connection:

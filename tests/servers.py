@@ -117,6 +117,16 @@ class Server(ABC):
         self._process.wait(STOP_S)
         self._forget()
 
+    def pause(self) -> None:
+        """Let it stand still, with all connections open, until `resume`."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
+
     def restart(self) -> None:
         """Stop and start, on the same ports, with the same files."""
         self.stop()

@@ -6,7 +6,7 @@ the command line must be changed.
 
 import typer
 
-from cloud.cli import backup, gateway, people, registry, series, service
+from cloud.cli import backup, gateway, people, registry, series, service, statement
 from edge.contract.program import command, keep_files_private
 
 app = typer.Typer(
@@ -16,7 +16,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,  # their tracebacks may show what was in the variables
 )
-for part in (service, people, registry, gateway, backup, series):
+for part in (service, people, registry, gateway, backup, series, statement):
     app.add_typer(part.app)
 
 

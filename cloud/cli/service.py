@@ -1,4 +1,4 @@
-"""Commands of the service itself: run, init, check, status."""
+"""Commands of the service itself: run, ingest, init, check, status."""
 
 import asyncio
 import logging
@@ -12,6 +12,7 @@ from cloud.cli.shared import CLOUD_YAML, ConfigOption, errors_said
 from cloud.config import load_cloud_config
 from cloud.database import Database
 from cloud.migrations import migrate
+from cloud.run_ingest import run_ingest
 from cloud.start import open_database
 from cloud.status import status_lines
 from edge.contract import log
@@ -38,6 +39,24 @@ def run_cloud(
     with errors_said():
         settings = load_cloud_config(config)
         asyncio.run(run(settings, load_clock(clock, settings.broker.host)))
+
+
+@app.command(epilog=example("cloud", "ingest --config cloud.yaml"))
+def ingest(
+    *,
+    config: ConfigOption = CLOUD_YAML,
+    clock: Annotated[Path | None, typer.Option(help="Accelerated clock of a replay; loopback brokers only.")] = None,
+    log_json: Annotated[bool, typer.Option("--log-json", help="Log one JSON object a line.")] = False,
+) -> None:
+    """Take readings, and nothing else.
+
+    Until SIGTERM or Ctrl-C. For more readings than one process can take: with shared: true, start as many of these as
+    there are cores to spare, beside one cloud run.
+    """
+    log.configure(as_json=log_json)
+    with errors_said():
+        settings = load_cloud_config(config)
+        asyncio.run(run_ingest(settings, load_clock(clock, settings.broker.host)))
 
 
 @app.command(epilog=example("cloud", "init --config cloud.yaml"))

@@ -13,15 +13,14 @@ field           holds
 <point>_tests   the tests that set it, where the flag is not 1
 ==============  =======================================================
 
-The contract's ids hold nothing that line protocol would need escaped. A write is not atomic: when InfluxDB refuses some
-lines, it keeps the others.
+A write is not atomic: when InfluxDB refuses some lines, it keeps the others.
 """
 
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
-from itertools import count
+from itertools import islice
 
 from msgspec.structs import replace
 
@@ -31,7 +30,8 @@ from cloud.series.influx_http import InfluxHttp
 from cloud.series.influx_settings import InfluxSettings
 from cloud.series.influx_writers import open_writer
 from cloud.series.influxql import FieldTypes, Found, Span
-from edge.contract.messages import Batch, Flag, Reading, Table
+from cloud.series.lines import lines_of, readings_of_lines, time_of
+from edge.contract.messages import Batch, Flag, Reading
 
 LINES_PER_REQUEST = 10_000
 STATEMENTS_PER_REQUEST = 10  # of those that may have thousands of rows
@@ -48,11 +48,13 @@ class InfluxStore:
 
     async def write(self, batches: Sequence[Batch]) -> dict[int, int]:
         """See `SeriesStore.write`."""
-        lines = await asyncio.get_running_loop().run_in_executor(self._thread, _lines_of, batches)
+        loop, lines = asyncio.get_running_loop(), lines_of(batches)
+        first = 0
         expired: set[int] = set()
-        for start in range(0, len(lines), LINES_PER_REQUEST):
-            expired |= await self._send(lines, range(start, min(start + LINES_PER_REQUEST, len(lines))))
-        return _readings_of_lines(batches, expired) if expired else {}
+        while some := await loop.run_in_executor(self._thread, _take, lines):
+            expired |= {first + place for place in await self._send(some, range(len(some)))}
+            first += len(some)
+        return _readings_of(batches, expired) if expired else {}
 
     async def read(
         self, gateway: str, device: str, point: str, *, start_ms: int, end_ms: int, limit: int
@@ -180,7 +182,7 @@ class InfluxStore:
             return await self._send(lines, part[:middle]) | await self._send(lines, part[middle:])
         if not answer.is_success and not answer.expired:
             raise answer.sorted(self._settings)
-        oldest_first = sorted(part, key=lambda place: _time_of(lines[place])) if answer.expired else []
+        oldest_first = sorted(part, key=lambda place: time_of(lines[place])) if answer.expired else []
         return set(oldest_first[: answer.expired])
 
     async def _query_in_turns(self, statements: Sequence[str]) -> list[Found]:
@@ -194,41 +196,14 @@ class InfluxStore:
         return await self._http.query(*statements)
 
 
-# --- line protocol ----------------------------------------------------------------------------------------------------
+def _take(lines: Iterator[str]) -> list[str]:
+    return list(islice(lines, LINES_PER_REQUEST))
 
 
-def _lines_of(batches: Sequence[Batch]) -> list[str]:
-    return [line for batch in batches for table in batch.tables for line in _lines_of_table(batch.gateway, table)]
-
-
-def _lines_of_table(gateway: str, table: Table) -> Iterator[str]:
-    prefix = f"{table.kind},device={table.device},gateway={gateway}"
-    for taken_at, readings in table.rows():
-        if readings:
-            yield f"{prefix} {','.join(map(_written, readings))} {taken_at}"
-
-
-def _time_of(line: str) -> int:
-    return int(line.rpartition(" ")[2])
-
-
-def _readings_of_lines(batches: Sequence[Batch], places: Set[int]) -> dict[int, int]:
+def _readings_of(batches: Sequence[Batch], places: Set[int]) -> dict[int, int]:
     """Return, by the place of its batch, how many readings some lines have, which are named by their places."""
     found: Counter[int] = Counter()
-    line = count()
-    for number, batch in enumerate(batches):
-        for table in batch.tables:
-            for _, readings in table.rows():
-                if readings and next(line) in places:
-                    found[number] += len(readings)
+    for place, (batch, readings) in enumerate(readings_of_lines(batches)):
+        if place in places:
+            found[batch] += readings
     return dict(found)
-
-
-def _written(reading: Reading) -> str:
-    value = f"{reading.value}i" if type(reading.value) is int else repr(reading.value)
-    if reading.flag == Flag.PASS:
-        return f"{reading.point}={value}"
-    judged = f"{reading.point}_flag={reading.flag:d}i,{reading.point}_tests={reading.tests}i"
-    if reading.flag == Flag.MISSING:
-        return judged
-    return f"{reading.point}{'_failed' if reading.flag == Flag.FAIL else ''}={value},{judged}"

@@ -10,11 +10,12 @@ from cloud.dead_letters import dead_letters
 from cloud.gateway_states import GatewayState, find_state
 from cloud.health import Condition, DeviceHealth, GatewayHealth, PointHealth, Reason
 from cloud.health_reader import read_health
-from cloud.ledger import CONFLICT, EpochAccount, account
+from cloud.ledger import CONFLICT
 from cloud.losses import LossWatch
 from cloud.registry.gateway_files import GatewayFile, find_file
 from cloud.registry.tables import gateways, grids, sites
 from cloud.series import LastHeard
+from cloud.statements.accounts import EpochAccount, account
 from cloud.web.words import N_
 from edge.contract.messages import EpochState, Flag, LaneState, Status
 

@@ -56,7 +56,8 @@ GOODBYE_TIMEOUT_S = 0.5
 HOUSEKEEPING_S = 1.0  # how often paho looks whether a ping is due, and we whether the broker is still there
 PATIENCE = 1.5  # times the keepalive, as brokers have with us; paho sends a ping when it has heard nothing for one
 OUT_WINDOW = 20  # publishes without PUBACK; a broker with MQTT 5 may ask for fewer
-MAX_WAITING = 32 * 1024 * 1024  # bytes of messages that wait to be read
+MAX_WAITING = 32 * 1024 * 1024  # bytes of messages that wait to be read, with what holds them
+MESSAGE_SIZE = 1024  # bytes of what holds a message
 MAX_PACKET = 8 * 1024 * 1024  # a broker with MQTT 5 sends us nothing larger; the contract's largest is 256 KiB
 
 # Everything else that a broker answers to CONNECT is for a person to mend.
@@ -175,7 +176,7 @@ class Connection:
             if message is None:
                 self._inbox.put_nowait(None)  # for whoever else waits
                 raise self._lost(self._ended or "")
-            self._waiting -= len(message.payload)
+            self._waiting -= MESSAGE_SIZE + len(message.payload)
             yield message
 
     def acknowledge(self, mid: int) -> None:
@@ -318,13 +319,13 @@ class Connection:
         self._finish(f"connection lost{said}")
 
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
-        # Brokers send more than they were asked to: Mosquitto 2.0.11 while it empties a queue, all with 3.1.1. What
-        # does not fit is dropped, and acked, because a broker that waits for too many acks falls silent. Its sender
-        # gets no receipt, and sends it again.
-        room = self._waiting == 0 or self._waiting + len(message.payload) <= MAX_WAITING
-        if room and self._inbox.qsize() < self._max_inflight:
+        # Brokers send more than they were asked to: Mosquitto 2.0.11 while it empties a queue, and with 3.1.1 there is
+        # no way to ask. What does not fit is dropped, and acked, because a broker that waits for too many acks falls
+        # silent. Its sender gets no receipt, and sends it again.
+        size = MESSAGE_SIZE + len(message.payload)
+        if self._waiting == 0 or self._waiting + size <= MAX_WAITING:
             self._is_dropping = self._is_dropping and not self._inbox.empty()
-            self._waiting += len(message.payload)
+            self._waiting += size
             self._inbox.put_nowait(Message(self, message))
             return
         if not self._is_dropping:
@@ -367,8 +368,9 @@ async def connect(
 ) -> AsyncIterator[Connection]:
     """Open a connection for the time of the block.
 
-    At most ``max_inflight`` received messages wait for ``messages()``; an MQTT 5 broker is told to have no more than
-    that many without ack. Raises RefusedError, UnreachableError; the block's own operations raise DisconnectedError.
+    An MQTT 5 broker is told to have no more than ``max_inflight`` messages without ack; one of 3.1.1 has a limit of its
+    own. Whatever it sends, at most 32 MiB wait for ``messages()``. Raises RefusedError, UnreachableError; the block's
+    own operations raise DisconnectedError.
     """
     version = _versions.get(broker.address) or await _find_version(broker)
     client = _bare_client(broker, client_id, version)

@@ -26,8 +26,8 @@ from cloud.api.services import Services
 from cloud.database import Database
 from cloud.ingest import Counters
 from cloud.registry.sign_in import open_session
-from cloud.run import keep_out_of_collections
 from cloud.series.sqlite import SqliteStore
+from cloud.start import keep_out_of_collections
 from cloud.web.site import add_pages
 from cloud.workorders.orders import code_of
 from edge.contract.clock import SteppedClock

@@ -26,10 +26,10 @@ from cloud.blobs import blobs, path_of
 from cloud.config import CloudConfig, load_cloud_config
 from cloud.database import Database
 from cloud.gateway_states import find_state
-from cloud.ledger import account
 from cloud.migrations import migrate
 from cloud.registry.load import load_registry
 from cloud.registry.registry_file import RegistryFile
+from cloud.statements.accounts import account
 from cloud.workorders.tables import events
 from edge.agent import Agent, open_agent
 from edge.contract.broker_config import BrokerConfig

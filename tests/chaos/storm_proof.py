@@ -16,7 +16,8 @@ from cloud.blobs import blob_pieces, blobs
 from cloud.database import metadata
 from cloud.dead_letters import dead_letters
 from cloud.gateway_states import find_state
-from cloud.ledger import account, ledger
+from cloud.ledger import ledger
+from cloud.statements.accounts import account
 from cloud.workorders.alerts import CONFIRMED, OVER
 from cloud.workorders.order_rules import rule_of
 from cloud.workorders.orders import SEVERITIES

@@ -10,8 +10,9 @@ from cloud.backup.progress import Progress
 from cloud.backup.rows import LEFT_OUT
 from cloud.blobs import keep_picture, path_of
 from cloud.config import CloudConfig
-from cloud.ledger import Gap, record
+from cloud.ledger import record
 from cloud.migrations import differences, head, revisions
+from cloud.statements.accounts import Gap
 from cloud.workorders.tables import alerts, orders
 from edge.contract.messages import Counts, EpochState, Lane, LaneState
 from tests.cloud import backups

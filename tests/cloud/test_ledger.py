@@ -7,7 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cloud.database import Database
-from cloud.ledger import Entry, EpochAccount, Gap, Name, Outcome, account, hash_of, known, record
+from cloud.ledger import Entry, Name, Outcome, hash_of, known, record
+from cloud.statements.accounts import EpochAccount, Gap, account
 from edge.contract.days import day_of
 from edge.contract.messages import ClockState, Counts, EpochState, Lane, LaneState, Status
 

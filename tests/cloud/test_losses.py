@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from cloud.database import Database
 from cloud.gateway_states import gateway_states, take_status
-from cloud.ledger import Entry, Name, account, record
+from cloud.ledger import Entry, Name, record
 from cloud.losses import LossWatch
+from cloud.statements.accounts import account
 from edge.contract.days import day_of
 from edge.contract.messages import ClockState, Counts, EpochState, Lane, LaneState, Status
 from tests.cloud.batches import EPOCH, NOON

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from cloud.ledger import Name
 from cloud.receipts import RANGES_PER_RECEIPT, Receipts, Verdict, receipts_for
-from edge.contract.messages import Lane, Receipt, ReceiptRange
+from edge.contract.messages import Head, Lane, Receipt, ReceiptRange
 
 EPOCH = "8f3a61c2d47b905e"
 verdicts = st.builds(
@@ -78,3 +78,21 @@ async def test_each_gateway_gets_its_own() -> None:
     await Receipts(publish).send([live(1), Verdict(Name("gw-2", EPOCH, Lane.LIVE, 1), "stored")])
     assert sorted(published) == ["anlan/v1/gw-1/receipt", "anlan/v1/gw-2/receipt"]
     assert Receipt.from_bytes(published["anlan/v1/gw-2/receipt"], "gw-2").gateway == "gw-2"
+
+
+async def test_the_newest_head_goes_to_each_gateway_once() -> None:
+    """With its next receipt, and again when there is a newer one: the gateway keeps it as a witness."""
+    published: list[Receipt] = []
+    heads: list[Head | None] = [None]
+
+    async def publish(topic: str, payload: bytes) -> None:
+        published.append(Receipt.from_bytes(payload, topic.split("/")[2]))
+
+    receipts = Receipts(publish, lambda: heads[-1])
+    for head in (None, Head("2026-11-25", "a" * 64), Head("2026-11-26", "b" * 64)):
+        heads.append(head)
+        for seq in (1, 2):
+            await receipts.send([live(seq)])
+        await receipts.send([Verdict(Name("gw-2", EPOCH, Lane.LIVE, 1), "stored")])
+    told = [receipt.head.day if receipt.head else None for receipt in published]
+    assert told == [None, None, None, "2026-11-25", None, "2026-11-25", "2026-11-26", None, "2026-11-26"]

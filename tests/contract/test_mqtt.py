@@ -242,11 +242,12 @@ async def test_what_does_not_fit_is_dropped_and_acked(mosquitto: Mosquitto, monk
     """A broker that sends more than was asked for gets its acks, or it would wait for them for ever and fall silent."""
     broker = BrokerConfig(host="127.0.0.1", port=mosquitto.port)
     acked: list[int] = []
-    async with connect(broker, client_id="a", max_inflight=2) as connection:
+    monkeypatch.setattr(mqtt, "MAX_WAITING", 3 * mqtt.MESSAGE_SIZE)
+    async with connect(broker, client_id="a") as connection:
         monkeypatch.setattr(connection._client, "ack", lambda mid, _qos: acked.append(mid))
         for mid in range(1, 6):
             message = MQTTMessage(mid, b"t")
-            message.qos = 1
+            message.qos, message.payload = 1, bytes(100)
             connection._on_message(connection._client, None, message)
         assert acked == [3, 4, 5]
         assert connection._inbox.qsize() == 2

@@ -74,6 +74,14 @@ def _create_closed_days() -> None:
     op.create_index("ix_ledger_ranges_gateway_day", "ledger_ranges", ["gateway", "day"], unique=False)
     op.create_index("ix_ledger_ranges_received_on", "ledger_ranges", ["received_on"], unique=False)
     op.create_table(
+        "compacted_lanes",
+        sa.Column("gateway", sa.String(length=64), nullable=False),
+        sa.Column("epoch", sa.String(length=16), nullable=False),
+        sa.Column("lane", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("last", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("gateway", "epoch", "lane", name=op.f("pk_compacted_lanes")),
+    )
+    op.create_table(
         "statement_days",
         sa.Column("day", sa.String(length=10), nullable=False),
         sa.Column("head", sa.String(length=64), nullable=True),
@@ -93,7 +101,9 @@ def _create_closed_days() -> None:
 
 def downgrade() -> None:
     """Drop the tables and columns."""
-    for name in ("head_witnesses", "gateway_days", "statement_gateways", "statement_days", "ledger_ranges"):
+    for name in ("head_witnesses", "gateway_days", "statement_gateways", "statement_days"):
+        op.drop_table(name)
+    for name in ("compacted_lanes", "ledger_ranges"):
         op.drop_table(name)
     op.drop_index("ix_ledger_gateway_settled_at", table_name="ledger")
     op.drop_index("ix_ledger_gateway_received_at", table_name="ledger")

@@ -33,7 +33,7 @@ ROWS = batch_of(
     Reading("meter-1", "current", NOON, 1e300),
 )
 LINES = b"""\
-electricity_meter,device=meter-1,gateway=gw-1 current=1e+300 1795348800000
+electricity_meter,device=meter-1,gateway=gw-1 current=1e300 1795348800000
 waterlogging_sensor,device=road-3,gateway=gw-1 depth=0.1,rain_total=9223372036854775807i 1795348800000
 waterlogging_sensor,device=road-3,gateway=gw-1 depth_failed=9999.0,depth_flag=4i,depth_tests=8i,\
 rain_total_flag=9i,rain_total_tests=1i 1795348801000
