@@ -102,6 +102,7 @@ class Outbox:
         with file.transaction() as db:
             self.epoch = accounts.open_epoch(db)
             self._load = load_of(db, boot)
+            self._own_offset_ms = _own_time_of(db, clock) - clock.monotonic_ms()
             drafts = ((kept.name, kept.draft) for kept in kept_drafts(db, "") if kept.draft is not None)
             on_commit(drafts, accounts.states(db))
         _log.info("outbox open", path=str(file.path), epoch=self.epoch, waiting=sum(self._load.messages.values()))
@@ -119,8 +120,9 @@ class Outbox:
     ) -> Outbox:
         """Open or make the outbox at ``path``; what can be read of a corrupt file is taken over.
 
-        At most ``max_bytes`` wait, none longer than ``max_age_ms``. ``on_commit`` is first told the drafts that wait
-        already. ``boot`` names this run of the machine. Raises OutboxLockedError, OutboxFullError, OutboxBrokenError.
+        At most ``max_bytes`` wait, none longer than ``max_age_ms`` of the time that the outbox is open. ``on_commit``
+        is first told the drafts that wait already. ``boot`` names this run of the machine. Raises OutboxLockedError,
+        OutboxFullError, OutboxBrokenError.
         """
         file = OutboxFile.open(path, now_ms=clock.now_ms())
         try:
@@ -307,7 +309,8 @@ class Outbox:
         """Change the outbox in one transaction; what waits counts, and is told, once it is committed."""
         with self._turn:
             with self._file.transaction(durable=durable) as db:
-                change = Change(db, self._load.copy(), self.epoch, self._boot, self._clock.now_ms())
+                own_ms = self._clock.monotonic_ms() + self._own_offset_ms
+                change = Change(db, self._load.copy(), self.epoch, self._boot, self._clock.now_ms(), own_ms)
                 yield change
             self._load = change.load
             if change.dated or change.states:
@@ -322,7 +325,13 @@ class Outbox:
         """Give up what is too old, and the oldest until ``size`` more bytes fit; ValueError where they never can."""
         if size > self._max_bytes:
             raise ValueError(f"{size} bytes at once can never fit an outbox of {self._max_bytes} bytes")
-        make_room(change, room=self._max_bytes - size, before_ms=change.now_ms - self._max_age_ms)
+        make_room(change, room=self._max_bytes - size, before_ms=change.own_ms - self._max_age_ms)
+
+
+def _own_time_of(db: sqlite3.Connection, clock: Clock) -> int:
+    """Return where the outbox's own time goes on, by which messages age: only while it is open, and nobody sets it."""
+    row = db.execute("SELECT committed_at FROM messages ORDER BY id DESC LIMIT 1").fetchone()
+    return max(row[0] if row else clock.now_ms(), CLOCK_IS_SET_MS)
 
 
 def _tell_nobody(_drafts: Iterable[tuple[str, Draft]], _states: Sequence[EpochState]) -> None:
