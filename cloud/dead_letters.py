@@ -24,12 +24,15 @@ from sqlalchemy import (
 )
 
 from cloud.database import RowId, insert_new, metadata
+from edge.contract.messages import MAX_PAYLOAD
 from edge.contract.program import command
 
 MAX_LETTERS = 10_000
 MAX_BYTES = 64 * 1024 * 1024
 SWEEP_EVERY = 100  # new letters: to rank them all takes 20 ms, which a flood must not cost the events each time
-CLIP = 16 * 1024  # bytes kept of one payload: enough to see what it was; its gateway still has the whole
+LARGE = 64 * 1024
+SWEEP_EVERY_LARGE = 8  # letters that are large: there is room for few of them, and they are ranked the sooner
+CLIP = MAX_PAYLOAD  # bytes kept of one payload: whatever fits the contract is whole, so that it can be taken after all
 
 dead_letters = Table(
     "dead_letters",
@@ -98,9 +101,10 @@ def unregistered(gateway: str) -> str:
 
 def keep(connection: Connection, letters: Iterable[DeadLetter], *, now_ms: int) -> None:
     """Keep letters, or count those whose content is kept already; the longest unseen make room."""
-    new = [_keep_or_count(connection, letter, now_ms) for letter in letters].count(True)
+    new = [letter for letter in letters if _keep_or_count(connection, letter, now_ms)]
     newest_id = connection.scalar(select(func.max(dead_letters.c.id))) or 0
-    if newest_id // SWEEP_EVERY != (newest_id - new) // SWEEP_EVERY:
+    every = SWEEP_EVERY_LARGE if any(len(letter.payload) >= LARGE for letter in new) else SWEEP_EVERY
+    if newest_id // every != (newest_id - len(new)) // every:
         _make_room(connection)
 
 

@@ -25,7 +25,7 @@ from cloud.ledger import CONFLICT, Entry, Name, Outcome, hash_of, known, record,
 from cloud.receipts import Receipts, Verdict, no_head
 from cloud.registry.registry import Registry
 from cloud.subscriber import share_filter, stay_subscribed
-from cloud.workorders.alerts import record_event
+from cloud.workorders.alerts import has_waited, open_late, record_event
 from cloud.workorders.order_rules import rule_of
 from edge.contract import mqtt
 from edge.contract.broker_config import BrokerConfig
@@ -46,6 +46,7 @@ from edge.contract.messages import (
 
 MAX_AHEAD_MS = 600_000  # an event from further ahead is refused: its gateway's clock is wrong
 LONGEST_PAUSE_S = 5.0
+LOOK_FOR_LATE_S = 10
 MAX_INFLIGHT = 1000  # a storm comes as a burst, and what has no place here comes again only after 5 s
 
 _log = structlog.get_logger()
@@ -110,6 +111,12 @@ class EventTaker:
             now_ms = self._clock.now_ms()
             settle(connection, Entry(name, content, 0, "stored", "", now_ms, day_of(now_ms)))
         return reason
+
+    async def open_late(self) -> None:
+        """Open what was heard late and has not ended while it waited. Raises DatabaseError."""
+        now_ms = self._clock.now_ms()
+        if await self._database.read(partial(has_waited, now_ms=now_ms)):
+            await self._database.write(partial(open_late, rule_of=rule_of, now_ms=now_ms))
 
     def _take_plain(self, connection: Connection, arrival: Arrival) -> None:
         try:
@@ -209,6 +216,16 @@ async def run_event_worker(
     await stay_subscribed(
         broker, name="anlan-cloud-events", topic_filters=[*plain, *laned], serve=serve, max_inflight=MAX_INFLIGHT
     )
+
+
+async def open_late_often(taker: EventTaker, clock: Clock) -> NoReturn:
+    """Open what was heard late and did not end while it waited, for ever; what cannot be is tried again."""
+    while True:
+        try:
+            await taker.open_late()
+        except DatabaseError as error:
+            _log.warning("late events wait", reason=str(error))
+        await clock.sleep(LOOK_FOR_LATE_S)
 
 
 async def _take_patiently(taker: EventTaker, message: mqtt.Message) -> Verdict | None:

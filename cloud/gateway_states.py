@@ -14,6 +14,8 @@ from cloud.statements.said import take_said
 from edge.contract.messages import Inventory, Status
 
 MAX_STRANGERS = 1000
+OVERTAKES_MS = 60_000
+CLOCK_OFF_MS = 60_000
 SHORTEST_INTERVAL_S = 20.0  # of statuses: one minute of silence is not yet suspicious
 
 _log = structlog.get_logger()
@@ -55,7 +57,8 @@ def take_status(connection: Connection, status: Status, *, retained: bool, now_m
 
     An offline status may be the last will of a connection that is over: it counts only for the session that is known
     to be the latest. A will was written when its connection began, so it never replaces the session's newer account;
-    one from the future, of a clock that was wrong, is replaced by any.
+    one from the future, of a clock that was wrong, is replaced by any. Nor does a message overtake another by a minute:
+    one that is earlier by more comes from a gateway whose clock was set back.
     """
     heard_at = min(status.sent_at, now_ms) if retained else now_ms
     _note(connection, status.gateway, now_ms=heard_at)
@@ -65,6 +68,7 @@ def take_status(connection: Connection, status: Status, *, retained: bool, now_m
     if known is not None and not status.online and known.session != status.session:
         return
     is_newest = known is None or known.session != status.session or status.sent_at >= min(known.sent_at, now_ms)
+    is_newest |= known is not None and _was_set_back(known, status) and not retained
     take_said(connection, status, is_newest=is_newest, heard_at=heard_at)
     values: dict[str, object] = {"online": status.online}
     if stored.online is not status.online:
@@ -76,6 +80,16 @@ def take_status(connection: Connection, status: Status, *, retained: bool, now_m
     if is_newest:
         values["status"] = msgspec.json.encode(status).decode()
     connection.execute(update(gateway_states).where(mine).values(values))
+
+
+def _was_set_back(known: Status, status: Status) -> bool:
+    return status.online and known.sent_at - status.sent_at > OVERTAKES_MS
+
+
+def clock_off_ms(status: Status, last_seen: int) -> int:
+    """Return by how much a gateway's clock is off, where that is worth a word: 0 up to a minute, negative when fast."""
+    behind_ms = last_seen - status.sent_at
+    return behind_ms if status.online and abs(behind_ms) > CLOCK_OFF_MS else 0
 
 
 def take_inventory(connection: Connection, inventory: Inventory, *, now_ms: int) -> None:

@@ -13,7 +13,7 @@ from cloud.api.app import create_app
 from cloud.api.patience import ImpatientProtocol
 from cloud.api.services import Services
 from cloud.config import CloudConfig
-from cloud.events import EventTaker, run_event_worker
+from cloud.events import EventTaker, open_late_often, run_event_worker
 from cloud.ingest import Counters, run_batch_worker
 from cloud.registry.registry import Registry
 from cloud.series.config import open_series
@@ -84,6 +84,7 @@ async def run(config: CloudConfig, clock: Clock) -> None:
                 tasks.create_task(events, name="event worker"),
                 tasks.create_task(closing, name="closing days"),
                 tasks.create_task(forget_daily(series, clock), name="retention"),
+                tasks.create_task(open_late_often(taker, clock), name="late events"),
                 tasks.create_task(sum_up_often(series, clock), name="summing up"),
             ]
             tasks.create_task(server.serve(sockets=[api_socket]), name="api")

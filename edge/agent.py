@@ -12,6 +12,7 @@ device that does not answer is no error: its points are missing, and the other d
 from __future__ import annotations
 
 import asyncio
+import itertools
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -22,13 +23,12 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import structlog
 
-from edge.clock_state import CLOCK_IS_SET_MS, ClockWatch
+from edge.clock_state import ClockWatch
 from edge.contract.clock import Clock
 from edge.contract.event_classes import event_classes
 from edge.contract.gateway_config import CameraListenerConfig, DeviceConfig, GatewayConfig
 from edge.contract.messages import Event, EventState, Lane, Reading, split_blob
-from edge.contract.readings import EARLIEST
-from edge.detect import abandon
+from edge.detect import abandon, read_state
 from edge.devices import drivers_for, inventory_of, pipeline_for
 from edge.drivers import ConfigurationError, Driver
 from edge.drivers.modbus import ModbusLinks
@@ -40,6 +40,8 @@ from edge.outbox import Outbox
 from edge.outbox_drafts import Origin
 from edge.pipeline import Taken
 from edge.recorder import Recorder
+from edge.stamps import Marks
+from edge.timeline import STEP_MS, Timeline
 from edge.uplink import Uplink
 
 if TYPE_CHECKING:
@@ -48,6 +50,10 @@ if TYPE_CHECKING:
 MIB: Final = 1024 * 1024
 DAY_MS: Final = 86_400_000
 TOGETHER_MS: Final = 100
+LOOK_S: Final = 1.0  # real seconds between two looks at the machine's clock
+MARKS_EVERY: Final = 10  # looks: then the highest stamps are kept
+MARKS_KEY: Final = "agent/stamps"  # where, beside the open events
+MARKS_BEHIND_MS: Final = 60_000  # more than may be stamped from one keeping, committed with the next batch, to the next
 
 _log = structlog.get_logger()
 
@@ -57,20 +63,20 @@ class _Device:
 
     def __init__(self, config: DeviceConfig, agent: Agent) -> None:
         self.config = config
-        self.drivers = drivers_for(config, agent.config, links=agent.links, clock=agent.clock, agent=agent.counts)
-        self.pipeline = pipeline_for(config, gateway=agent.config.gateway, new_id=agent.new_id)
+        self.drivers = drivers_for(
+            config, agent.config, links=agent.links, clock=agent.clock, agent=agent.counts, used=agent.marks.highest
+        )
+        gateway = agent.config.gateway
+        self.pipeline = pipeline_for(config, gateway=gateway, new_id=agent.new_id, boot=agent.clock.boot)
         self.skipped = 0  # polls left out because the one before took too long
         self.missing_log = MissingLog(config.id)
-
-
-NOTHING_TAKEN = Taken([], [], 0, [], {})
 
 
 class Agent:
     """One gateway at work; made by :func:`open_agent`."""
 
     def __init__(
-        self, config: GatewayConfig, *, clock: Clock, outbox: Outbox, links: ModbusLinks, new_id: Callable[[], str]
+        self, config: GatewayConfig, *, clock: Timeline, outbox: Outbox, links: ModbusLinks, new_id: Callable[[], str]
     ) -> None:
         self.config = config
         self.clock = clock
@@ -97,9 +103,13 @@ class Agent:
             clock=clock,
             batch_s=config.batch_s,
         )
+        kept = outbox.open_events()
+        self.marks = _read_marks(kept.pop(MARKS_KEY, ""), clock)
         self._devices = {device.id: _Device(device, self) for device in config.devices}
         self._stopping = asyncio.Event()
-        self._restore(outbox.open_events())
+        self._restore(kept)
+        if clock.is_known and outbox.has_undated:
+            self._date()
 
     @property
     def counts(self) -> Mapping[str, Callable[[], int]]:
@@ -132,6 +142,7 @@ class Agent:
                     for index, one in enumerate(devices)
                     for poll_s in one.drivers
                 ]
+                polling.append(group.create_task(self._watch_clock(), name="clock"))
                 tls = self.config.broker.tls
                 if tls is not None and tls.certificate_file is not None:
                     watching = watch_expiry(tls.certificate_file, self.clock)
@@ -158,9 +169,10 @@ class Agent:
         return taken[0] if len(taken) == 1 else Taken.of_all(taken)
 
     async def _poll(self, one: _Device, driver: Driver) -> Taken:
+        self._look_at_clock()
         snapshot = await driver.read()
-        if any(part.taken_at < EARLIEST for part in snapshot.parts):
-            return NOTHING_TAKEN  # the clock was lost while it was read: no time is made up for it
+        for part in snapshot.parts:
+            self.marks.note(part.taken_at)
         taken = one.pipeline.take(snapshot)
         self._recorder.take(taken)
         one.missing_log.note(snapshot, time.monotonic())
@@ -170,26 +182,36 @@ class Agent:
 
     async def _poll_for_ever(self, one: _Device, poll_s: float, *, share: float) -> None:
         """Poll at once, then on a fixed grid, on which the devices are spread by their ``share`` of the interval."""
-        driver, interval_ms = one.drivers[poll_s], round(poll_s * 1000)
-        await self._wait_for_clock(one)
+        driver, interval_ms, now_ms = one.drivers[poll_s], round(poll_s * 1000), self.clock.monotonic_ms
         await self._poll(one, driver)
-        due_ms = next_slot(phase_ms(share, interval_ms), self.clock.now_ms() + interval_ms // 2, interval_ms)
+        due_ms = next_slot(phase_ms(share, interval_ms), now_ms() + interval_ms // 2, interval_ms)
         while not self._stopping.is_set():
-            # Not until a time of day: when the clock is set back, polls go on.
-            await self.clock.sleep(max(due_ms - self.clock.now_ms(), 0) / 1000)
-            await self._wait_for_clock(one)
-            now_ms, began_ms = self.clock.now_ms(), self.clock.monotonic_ms()
+            await self.clock.sleep(max(due_ms - now_ms(), 0) / 1000)
+            began_ms = now_ms()
             await self._poll(one, driver)
-            over_ms = now_ms + self.clock.monotonic_ms() - began_ms  # whether or not the clock was set meanwhile
-            passed_ms = next_slot(due_ms, over_ms, interval_ms) - next_slot(due_ms, now_ms, interval_ms)
-            self._count_skipped(one, passed_ms // interval_ms)
-            due_ms = next_slot(due_ms, self.clock.now_ms(), interval_ms)
+            next_ms = next_slot(due_ms, now_ms(), interval_ms)
+            self._count_skipped(one, (next_ms - next_slot(due_ms, began_ms, interval_ms)) // interval_ms)
+            due_ms = next_ms
 
-    async def _wait_for_clock(self, one: _Device) -> None:
-        if self.clock.now_ms() < CLOCK_IS_SET_MS:
-            _log.warning("the clock is not set: nothing is read before it is", device=one.config.id)
-        while self.clock.now_ms() < CLOCK_IS_SET_MS:
-            await self.clock.sleep(1)
+    async def _watch_clock(self) -> None:
+        if not self.clock.is_known:
+            _log.warning("the time is not known yet: what is read is kept, and dated when it is")
+        for looks in itertools.count(1):
+            self._look_at_clock()
+            if looks % MARKS_EVERY == 0:
+                self._recorder.keep_state(MARKS_KEY, _marks_text(self.marks, self.clock))
+            await asyncio.sleep(LOOK_S)
+
+    def _look_at_clock(self) -> None:
+        if self.clock.look():
+            _log.info("the time is known: what was read before is dated now")
+            self._date()
+
+    def _date(self) -> None:
+        """Let what was taken in this run of the machine before the time was known have its time."""
+        known_since = self.clock.known_since or self.clock.now_ms()
+        self._recorder.date(self.clock.to_date_ms, known_since)
+        self.marks.highest[1] = max(self.marks.highest[1], self.clock.known_since or 0)
 
     def _count_skipped(self, one: _Device, skipped: int) -> None:
         if skipped and not one.skipped:
@@ -207,15 +229,19 @@ class Agent:
     def _restore(self, states: dict[str, str]) -> None:
         """Let detectors go on with their open events, and end the events of those that are no longer configured."""
         detectors = {d.key: d for one in self._devices.values() for d in one.pipeline.detectors}
+        now_ms, offset_ms = self.clock.now_ms(), self.clock.offset_ms()
         for key, state in states.items():
             try:
-                if key in detectors:
-                    detectors[key].restore(state)
-                else:
-                    self._recorder.close_event(key, abandon(state, now_ms=self.clock.now_ms()))
+                open_event = read_state(state)
             except msgspec.DecodeError as error:
                 _log.error("what was kept of an open event cannot be read: it is dropped", key=key, reason=str(error))
-                self._recorder.drop_state(key)
+                self._recorder.keep_state(key, None)
+                continue
+            open_event.go_on(boot=self.clock.boot, offset_ms=offset_ms, now_ms=now_ms)
+            if key in detectors:
+                detectors[key].restore(open_event)
+            else:
+                self._recorder.close_event(key, abandon(open_event, now_ms=now_ms))
 
     def _camera_listener(self, config: CameraListenerConfig) -> CameraListener:
         from edge.drivers.camera import CameraListener  # noqa: PLC0415 -- a gateway without cameras needs no HTTP
@@ -240,6 +266,27 @@ class Agent:
         await self._recorder.store(event, pieces)
 
 
+class _Kept(msgspec.Struct, frozen=True):
+    """The highest stamps that were used, and by which clock."""
+
+    boot: str
+    offset_ms: int
+    highest: list[int]
+
+
+def _marks_text(marks: Marks, clock: Timeline) -> str:
+    return msgspec.json.encode(_Kept(clock.boot, clock.offset_ms(), marks.highest)).decode()
+
+
+def _read_marks(text: str, clock: Timeline) -> Marks:
+    """Return the highest stamps used before; more may have been used since that was written."""
+    if not text:
+        return Marks()
+    kept = msgspec.json.decode(text, type=_Kept)
+    is_same_clock = kept.boot == clock.boot and abs(kept.offset_ms - clock.offset_ms()) < STEP_MS
+    return Marks(kept.highest if is_same_clock else [mark + MARKS_BEHIND_MS for mark in kept.highest])
+
+
 def phase_ms(share: float, interval_ms: int) -> int:
     """Return when in its interval a device is polled: at that share of it, together with others within ``TOGETHER_MS``.
 
@@ -257,13 +304,14 @@ def next_slot(due_ms: int, now_ms: int, interval_ms: int) -> int:
     return due_ms + (passed + 1) * interval_ms
 
 
-def _open_outbox(config: GatewayConfig, clock: Clock, journal: Journal | None) -> Outbox:
+def _open_outbox(config: GatewayConfig, clock: Timeline, journal: Journal | None) -> Outbox:
     return Outbox.open(
         config.data_dir / "outbox.sqlite",
         max_bytes=config.outbox.max_mb * MIB,
         max_age_ms=config.outbox.max_days * DAY_MS,
         clock=clock,
         on_commit=None if journal is None else journal.record,
+        boot=clock.boot,
     )
 
 
@@ -280,10 +328,16 @@ def _new_id() -> str:
 
 @asynccontextmanager
 async def open_agent(
-    config: GatewayConfig, *, clock: Clock, journal: Path | None = None, new_id: Callable[[], str] = _new_id
+    config: GatewayConfig,
+    *,
+    clock: Clock,
+    journal: Path | None = None,
+    new_id: Callable[[], str] = _new_id,
+    is_made_up: Callable[[int], bool] = lambda _: False,
 ) -> AsyncIterator[Agent]:
     """Open the outbox (and the journal) for an agent, and close them after it.
 
+    ``is_made_up``: whether what the clock shows is no time, see :class:`edge.timeline.Timeline`.
     Raises ConfigurationError, OutboxError, JournalError.
     """
     await asyncio.to_thread(_make_folder, config.data_dir)
@@ -292,7 +346,8 @@ async def open_agent(
         if journal is not None:
             kept = await asyncio.to_thread(Journal, journal)
             open_parts.callback(kept.close)
-        outbox = await asyncio.to_thread(_open_outbox, config, clock, kept)
+        timeline = Timeline(clock, is_made_up=is_made_up)
+        outbox = await asyncio.to_thread(_open_outbox, config, timeline, kept)
         open_parts.push_async_callback(asyncio.to_thread, outbox.close)
         links = await open_parts.enter_async_context(ModbusLinks())
-        yield Agent(config, clock=clock, outbox=outbox, links=links, new_id=new_id)
+        yield Agent(config, clock=timeline, outbox=outbox, links=links, new_id=new_id)

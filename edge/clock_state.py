@@ -4,8 +4,8 @@ Whoever disciplines the clock (systemd-timesyncd, ntpd, chrony with ``rtcsync``,
 with no modes reads it back. The state is one of
 
 - synchronised: the kernel says so now;
-- free-running since T: it was synchronised once since boot, last at T;
-- unknown: it never was, as far as we can see: a clock from an unchecked battery, or none.
+- free-running since T: it was synchronised once since boot, last at T; or it was set at T, by whomever;
+- unknown: neither, as far as we can see: a clock from an unchecked battery, or no time at all yet.
 """
 
 from __future__ import annotations
@@ -15,12 +15,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from edge.contract.clock import Clock
 from edge.contract.messages import ClockState
+from edge.contract.readings import CLOCK_IS_SET_MS
+from edge.timeline import Timeline
 
-CLOCK_IS_SET_MS = 1_577_836_800_000  # 2020: only a clock that nobody has set shows an earlier time
+__all__ = ["CLOCK_IS_SET_MS", "ClockWatch", "KernelClock", "is_made_up", "read_kernel_clock"]
+
 # systemd-timesyncd touches it at each synchronisation; it lives in /run and so is forgotten at boot.
 TIMESYNC_MARK = Path("/run/systemd/timesync/synchronized")
+SYSTEMD = Path("/run/systemd/system")  # is there where systemd has started the machine
+HARDWARE_CLOCKS = Path("/sys/class/rtc")
+BELIEVED_AFTER_MS = 600_000
 _STA_UNSYNC, _STA_NANO = 0x0040, 0x2000
 _TIME_ERROR = 5
 
@@ -60,19 +65,34 @@ def read_kernel_clock() -> KernelClock:
 class ClockWatch:
     """Remembers when the clock was last seen synchronised."""
 
-    def __init__(self, clock: Clock, mark: Path = TIMESYNC_MARK) -> None:
+    def __init__(self, clock: Timeline, mark: Path = TIMESYNC_MARK) -> None:
         self._clock = clock
         self._mark = mark
         self._last_ms: int | None = None
 
     def state(self) -> tuple[ClockState, int | None]:
         """Return the state and, while free-running, since when (milliseconds UTC)."""
-        if read_kernel_clock().is_synchronised:
+        if not self._clock.is_known:
+            return ClockState.UNKNOWN, None
+        if read_kernel_clock().is_synchronised and not self._clock.is_lost:
             self._last_ms = self._clock.now_ms()
             return ClockState.SYNCHRONISED, None
         if self._last_ms is None:
             with suppress(FileNotFoundError):
                 self._last_ms = self._mark.stat().st_mtime_ns // 1_000_000
-        if self._last_ms is None:
-            return ClockState.UNKNOWN, None
-        return ClockState.FREE_RUNNING, self._last_ms
+        since = self._last_ms or self._clock.known_since
+        return (ClockState.UNKNOWN, None) if since is None else (ClockState.FREE_RUNNING, since)
+
+
+def is_made_up(
+    since_start_ms: int, *, mark: Path = TIMESYNC_MARK, systemd: Path = SYSTEMD, rtc: Path = HARDWARE_CLOCKS
+) -> bool:
+    """Say whether the clock of this machine shows a time that nobody knows, though it is after 2020.
+
+    Without a hardware clock systemd lets time go on where it was last written down, or where systemd was built, so that
+    it does not begin in 1970. That is no time until a time server, or somebody, has set it. Nobody can see the latter
+    from what came before us, so ten minutes after the start of the machine its time is taken as it is.
+    """
+    if since_start_ms > BELIEVED_AFTER_MS or not systemd.exists() or mark.exists():
+        return False
+    return not any(rtc.glob("rtc*")) and not read_kernel_clock().is_synchronised

@@ -9,13 +9,16 @@ suspect    the first sample over the threshold
 confirmed  the run of samples over the threshold reached the rule's ``samples`` and lasted its ``hold``. Revision 1
            where one sample is enough
 withdrawn  a suspect's next sample is not over the threshold; the next crossing is a new event
-updated    the peak moved by a tenth since the last revision, at most once a minute; or the clock was set back
+updated    the peak moved by a tenth since the last revision, at most once a minute; or the clock was set by a minute
 ended      a sample at least ``clear_hold`` after the first one of an unbroken run of clear samples. A sample that is
            not clear breaks the run: crossings within the hold are one event
 ========== ==================================================================================================
 
 A reading flagged 3 (suspect) never blocks an alarm and never raises one alone: a run of nothing but 3s needs one
 sample more. All times are those of the samples, so a replay gives the same events.
+
+Where the clock is set, what an open event remembers is moved with it (:meth:`Detector.shift`): so durations stay right,
+and an event is dated by the clock as it is now. Readings that have been dated keep the time that they were sent with.
 
 *Over* and *clear* by comparison: ``at_least``: value >= threshold, value < clear; ``below``: value < threshold,
 value >= clear; ``equals``: value == threshold, value != threshold.
@@ -30,11 +33,12 @@ from msgspec import Struct
 
 from edge.contract.gateway_config import DeviceRule
 from edge.contract.messages import MAX_EVENT_READINGS, Event, EventState
-from edge.contract.readings import Flag, Reading
+from edge.contract.readings import EARLIEST, Flag, Reading, is_undated
 
 UPDATE_STEP = 0.1  # of the last peak sent
 UPDATE_EVERY_MS = 60_000
 FIRST_READINGS = 16  # kept from the beginning of an event; the rest of the 64 are its latest
+TELL_AGAIN_MS = 60_000  # an event that was told with times further off than this is told again
 
 
 class OpenEvent(Struct, kw_only=True):
@@ -46,6 +50,39 @@ class OpenEvent(Struct, kw_only=True):
     run: int  # samples over the threshold in a row, counted until the event is confirmed
     trusted: bool  # at least one of them was not flagged 3
     clear_since: int | None = None  # first of the present run of clear samples
+    is_told_wrong: bool = False  # with times of a clock that was wrong
+    offset_ms: int = 0  # of the clock whose times these are
+    boot: str = ""  # the run of the machine in which that offset means something
+
+    def shift(self, by_ms: int) -> None:
+        """Move to a scale on which times are that much later.
+
+        From the scale of a run of the machine that does not know the time yet, only its own times are moved.
+        """
+        was_undated = self.offset_ms == EARLIEST
+
+        def move(at_ms: int) -> int:
+            return at_ms + by_ms if is_undated(at_ms) is was_undated else at_ms
+
+        self.is_told_wrong |= abs(by_ms) >= TELL_AGAIN_MS and not was_undated
+        self.readings = [_dated(one, by_ms) for one in self.readings]
+        self.clear_since = None if self.clear_since is None else move(self.clear_since)
+        self.offset_ms += by_ms
+        self.event = msgspec.structs.replace(
+            self.event,
+            began_at=move(self.event.began_at),
+            updated_at=move(self.event.updated_at),
+            readings=[_dated(one, by_ms) for one in self.event.readings],
+        )
+
+    def go_on(self, *, boot: str, offset_ms: int, now_ms: int) -> None:
+        """Go on where the agent was stopped, perhaps in another run of the machine."""
+        if boot == self.boot:
+            self.shift(offset_ms - self.offset_ms)
+        elif is_undated(self.event.updated_at):  # nobody will ever know when that was: at the latest, now
+            self.shift(now_ms - self.event.updated_at)
+            self.is_told_wrong = True
+        self.boot, self.offset_ms = boot, offset_ms
 
 
 def is_over(rule: DeviceRule, value: float) -> bool:
@@ -69,11 +106,15 @@ def is_clear(rule: DeviceRule, value: float) -> bool:
 class Detector:
     """Feeds on the readings of one point of one device, in the order in which they were taken."""
 
-    def __init__(self, rule: DeviceRule, *, gateway: str, device: str, new_id: Callable[[], str]) -> None:
+    def __init__(
+        self, rule: DeviceRule, *, gateway: str, device: str, new_id: Callable[[], str], boot: str = ""
+    ) -> None:
         """Start with no event open; ``new_id`` gives 32 hexadecimal digits, new each time."""
         self.rule = rule
         self.gateway = gateway
         self.device = device
+        self.boot = boot
+        self.offset_ms = 0
         self._new_id = new_id
         self.open: OpenEvent | None = None
 
@@ -86,9 +127,15 @@ class Detector:
         """Return the open event as JSON text, None when none is open."""
         return None if self.open is None else msgspec.json.encode(self.open).decode()
 
-    def restore(self, state: str) -> None:
-        """Go on with an open event; raises msgspec.DecodeError for a state that is not ours."""
-        self.open = msgspec.json.decode(state, type=OpenEvent)
+    def restore(self, open_event: OpenEvent) -> None:
+        """Go on with an open event."""
+        self.open, self.offset_ms = open_event, open_event.offset_ms
+
+    def shift(self, offset_ms: int) -> None:
+        """Take what follows as of a clock with this offset, and move to its scale."""
+        if self.open is not None:
+            self.open.shift(offset_ms - self.offset_ms)
+        self.offset_ms = offset_ms
 
     def feed(self, reading: Reading) -> Event | None:
         """Take the next reading; return the revision it made, if any."""
@@ -97,8 +144,6 @@ class Detector:
         over = is_over(self.rule, reading.value)
         if self.open is None:
             return self._begin(reading, reading.value) if over else None
-        if reading.taken_at < self.open.event.began_at:  # the clock was set back; the cloud refuses the future
-            self.open.event = msgspec.structs.replace(self.open.event, began_at=reading.taken_at)
         self._remember(self.open, reading, reading.value)
         if self.open.event.state is EventState.SUSPECT:
             return self._judge(self.open, reading) if over else self._finish(self.open, reading, EventState.WITHDRAWN)
@@ -121,7 +166,9 @@ class Detector:
             rule=self.rule.name,
             rule_version=self.rule.version,
         )
-        self.open = OpenEvent(event=event, readings=[reading], peak=value, run=0, trusted=False)
+        self.open = OpenEvent(
+            event=event, readings=[reading], peak=value, run=0, trusted=False, offset_ms=self.offset_ms, boot=self.boot
+        )
         return self._judge(self.open, reading) or self._revise(self.open, reading, EventState.SUSPECT)
 
     def _judge(self, open_event: OpenEvent, reading: Reading) -> Event | None:
@@ -137,8 +184,8 @@ class Detector:
         """Watch a confirmed event for its end, or for a change worth telling."""
         if not is_clear(self.rule, value):
             open_event.clear_since = None
-        elif open_event.clear_since is None or reading.taken_at < open_event.clear_since:
-            open_event.clear_since = reading.taken_at  # also where the gateway's clock was set back
+        elif open_event.clear_since is None:
+            open_event.clear_since = reading.taken_at
         if open_event.clear_since is not None:
             if reading.taken_at - open_event.clear_since >= 1000 * self.rule.clear_hold_s:
                 return self._finish(open_event, reading, EventState.ENDED)
@@ -149,7 +196,7 @@ class Detector:
 
     def _is_notable(self, open_event: OpenEvent, now: int) -> bool:
         last = open_event.event
-        if now < last.updated_at:  # the clock was set back: what was told may have been refused as of the future
+        if open_event.is_told_wrong:
             return True
         if last.value is None or now - last.updated_at < UPDATE_EVERY_MS:
             return False
@@ -165,6 +212,7 @@ class Detector:
 
     def _revise(self, open_event: OpenEvent, reading: Reading, state: EventState) -> Event:
         ended = state in (EventState.ENDED, EventState.WITHDRAWN)
+        open_event.is_told_wrong = False
         open_event.event = msgspec.structs.replace(
             open_event.event,
             revision=open_event.event.revision + 1,
@@ -181,12 +229,20 @@ class Detector:
         return self._revise(open_event, reading, state)
 
 
-def abandon(state: str, *, now_ms: int) -> Event:
-    """Return the last revision of an open event whose rule is no longer configured.
+def read_state(state: str) -> OpenEvent:
+    """Read what :meth:`Detector.state` gave; raises msgspec.DecodeError for a state that is not ours."""
+    return msgspec.json.decode(state, type=OpenEvent)
 
-    Raises msgspec.DecodeError for a state that is not ours.
-    """
-    event = msgspec.json.decode(state, type=OpenEvent).event
+
+def _dated(reading: Reading, by_ms: int) -> Reading:
+    if not is_undated(reading.taken_at):
+        return reading
+    return msgspec.structs.replace(reading, taken_at=reading.taken_at + by_ms)
+
+
+def abandon(open_event: OpenEvent, *, now_ms: int) -> Event:
+    """Return the last revision of an open event whose rule is no longer configured."""
+    event = open_event.event
     at = now_ms if now_ms >= event.began_at else event.updated_at  # the clock may not be set yet
     is_suspect = event.state is EventState.SUSPECT
     return msgspec.structs.replace(

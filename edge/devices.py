@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 
 from edge.bus_time import wire_of
@@ -27,12 +27,17 @@ def drivers_for(
     links: ModbusLinks,
     clock: Clock,
     agent: Mapping[str, Callable[[], int]],
+    used: Sequence[int] = (),
 ) -> dict[float, Driver]:
-    """Return what reads the device, by seconds between two polls; ``agent``: what the gateway itself is asked for."""
+    """Return what reads the device, by seconds between two polls; ``agent``: what the gateway itself is asked for.
+
+    ``used``: stamps that its devices may have had before, see :class:`edge.stamps.Stamps`.
+    """
     if device.modbus is None:
         names = [point.name for point in device.device_profile.points]
-        return {device.poll_s: GatewayHealth(device.id, points=names, clock=clock, folder=config.data_dir, agent=agent)}
-    return polls_of(device, config, links.unit(device, config, clock))
+        health = GatewayHealth(device.id, points=names, clock=clock, folder=config.data_dir, agent=agent, used=used)
+        return {device.poll_s: health}
+    return polls_of(device, config, links.unit(device, config, clock, used))
 
 
 def polls_of(device: DeviceConfig, config: GatewayConfig, unit: ModbusUnit) -> dict[float, Driver]:
@@ -51,10 +56,12 @@ def polls_of(device: DeviceConfig, config: GatewayConfig, unit: ModbusUnit) -> d
     return polls
 
 
-def pipeline_for(device: DeviceConfig, *, gateway: str, new_id: Callable[[], str]) -> Pipeline:
-    """Return what judges the device's polls; ``new_id`` names events."""
+def pipeline_for(device: DeviceConfig, *, gateway: str, new_id: Callable[[], str], boot: str = "") -> Pipeline:
+    """Return what judges the device's polls; ``new_id`` names events, ``boot`` the run of the machine."""
     rules = {point.name: _rule(device.reporting(point)) for point in device.device_profile.points}
-    detectors = [Detector(rule, gateway=gateway, device=device.id, new_id=new_id) for rule in device.device_rules]
+    detectors = [
+        Detector(rule, gateway=gateway, device=device.id, new_id=new_id, boot=boot) for rule in device.device_rules
+    ]
     return Pipeline(device.id, points=device.device_profile.points, detectors=detectors, reporter=Reporter(rules))
 
 

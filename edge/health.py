@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 from edge.clock_state import read_kernel_clock
 from edge.contract.clock import Clock
 from edge.contract.messages import Test
-from edge.drivers import Answer, Missing, Part, Snapshot, Stamps
+from edge.drivers import Answer, Missing, Snapshot
+from edge.stamps import Stamps
 
 PROC = Path("/proc")
 AGENT_POINTS = ("outbox_waiting", "polls_skipped")
@@ -23,11 +24,21 @@ class GatewayHealth:
     """A driver for profiles of protocol ``gateway``: answers the points it knows, the others are missing."""
 
     def __init__(
-        self, device: str, *, points: Iterable[str], clock: Clock, folder: Path, agent: Mapping[str, Callable[[], int]]
+        self,
+        device: str,
+        *,
+        points: Iterable[str],
+        clock: Clock,
+        folder: Path,
+        agent: Mapping[str, Callable[[], int]],
+        used: Sequence[int] = (),
     ) -> None:
-        """``folder`` is where the outbox lies; ``agent``: what only the running agent knows, see AGENT_POINTS."""
+        """``folder`` is where the outbox lies; ``agent``: what only the running agent knows, see AGENT_POINTS.
+
+        ``used``: stamps that it may have had before, see :class:`edge.stamps.Stamps`.
+        """
         self._device = device
-        self._stamps = Stamps(clock)
+        self._stamps = Stamps(clock, used)
         self._busy = BusyShare()
         self._started = time.monotonic()
         known: Mapping[str, Callable[[], Answer]] = {
@@ -43,8 +54,7 @@ class GatewayHealth:
 
     async def read(self) -> Snapshot:
         """Read each point once; nothing here waits for anything."""
-        taken_at = self._stamps.take()
-        return Snapshot((Part(taken_at, {name: source() for name, source in self._sources.items()}),))
+        return Snapshot((self._stamps.part({name: source() for name, source in self._sources.items()}),))
 
     def _unknown(self) -> Answer:
         return Missing(Test.REFUSED, f"{self._device}: this gateway cannot measure that point")

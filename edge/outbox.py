@@ -41,6 +41,7 @@ from edge.outbox_file import (
     OutboxFullError,
     OutboxLockedError,
 )
+from edge.outbox_room import make_room
 
 __all__ = [
     "MessageName",
@@ -54,7 +55,6 @@ __all__ = [
     "Waiting",
 ]
 
-GIVE_UP_ORDER = (Lane.BACKLOG, Lane.LIVE, Lane.BLOBS, Lane.EVENTS)
 SEALED_AT_ONCE: Final = 40_000  # readings in one commit, so that even the smallest outbox takes it
 DATED_AT_ONCE: Final = 500  # drafts
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
@@ -165,7 +165,7 @@ class Outbox:
 
         What of the draft is undated waits for :meth:`date`. ``open_events`` sets the state (JSON text) of an open
         event, or removes it with None. The readings of a batch among the messages count for today.
-        When all is too much, the oldest of backlog, live, blobs and last events is given up, and counted.
+        When all is too much, backlog is thinned, then dropped, then the rest: see edge/outbox_room.py.
         Raises OutboxFullError (nothing was stored: try again), OutboxBrokenError; ValueError for what could never fit.
         """
         dated, undated = (None, None) if draft is None else draft.split()
@@ -223,15 +223,16 @@ class Outbox:
             _log.error("gave up readings that no batch can carry", drafts_unread=unread, faults=sorted(faults))
         return len(kept) < self._load.drafts
 
-    def date(self, offset_ms: int) -> None:
+    def date(self, offset_ms: int, known_since: int) -> None:
         """Give all that was taken undated in this run of the machine its time: ``offset_ms`` later than it shows.
 
+        ``known_since``: when the time became known, which says how good these times are.
         Raises OutboxFullError (call it again with the same offset), OutboxBrokenError.
         """
         while self._load.undated:
             with self._change() as change:
                 for kept in list(islice(kept_drafts(change.db, self._boot), DATED_AT_ONCE)):
-                    change.date(kept, offset_ms)
+                    change.date(kept, offset_ms, known_since)
 
     def open_events(self) -> dict[str, str]:
         """Return the detector state of the events open at the last commit: key -> JSON text."""
@@ -321,9 +322,7 @@ class Outbox:
         """Give up what is too old, and the oldest until ``size`` more bytes fit; ValueError where they never can."""
         if size > self._max_bytes:
             raise ValueError(f"{size} bytes at once can never fit an outbox of {self._max_bytes} bytes")
-        dropped = _give_up(change, room=self._max_bytes - size, before_ms=change.now_ms - self._max_age_ms)
-        if dropped:
-            _log.warning("gave up the oldest messages: beyond outbox.max_mb or max_days", messages=dropped)
+        make_room(change, room=self._max_bytes - size, before_ms=change.now_ms - self._max_age_ms)
 
 
 def _tell_nobody(_drafts: Iterable[tuple[str, Draft]], _states: Sequence[EpochState]) -> None:
@@ -346,23 +345,3 @@ def _save_open_events(db: sqlite3.Connection, changes: Mapping[str, str | None])
             db.execute("DELETE FROM open_events WHERE key = ?", (key,))
         else:
             db.execute("INSERT OR REPLACE INTO open_events (key, state) VALUES (?, ?)", (key, state))
-
-
-def _give_up(change: Change, *, room: int, before_ms: int) -> int:
-    """Drop what was committed before a time, and the oldest until at most ``room`` bytes wait; return how many."""
-    dropped = 0
-    oldest = "SELECT id, epoch, day, readings, size, committed_at FROM messages WHERE lane = ? ORDER BY id LIMIT 1"
-    for lane in GIVE_UP_ORDER:
-        while row := change.db.execute(oldest, (lane,)).fetchone():
-            message_id, epoch, day, readings, size, committed_at = row
-            is_too_old = CLOCK_IS_SET_MS <= committed_at < before_ms  # the age of what an unset clock stored is unknown
-            if change.load.bytes <= room and not is_too_old:
-                break
-            change.db.execute("DELETE FROM messages WHERE id = ?", (message_id,))
-            reason = GiveUpReason.TOO_OLD if is_too_old else GiveUpReason.OUTBOX_FULL
-            day = day or day_of(committed_at)
-            accounts.count(change.db, epoch, day, waiting=-readings)
-            accounts.count_given_up(change.db, epoch, day, reason, readings)
-            change.load.add(lane, -1, -size)
-            dropped += 1
-    return dropped

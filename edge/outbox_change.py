@@ -166,7 +166,7 @@ class Change:
             self.load.drafted += draft.readings
             self.dated.append((name, draft))
 
-    def date(self, kept: KeptDraft, offset_ms: int) -> None:
+    def date(self, kept: KeptDraft, offset_ms: int, known_since: int) -> None:
         """Give an undated draft its time; its events go out at once."""
         [[size]] = self.db.execute("DELETE FROM drafts WHERE id = ? RETURNING size", (kept.id,)).fetchall()
         self.load.bytes -= size
@@ -174,7 +174,7 @@ class Change:
         if kept.draft is None:
             self.lose(day_of(self.now_ms), GiveUpReason.DAMAGED, kept.readings)
             return
-        draft = kept.draft.shifted(offset_ms)
+        draft = kept.draft.shifted(offset_ms, known_since)
         for event in draft.events:
             self.put(Lane.EVENTS, encode_event(event))
         draft = replace(draft, events=())
@@ -188,6 +188,21 @@ class Change:
             self.load.bytes -= size
             self.load.drafts -= 1
             self.load.drafted -= each.readings
+
+    def give_up_undated(self, room: int) -> None:
+        """Give up the oldest undated readings until at most ``room`` bytes wait; their events go on waiting."""
+        [last] = self.db.execute("SELECT MAX(id) FROM drafts").fetchone()
+        for kept in kept_drafts(self.db, self.boot):
+            if self.load.bytes <= room or kept.id > last:  # or what was put here
+                return
+            [[size]] = self.db.execute("DELETE FROM drafts WHERE id = ? RETURNING size", (kept.id,)).fetchall()
+            self.load.bytes -= size
+            self.load.undated -= 1
+            unsent = sum(kept.draft.disk_full.values()) if kept.draft else 0
+            self.lose(day_of(self.now_ms), GiveUpReason.OUTBOX_FULL, kept.readings + unsent)
+            if kept.draft is not None and kept.draft.events:
+                draft = Draft(origin=kept.draft.origin, events=kept.draft.events)
+                self.put_draft(kept.name, draft, draft.to_bytes(), is_undated=True)
 
     def give_up_strangers(self) -> int:
         """Give up undated drafts of other runs of the machine; return how many readings that were."""

@@ -22,12 +22,11 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from edge.clock_state import CLOCK_IS_SET_MS
 from edge.contract.arranging import in_batches
 from edge.contract.batches import Batch, ClockState, encode_batch
 from edge.contract.days import day_of
 from edge.contract.messages import Body, Event
-from edge.contract.readings import ContractError, Flag, Value
+from edge.contract.readings import CLOCK_IS_SET_MS, ContractError, Flag, Value, is_undated
 from edge.contract.rows import Row
 
 HOUR_MS: Final = 3_600_000
@@ -100,21 +99,23 @@ class Draft(Struct, frozen=True, kw_only=True):
 
     def split(self) -> tuple[Draft, Draft]:
         """Return what has its time, and what has not."""
-        if not self._has_undated():
+        if not self.has_undated():
             return self, Draft(origin=self.origin)
         return self._part(undated=False), self._part(undated=True)
 
-    def shifted(self, offset_ms: int) -> Draft:
-        """Give what is undated its time."""
+    def shifted(self, offset_ms: int, known_since: int) -> Draft:
+        """Give what is undated its time; the clock that took it ran free until the time was known."""
         return replace(
             self,
+            origin=replace(self.origin, clock=ClockState.FREE_RUNNING, clock_since=known_since),
             rows=[_shifted_row(row, offset_ms) for row in self.rows],
             unchanged=_shifted_hours(self.unchanged, offset_ms),
             disk_full=_shifted_hours(self.disk_full, offset_ms),
             events=[_shifted_event(event, offset_ms) for event in self.events],
         )
 
-    def _has_undated(self) -> bool:
+    def has_undated(self) -> bool:
+        """Say whether anything in it waits for its time."""
         times = [row.taken_at for row in self.rows]
         times += [event.updated_at for event in self.events]
         return is_undated(min([*times, *self.unchanged, *self.disk_full], default=CLOCK_IS_SET_MS))
@@ -146,11 +147,6 @@ class _Wire(Struct, array_like=True, frozen=True):
     unchanged: dict[int, int]
     disk_full: dict[int, int]
     events: Sequence[Event]
-
-
-def is_undated(at_ms: int) -> bool:
-    """Say whether a time is that of a clock that nobody has set."""
-    return at_ms < CLOCK_IS_SET_MS
 
 
 def hour_of(at_ms: int) -> int:

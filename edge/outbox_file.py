@@ -59,6 +59,7 @@ CREATE TABLE messages (
     payload BLOB NOT NULL, day TEXT NOT NULL DEFAULT '', thinned INTEGER NOT NULL DEFAULT 0, UNIQUE (epoch, lane, seq)
 );
 CREATE INDEX messages_in_order ON messages (lane, id, size);
+CREATE INDEX messages_by_level ON messages (lane, thinned, id);
 CREATE TABLE refused (
     id INTEGER PRIMARY KEY AUTOINCREMENT, lane INTEGER NOT NULL, epoch TEXT NOT NULL, seq INTEGER NOT NULL,
     reason TEXT NOT NULL, refused_at INTEGER NOT NULL, payload BLOB NOT NULL
@@ -75,6 +76,7 @@ _MORE_COLUMNS = """
 BEGIN IMMEDIATE;
 ALTER TABLE messages ADD COLUMN day TEXT NOT NULL DEFAULT '';
 ALTER TABLE messages ADD COLUMN thinned INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX messages_by_level ON messages (lane, thinned, id);
 """
 _COUNT_DAYS = """
 INSERT INTO days (epoch, day, taken, waiting)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import groupby
+from operator import attrgetter
 from typing import NamedTuple
 
 import structlog
@@ -12,7 +14,7 @@ from edge.contract.messages import Event, Flag, Reading
 from edge.contract.profile import Point, RegisterPoint
 from edge.counters import CounterGuard
 from edge.detect import Detector
-from edge.drivers import Answer, Missing, Snapshot
+from edge.drivers import Answer, Missing, Part, Snapshot
 from edge.quality import flag, flag_unread
 from edge.report import Reporter
 
@@ -58,13 +60,34 @@ class Pipeline:
             if isinstance(point, RegisterPoint) and point.counter
         }
         self._reporter = reporter
+        self._offset_ms: int | None = None  # of the clock by which the latest readings were taken
 
     def take(self, snapshot: Snapshot) -> Taken:
-        """Judge one poll; every point that was asked for gets a reading, at the time of its answer."""
+        """Judge one poll; every point that was asked for gets a reading, at the time of its answer.
+
+        Where somebody has set the clock, what is remembered of earlier polls moves with it.
+        """
+        for part in snapshot.parts:
+            if part.offset_ms != self._offset_ms:
+                return self._take_over_steps(snapshot)
+        return self._take(snapshot.parts)
+
+    def _take_over_steps(self, snapshot: Snapshot) -> Taken:
+        taken = []
+        for offset_ms, parts in groupby(snapshot.parts, attrgetter("offset_ms")):
+            for detector in self.detectors:
+                detector.shift(offset_ms)
+            if self._offset_ms is not None:
+                self._reporter.shift(offset_ms - self._offset_ms)
+            self._offset_ms = offset_ms
+            taken.append(self._take(list(parts)))
+        return Taken.of_all(taken)
+
+    def _take(self, parts: Sequence[Part]) -> Taken:
         device, points = self.device, self._points
         readings = [
             judge(device, points[name], taken_at, answer)
-            for taken_at, answers in snapshot.parts
+            for taken_at, answers, _ in parts
             for name, answer in answers.items()
         ]
         if self._guards:

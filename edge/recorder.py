@@ -21,10 +21,11 @@ from msgspec.structs import replace
 
 from edge.contract.clock import Clock
 from edge.contract.messages import BlobPiece, Body, Event, Lane, Reading, encode_blob, encode_event
+from edge.contract.readings import is_undated
 from edge.contract.rows import Row, rows_of
 from edge.drivers import NotStoredError
 from edge.outbox import SEALED_AT_ONCE, Outbox, OutboxError, OutboxFullError
-from edge.outbox_drafts import Draft, Origin, hour_of, is_undated
+from edge.outbox_drafts import Draft, Origin, hour_of
 from edge.pipeline import Taken
 
 DRAFT_S: Final = 1.0  # real seconds, as kills are real
@@ -94,7 +95,7 @@ class Recorder:
         self._pictures: list[_Picture] = []
         self._unchanged: Counter[int] = Counter()  # by hour
         self._given_up: Counter[int] = Counter()
-        self._offset_ms: int | None = None
+        self._dating: tuple[int, int] | None = None  # how to date what is undated, once the time is known
         self._wake = asyncio.Event()
         self._draft_timer: asyncio.TimerHandle | None = None
         self._is_draft_due = self._is_batch_due = self._is_stopping = self._is_full = False
@@ -116,12 +117,12 @@ class Recorder:
     def close_event(self, key: str, event: Event) -> None:
         """Accept the last revision of an event whose detector is gone."""
         self._events.append(event)
-        self.drop_state(key)
+        self.keep_state(key, None)
         self._wake.set()
 
-    def drop_state(self, key: str) -> None:
-        """Let the next commit remove what was kept of an open event."""
-        self._states[key] = None
+    def keep_state(self, key: str, state: str | None) -> None:
+        """Let the next commit keep a state, or remove it."""
+        self._states[key] = state
 
     async def store(self, event: Event, pieces: Sequence[BlobPiece]) -> None:
         """Commit an event and its picture, event first; raises NotStoredError where nothing was kept."""
@@ -133,9 +134,12 @@ class Recorder:
         self._wake.set()
         await picture.stored
 
-    def date(self, offset_ms: int) -> None:
-        """Let all that was taken before the clock was set have its time: so many ms later than it shows."""
-        self._offset_ms = offset_ms
+    def date(self, offset_ms: int, known_since: int) -> None:
+        """Let all that was taken before the clock was set have its time: so many ms later than it shows.
+
+        ``known_since``: when the time became known, which says how good these times are.
+        """
+        self._dating = (offset_ms, known_since)
         self._wake.set()
 
     def stop(self) -> None:
@@ -208,8 +212,8 @@ class Recorder:
 
     async def _date(self) -> None:
         """Give drafts their time, and send them before what was taken after them."""
-        if self._offset_ms is not None and self._outbox.has_undated:
-            await asyncio.to_thread(self._outbox.date, self._offset_ms)
+        if self._dating is not None and self._outbox.has_undated:
+            await asyncio.to_thread(self._outbox.date, *self._dating)
             await self._seal(Lane.BACKLOG)
 
     async def _commit_picture(self, picture: _Picture) -> None:
@@ -257,8 +261,8 @@ class Recorder:
             disk_full=taken.given_up,
             events=taken.events,
         )
-        if self._offset_ms is not None:
-            draft = draft.shifted(self._offset_ms)
+        if self._dating is not None and draft.has_undated():
+            draft = draft.shifted(*self._dating)
         dated = [event for event in draft.events if not is_undated(event.updated_at)]
         undated = [event for event in draft.events if is_undated(event.updated_at)]
         return [(Lane.EVENTS, encode_event(event)) for event in dated], replace(draft, events=undated)

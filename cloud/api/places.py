@@ -13,6 +13,8 @@ from cloud.gateway_states import find_state, gateway_states, online_now
 from cloud.registry.person import Person, Role
 from cloud.registry.tables import communities, devices, gateways, grids, sites, streets
 from cloud.statements.accounts import account
+from cloud.statements.statement import read_statement
+from edge.contract.days import bounds_of
 
 router = APIRouter(responses=ERRORS, tags=["places"])
 
@@ -106,6 +108,21 @@ async def show_gateway(gateway: str, services: ServicesHere, _person: Equipping)
     if found is None:
         raise HTTPException(404, f"gateway {gateway[:64]}: neither registered nor ever heard")
     return found
+
+
+@router.get("/statements/{gateway}/{day}", summary="Where the readings of a day are", responses=errors(403, 404))
+async def show_statement(gateway: str, day: str, services: ServicesHere, _person: Equipping) -> dict[str, Any]:
+    """Return the statement of a gateway and day (UTC+8), such as 2026-11-26."""
+    try:
+        bounds_of(day)
+    except (ValueError, OverflowError):
+        raise HTTPException(404, f"{day[:20]}: not a day such as 2026-11-26") from None
+    now_ms = services.clock.now_ms()
+    found = await services.database.read(lambda connection: read_statement(connection, gateway, day, now_ms=now_ms))
+    if found is None:
+        raise HTTPException(404, f"gateway {gateway[:64]}: neither registered nor ever heard")
+    statement: dict[str, Any] = msgspec.to_builtins(found)
+    return statement
 
 
 @router.get("/devices", summary="Devices")

@@ -28,24 +28,25 @@ _log = structlog.get_logger()
 async def compact(database: Database, *, days: int, now_ms: int) -> int:
     """Let the rows of days that ended more than so many days ago become ranges; return how many rows went."""
     before, rows = day_of(now_ms - days * DAY_MS), 0
-    for gateway, day in await database.read(partial(_old_days, before=before)):
-        ranges = await database.read(partial(_compactable, gateway=gateway, day=day))
+    for gateway, day in await database.read(partial(old_days, before=before)):
+        ranges = await database.read(partial(compactable, gateway=gateway, day=day))
         for start in range(0, len(ranges), RANGES_AT_ONCE):
             some = ranges[start : start + RANGES_AT_ONCE]
-            rows += await database.write(partial(_compact, gateway=gateway, ranges=some))
+            rows += await database.write(partial(let_go, gateway=gateway, ranges=some))
     if rows:
         _log.info("old rows of the ledger compacted", rows=rows, before=before)
     return rows
 
 
-def _old_days(connection: Connection, before: str) -> list[tuple[str, str]]:
+def old_days(connection: Connection, before: str) -> list[tuple[str, str]]:
+    """Return gateways and days of receipt before a day that have rows which may go."""
     ranges = ledger_ranges.c
     wanted = select(ranges.gateway, ranges.received_on).distinct()
     wanted = wanted.where(ranges.received_on < before, ~ranges.compacted, ranges.outcome == "stored")
     return [(row.gateway, row.received_on) for row in connection.execute(wanted)]
 
 
-def _compactable(connection: Connection, gateway: str, day: str) -> list[Range]:
+def compactable(connection: Connection, gateway: str, day: str) -> list[Range]:
     """Return the stored ranges of a day of receipt that are as they were sealed and wholly in the gateway's counts."""
     state = find_state(connection, gateway)
     ends = ends_of(state.status if state else None)
@@ -66,7 +67,8 @@ def _compactable(connection: Connection, gateway: str, day: str) -> list[Range]:
     return found
 
 
-def _compact(connection: Connection, gateway: str, ranges: Sequence[Range]) -> int:
+def let_go(connection: Connection, gateway: str, ranges: Sequence[Range]) -> int:
+    """Delete the rows of ranges, which count for them from now on; return how many there were."""
     rows, last = 0, dict[tuple[str, int], int]()
     for one in ranges:
         rows += connection.execute(delete(ledger).where(_is_of(gateway, one))).rowcount

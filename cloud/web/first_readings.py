@@ -9,13 +9,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from msgspec import Struct
 
 from cloud.health import Condition, DeviceHealth, PointHealth, Reason
-from cloud.web.gateway_advice import CLOCK_IS_SET_MS, clock_of
+from cloud.web.gateway_advice import clock_of
 from cloud.web.gateway_view import GatewayView
 from cloud.web.page import Page
 from cloud.web.wizard import for_files, rows_of
 from cloud.web.words import N_
 from edge.contract.messages import Flag
 from edge.contract.profile import DeviceProfile, load_profile, profile_names
+from edge.contract.readings import is_undated
 
 
 class Check(Struct, frozen=True, kw_only=True):
@@ -99,7 +100,7 @@ def checks_of(page: Page, view: GatewayView, devices: Sequence[LiveDevice]) -> l
         return found
     is_online = view.condition is Condition.OK
     found.append(Check(is_done=is_online, text=page._("It is online"), steps=tuple(map(page._, SILENT))))
-    is_set = status.sent_at >= CLOCK_IS_SET_MS
+    is_set = not is_undated(status.sent_at)
     clock = page._("Its clock is %(state)s") % {"state": page._(clock_of(status) if is_set else "set")}
     found.append(Check(is_done=is_set, text=clock, steps=tuple(map(page._, CLOCK))))
     if view.file is not None:

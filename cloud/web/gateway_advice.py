@@ -5,6 +5,7 @@ from urllib.parse import quote
 
 from msgspec import Struct
 
+from cloud.gateway_states import clock_off_ms
 from cloud.health import Condition, Reason
 from cloud.registry.person import Role
 from cloud.web.conditions import sentence
@@ -12,10 +13,9 @@ from cloud.web.gateway_view import GatewayView
 from cloud.web.page import Page
 from cloud.web.words import N_
 from edge.contract.messages import ClockState, Status
+from edge.contract.readings import is_undated
 
 FULL_PERCENT = 90.0
-OFF_MS = 60_000
-CLOCK_IS_SET_MS = 1_577_836_800_000  # 2020: only a clock that nobody has set shows an earlier time
 
 
 class Advice(Struct, frozen=True, kw_only=True):
@@ -48,7 +48,7 @@ CLOCKS: Mapping[ClockState, str] = {
 
 def clock_of(status: Status) -> str:
     """Return how its clock is, to be translated: whether it is set, and whether something keeps it right."""
-    return CLOCKS[status.clock] if status.sent_at >= CLOCK_IS_SET_MS else N_("not set")
+    return N_("not set") if is_undated(status.sent_at) else CLOCKS[status.clock]
 
 
 def advice_for(page: Page, view: GatewayView) -> list[Advice]:
@@ -145,16 +145,18 @@ def _of_clock(page: Page, view: GatewayView) -> Iterator[Advice]:
     status = view.state.status if view.state else None
     if view.state is None or status is None or not status.online:
         return
-    off_ms = view.state.last_seen - status.sent_at
+    off_ms = clock_off_ms(status, view.state.last_seen)
     server = page._("Let it reach a time server (NTP, UDP port 123): timedatectl status says whether it does.")
-    if status.sent_at < CLOCK_IS_SET_MS:
+    if is_undated(status.sent_at):
         yield Advice(
             tone="bad",
             title=page._("Its clock is not set"),
-            meaning=page._("It reads nothing before it knows the time."),
+            meaning=page._(
+                "What it reads is kept there, and comes when it knows the time: until then nobody hears of a flood."
+            ),
             steps=(server, page._("Where there is no network of that kind, give it a clock with a battery.")),
         )
-    elif abs(off_ms) > OFF_MS:
+    elif off_ms:
         slow, fast = page._("Its clock is %(duration)s slow"), page._("Its clock is %(duration)s fast")
         yield Advice(
             tone="warn",

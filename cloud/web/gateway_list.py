@@ -8,13 +8,14 @@ from msgspec import Struct
 from sqlalchemy import Connection, func, select
 
 from cloud.dead_letters import dead_letters
-from cloud.gateway_states import gateway_states
+from cloud.gateway_states import clock_off_ms, gateway_states
 from cloud.health import Condition, DeviceHealth, GatewayHealth, Reason
 from cloud.health_reader import read_health
 from cloud.losses import LossWatch
 from cloud.registry.tables import sites
 from cloud.series import LastHeard
 from edge.contract.messages import EpochState, Status
+from edge.contract.readings import is_undated
 
 MOST_STRANGERS = 100
 AWAY = {Condition.OFFLINE, Condition.NEVER}
@@ -40,6 +41,7 @@ class GatewayLine(Struct, frozen=True, kw_only=True):
 
     `waiting` is how many messages its last status said that it keeps, `given_up` how many readings it had to drop,
     `lost` how many messages never came and never will, `letters` how many wait for it to be registered.
+    `clock_off_ms` is by how much its clock is off where that is more than a minute, negative when it is fast.
     """
 
     gateway: str
@@ -55,6 +57,8 @@ class GatewayLine(Struct, frozen=True, kw_only=True):
     given_up: int
     lost: int
     letters: int
+    clock_off_ms: int = 0
+    is_clock_unset: bool = False
 
     @property
     def shown(self) -> Shown:
@@ -75,9 +79,7 @@ def read_lines(
     lost = losses.look(connection)
     names = {row.code: row.name for row in connection.execute(select(sites.c.code, sites.c.name))}
     known = [
-        _known(
-            one, reports.get(one.gateway, ()), site_name=names.get(one.site, one.site), lost=lost.get(one.gateway, 0)
-        )
+        _known(one, reports.get(one.gateway), site_name=names.get(one.site, one.site), lost=lost.get(one.gateway, 0))
         for one in health.gateways
     ]
     strangers = _strangers(connection, {line.gateway for line in known}, reports)
@@ -93,13 +95,17 @@ def _place(line: GatewayLine) -> tuple[int, int, int, str]:
     return ORDER[line.shown], -line.troubled, -line.waiting, line.gateway
 
 
-def _reports(connection: Connection) -> dict[str, Sequence[EpochState]]:
+def _reports(connection: Connection) -> dict[str, Status]:
     decoder = msgspec.json.Decoder(Status)
     wanted = select(gateway_states.c.gateway, gateway_states.c.status).where(gateway_states.c.status.is_not(None))
-    return {row.gateway: decoder.decode(row.status).epochs for row in connection.execute(wanted)}
+    return {row.gateway: decoder.decode(row.status) for row in connection.execute(wanted)}
 
 
-def _known(gateway: GatewayHealth, epochs: Iterable[EpochState], *, site_name: str, lost: int) -> GatewayLine:
+def _epochs(status: Status | None) -> Sequence[EpochState]:
+    return () if status is None else status.epochs
+
+
+def _known(gateway: GatewayHealth, status: Status | None, *, site_name: str, lost: int) -> GatewayLine:
     return GatewayLine(
         gateway=gateway.gateway,
         name=gateway.name,
@@ -110,10 +116,12 @@ def _known(gateway: GatewayHealth, epochs: Iterable[EpochState], *, site_name: s
         last_seen=gateway.last_seen,
         devices=len(gateway.sensors),
         troubled=0 if gateway.condition in AWAY else sum(map(_is_troubled, gateway.sensors)),
-        waiting=waiting_in(epochs),
-        given_up=sum(epoch.counts.given_up for epoch in epochs),
+        waiting=waiting_in(_epochs(status)),
+        given_up=sum(epoch.counts.given_up for epoch in _epochs(status)),
         lost=lost,
         letters=0,
+        clock_off_ms=0 if status is None else clock_off_ms(status, gateway.last_seen or status.sent_at),
+        is_clock_unset=status is not None and status.online and is_undated(status.sent_at),
     )
 
 
@@ -121,9 +129,7 @@ def _is_troubled(device: DeviceHealth) -> bool:
     return device.condition is not Condition.OK
 
 
-def _strangers(
-    connection: Connection, known: set[str], reports: Mapping[str, Sequence[EpochState]]
-) -> list[GatewayLine]:
+def _strangers(connection: Connection, known: set[str], reports: Mapping[str, Status]) -> list[GatewayLine]:
     letters = _letters(connection)
     rows = connection.execute(select(gateway_states.c.gateway, gateway_states.c.last_seen)).all()
     last_seen = {row.gateway: row.last_seen for row in rows if row.gateway not in known}
@@ -139,7 +145,7 @@ def _strangers(
             last_seen=last_seen.get(name),
             devices=0,
             troubled=0,
-            waiting=waiting_in(reports.get(name, ())),
+            waiting=waiting_in(_epochs(reports.get(name))),
             given_up=0,
             lost=0,
             letters=letters.get(name, 0),

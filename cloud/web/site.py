@@ -34,6 +34,7 @@ from cloud.web import (
     points,
     sensors,
     sign_in,
+    statements,
 )
 from cloud.web.assets import assets, serve_asset
 from cloud.web.navigation import home_of
@@ -59,6 +60,7 @@ ROUTERS = (
     offline.router,
     case.router,
     gateways.router,
+    statements.router,
 )
 MACHINES = ("/api/", "/healthz", "/metrics")
 """Paths that answer programs: their errors are not pages."""

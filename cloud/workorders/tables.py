@@ -52,6 +52,7 @@ events = Table(
     Column("updated_at", BigInteger, nullable=False),
     Column("ended_at", BigInteger),
     Column("received_at", BigInteger, nullable=False),  # when its first revision came
+    Column("waits_until", BigInteger, index=True),  # heard late, it may be over: until then its end is waited for
     Column("alert", ForeignKey(alerts.c.id), index=True),
     Index("ix_events_began_at", "began_at"),
     Index("ix_events_device", "gateway", "device", "updated_at"),  # when a device last said anything
@@ -94,6 +95,7 @@ orders = Table(
     Column("point", ID, nullable=False),
     Column("event", String(32), nullable=False),
     Column("observed_at", BigInteger, nullable=False),
+    Column("heard_at", BigInteger),  # when the cloud heard of it, where that was late
     # where it is, as registered when it was raised
     Column("site", ID, nullable=False),
     Column("site_name", NAME, nullable=False),

@@ -54,6 +54,15 @@ class Holiday(ConfigModel):
             yield self.first + timedelta(days=number)
 
 
+class Lateness(ConfigModel):
+    """When an event is heard late, because its gateway was cut off."""
+
+    after_minutes: float = Field(default=15, gt=0, le=1440, description="After it was confirmed.")
+    wait_minutes: float = Field(
+        default=2, gt=0, le=60, description="How long its end is waited for, before it opens an order."
+    )
+
+
 class WorkTimeFile(ConfigModel):
     """When people work, and how long the office has for its own steps."""
 
@@ -62,6 +71,7 @@ class WorkTimeFile(ConfigModel):
     hours_per_day: float = Field(default=8, gt=0, le=24, description="Work hours that one work_day of a limit is.")
     accept: Limit | None = Field(default=None, description="How long an order may wait to be accepted.")
     dispatch: Limit | None = Field(default=None, description="How long an accepted order may wait for its worker.")
+    late: Lateness = Field(default=Lateness(), description="When what a gateway saw is heard late.")
     holidays: tuple[Holiday, ...] = Field(default=(), description="Days off, and days worked for them.")
 
     @model_validator(mode="after")

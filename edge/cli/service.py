@@ -16,8 +16,9 @@ import typer
 from edge.agent import open_agent
 from edge.bus_load import buses_of, load_of, requests_of, station_of
 from edge.cli.settings import GATEWAY_YAML, ConfigOption, fail, group, load
+from edge.clock_state import is_made_up
 from edge.contract import log
-from edge.contract.clock import Clock, ClockError, load_clock
+from edge.contract.clock import Clock, ClockError, SystemClock, load_clock
 from edge.contract.gateway_config import DeviceConfig, DeviceRule, GatewayConfig
 from edge.contract.profile import ModbusProfile
 from edge.contract.program import example
@@ -97,12 +98,17 @@ def _supervise(config: GatewayConfig, *, clock: Clock, journal: Path | None) -> 
 
 
 async def _run_until_signal(config: GatewayConfig, *, clock: Clock, journal: Path | None) -> None:
-    async with open_agent(config, clock=clock, journal=journal) as agent:
+    doubt = is_made_up if isinstance(clock, SystemClock) else _never
+    async with open_agent(config, clock=clock, journal=journal, is_made_up=doubt) as agent:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, agent.stop)
         _favour_polls()
         await agent.run()
+
+
+def _never(_since_start_ms: int) -> bool:
+    return False
 
 
 def _favour_polls() -> None:

@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 ID_PATTERN = r"\A[a-z0-9][a-z0-9_-]{0,63}\Z"
 EARLIEST = 946_684_800_000  # 2000-01-01: no reading of ours is older
 LATEST = 4_102_444_800_000  # 2100-01-01
+CLOCK_IS_SET_MS = 1_577_836_800_000  # 2020: only a clock that nobody has set shows an earlier time
 
 # A store keeps flag, tests and failed values of a point in fields beside it, and its place under these names.
 RESERVED_ENDINGS = ("_failed", "_flag", "_tests")
@@ -63,6 +64,11 @@ class Reading(Struct, frozen=True, gc=False):
     value: Value
     flag: Flag = Flag.PASS
     tests: Annotated[int, Meta(ge=0, lt=2**31)] = 0
+
+
+def is_undated(at_ms: int) -> bool:
+    """Say whether a time was taken by a clock that nobody has set."""
+    return at_ms < CLOCK_IS_SET_MS
 
 
 def is_reserved(point: str) -> bool:

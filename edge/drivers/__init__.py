@@ -16,12 +16,10 @@ A camera is not read, it reports: :mod:`edge.drivers.camera` stands beside this 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from edge.contract.clock import Clock
 from edge.contract.messages import Test
 
 
@@ -61,10 +59,14 @@ Answer = Words | float | int | Missing
 
 
 class Part(NamedTuple):
-    """What one request gave: the time at which it was answered, and an answer for each of its points."""
+    """What one request gave: the time at which it was answered, and an answer for each of its points.
+
+    ``offset_ms`` is that of the clock then: between parts of two offsets somebody has set it.
+    """
 
     taken_at: int
     answers: Mapping[str, Answer]
+    offset_ms: int = 0
 
 
 class Snapshot(NamedTuple):
@@ -83,25 +85,3 @@ class Driver(Protocol):
 
     async def read(self) -> Snapshot:
         """Poll once. Every one of the points is answered; raises nothing for a silent device."""
-
-
-class Stamps:
-    """The times of one device's readings: now, or the next millisecond that none of the latest 1024 has.
-
-    Where the clock was set back they go back with it: what it showed before was wrong.
-    """
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._taken: deque[int] = deque(maxlen=1024)
-        self._highest = 0
-
-    def take(self) -> int:
-        """Return the time of a value that was read this moment, in milliseconds UTC."""
-        stamp = self._clock.now_ms()
-        if stamp <= self._highest:
-            while stamp in self._taken:
-                stamp += 1
-        self._taken.append(stamp)
-        self._highest = max(self._highest, stamp)
-        return stamp

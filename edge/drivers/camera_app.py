@@ -32,7 +32,6 @@ from typing import Any, Final, NamedTuple
 import msgspec
 import structlog
 
-from edge.clock_state import CLOCK_IS_SET_MS
 from edge.contract.clock import Clock
 from edge.drivers import NotStoredError
 from edge.drivers.camera_access import Access, Camera
@@ -132,8 +131,6 @@ class CameraApp:
         camera = self._access.camera(headers.get(b"authorization", ""), _address(scope))
         if int(headers.get(b"content-length", "0")) > self._max_bytes:
             raise self._too_large()
-        if self._clock.now_ms() < CLOCK_IS_SET_MS:
-            raise PostError(503, "not kept: the gateway's clock is not set yet")
         async with self._place():
             post = await self._receive(headers.get(b"content-type", ""), receive)
             if len(post.picture or b"") > self._max_picture:
@@ -184,8 +181,8 @@ class CameraApp:
             raise PostError(400, f"Idempotency-Key has {len(key)} characters, at most {LONGEST_KEY} are possible")
         same = _fingerprint(camera, finding, key)
         async with self._commit:
-            now = self._clock.now_ms()
-            self._recent = {name: seen for name, seen in self._recent.items() if abs(now - seen[0]) < SAME_WITHIN_MS}
+            now = self._clock.monotonic_ms()
+            self._recent = {name: seen for name, seen in self._recent.items() if now - seen[0] < SAME_WITHIN_MS}
             if same in self._recent:
                 return self._recent[same][1]
             # With its time in it, the id is the same after a restart too, wherever the camera gives the time itself.

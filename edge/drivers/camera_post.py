@@ -25,7 +25,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from edge.contract.config_file import nearest
-from edge.contract.readings import EARLIEST
+from edge.contract.readings import is_undated
 
 MAX_EVENT: Final = 64 * 1024  # bytes of the event's JSON in a multipart post
 MAX_FUTURE_MS: Final = 600_000  # the cloud refuses what lies further ahead
@@ -105,9 +105,9 @@ def _milliseconds(text: str, now_ms: int) -> int:
     if time.tzinfo is None:
         raise PostError(422, f'time "{text}" has no zone: write +08:00 or Z behind it, or leave it out')
     taken_at = (time - EPOCH) // timedelta(milliseconds=1)
-    if taken_at < EARLIEST:
+    if is_undated(taken_at):
         raise PostError(422, f'time "{text}" is long past: set the camera\'s clock, or leave it out')
-    if taken_at > now_ms + MAX_FUTURE_MS:
+    if not is_undated(now_ms) and taken_at > now_ms + MAX_FUTURE_MS:
         raise PostError(422, f'time "{text}" is more than 10 minutes ahead: set the clock of camera or gateway')
     return taken_at
 

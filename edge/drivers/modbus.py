@@ -20,11 +20,12 @@ from edge.contract.clock import Clock
 from edge.contract.gateway_config import DeviceConfig, GatewayConfig
 from edge.contract.messages import Test
 from edge.contract.profile import ModbusProfile
-from edge.drivers import ConfigurationError, Missing, NoAnswerError, Part, RefusedError, Snapshot, Stamps
+from edge.drivers import ConfigurationError, Missing, NoAnswerError, Part, RefusedError, Snapshot
 from edge.drivers.latency import Latency
 from edge.drivers.modbus_link import ModbusLink, SilentError
 from edge.drivers.silence import Silence
 from edge.read_plan import Block
+from edge.stamps import Stamps
 
 TRIES: Final = 3
 """Of one request, where what came was damaged or the connection broke; silence is put up with once less."""
@@ -50,14 +51,14 @@ class ModbusLinks:
             self._links[line] = ModbusLink(line)
         return self._links[line]
 
-    def unit(self, device: DeviceConfig, config: GatewayConfig, clock: Clock) -> ModbusUnit:
+    def unit(self, device: DeviceConfig, config: GatewayConfig, clock: Clock, used: Sequence[int] = ()) -> ModbusUnit:
         """Return a configured device; raises ConfigurationError when it is not one for Modbus."""
         profile, address = device.device_profile, device.modbus
         if not isinstance(profile, ModbusProfile) or address is None:
             raise ConfigurationError(f"{device.id}: profile {device.profile} is not read by Modbus")
         return ModbusUnit(
             device.id, link=self.link(config.line_of(device)), unit=address.unit, clock=clock,
-            most_s=config.timeout_of(device), pause_s=profile.reads.pause_ms / 1000,
+            most_s=config.timeout_of(device), pause_s=profile.reads.pause_ms / 1000, used=used,
         )  # fmt: skip
 
 
@@ -74,12 +75,16 @@ class ModbusUnit:
         most_s: float,
         pause_s: float = 0.0,
         tries: int = TRIES,
+        used: Sequence[int] = (),
     ) -> None:
-        """``most_s``: how long an answer may take at most; ``tries``: how often a device that was there is asked."""
+        """``most_s``: how long an answer may take at most; ``tries``: how often a device that was there is asked.
+
+        ``used``: stamps that it may have had before, see :class:`edge.stamps.Stamps`.
+        """
         self.device, self.clock, self.tries = device, clock, tries
         self.place = f"{link} unit {unit}"
         self.silence = Silence()
-        self.stamps = Stamps(clock)
+        self.stamps = Stamps(clock, used)
         self._link, self._unit, self._most_s, self._pause_s = link, unit, most_s, pause_s
         self._latency = Latency(most_s)
 
@@ -95,7 +100,7 @@ class ModbusUnit:
                 )
             except RefusedError as error:
                 reason = f"{self.device}: {self.place} refused {block}: {error}"
-                return Part(self.stamps.take(), dict.fromkeys(block.names, Missing(Test.REFUSED, reason)))
+                return self.stamps.part(dict.fromkeys(block.names, Missing(Test.REFUSED, reason)))
             except NoAnswerError as error:
                 if isinstance(error, SilentError):
                     self._latency.note_silence()
@@ -104,7 +109,7 @@ class ModbusUnit:
                     raise NoAnswerError(f"{self.device}: no answer from {self.place} after {times}: {error}") from error
             else:
                 self._latency.note_answer(answered.took_s)
-                return Part(self.stamps.take(), block.split(answered.words))
+                return self.stamps.part(block.split(answered.words))
         raise AssertionError("at least one try")
 
 
@@ -127,7 +132,7 @@ class ModbusPoll:
     async def read(self) -> Snapshot:
         """Poll once: a part for each block that was answered, and one for all that is missing, with the reasons."""
         unit = self._unit
-        if not unit.silence.is_poll_due(unit.clock.now_ms()):
+        if not unit.silence.is_poll_due(unit.clock.monotonic_ms()):
             return Snapshot((self._missing(dict.fromkeys(self._requests, unit.silence.reason)),))
         most_unheard = 1 if unit.silence.reason else 2  # so many in vain, and none answered: nobody is there
         parts: list[Part] = []
@@ -135,7 +140,7 @@ class ModbusPoll:
         unheard: list[_Request] = []
         for request in self._order():
             is_nobody_there = len(unheard) == most_unheard and not parts
-            if is_nobody_there or not request.silence.is_poll_due(unit.clock.now_ms()):
+            if is_nobody_there or not request.silence.is_poll_due(unit.clock.monotonic_ms()):
                 reasons[request] = request.silence.reason or reasons[unheard[0]]
                 continue
             try:
@@ -158,7 +163,7 @@ class ModbusPoll:
         return self._requests[first:] + self._requests[:first]
 
     def _note(self, unheard: Sequence[_Request], reasons: Mapping[_Request, str], *, is_heard: bool) -> None:
-        now_ms = self._unit.clock.now_ms()
+        now_ms = self._unit.clock.monotonic_ms()
         if is_heard:
             self._unit.silence.note_answer()
             for request in unheard:
@@ -170,4 +175,4 @@ class ModbusPoll:
         answers = {
             name: Missing(Test.NO_ANSWER, reason) for request, reason in reasons.items() for name in request.block.names
         }
-        return Part(self._unit.stamps.take(), answers)
+        return self._unit.stamps.part(answers)

@@ -12,8 +12,8 @@ class Silence:
     """Leaves out 0, 1, 3, 7, 15, 31, 63, 63 ... polls between two probes, but probes after a minute at the latest.
 
     The first failure may be bad luck, so it alone leaves nothing out. Counting polls alone would leave out hours of a
-    slow device, time alone would never spare a line that is read every second; and polls go on being counted when the
-    clock is set back. ``reason`` is empty while the device answers.
+    slow device, time alone would never spare a line that is read every second. ``reason`` is empty while the device
+    answers. All times are of a clock that nobody sets.
     """
 
     def __init__(self) -> None:

@@ -13,7 +13,7 @@ from edge.bus_time import Wire
 from edge.contract.messages import Test
 from edge.contract.profile import ModbusProfile
 from edge.contract.sunspec import Ask, Model, find_model, locate_models
-from edge.drivers import Missing, NoAnswerError, Part, Snapshot, Words
+from edge.drivers import Missing, NoAnswerError, Snapshot, Words
 from edge.drivers.modbus import ModbusPoll, ModbusUnit
 from edge.drivers.silence import Silence
 from edge.read_plan import Block, plan
@@ -48,13 +48,13 @@ class SunspecPoll:
         if self._poll is None:
             missing = await self._find()
             if missing is not None:
-                return Snapshot((Part(self._unit.stamps.take(), dict.fromkeys(self._names, missing)),))
+                return Snapshot((self._unit.stamps.part(dict.fromkeys(self._names, missing)),))
         assert self._poll is not None  # noqa: S101 -- for mypy: it was found
         return await self._poll.read()
 
     async def _find(self) -> Missing | None:
         """Look for the model; returns why it was not found."""
-        unit, now_ms = self._unit, self._unit.clock.now_ms()
+        unit, now_ms = self._unit, self._unit.clock.monotonic_ms()
         if not unit.silence.is_poll_due(now_ms):
             return Missing(Test.NO_ANSWER, unit.silence.reason)
         if not self._lost.is_poll_due(now_ms):

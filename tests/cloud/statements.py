@@ -113,12 +113,12 @@ class Books:
         """Verify the chain."""
         return self.read(lambda connection: verify(connection, since=since, exported=list(exported)))
 
-    def live_through_a_bad_day(self) -> None:
+    def live_through_a_bad_day(self, day: str = DAY) -> None:
         """Let gw-1 have an outage from 6 to 9, a full disk from 13 to 13:30 and a refused batch at 16; one batch waits.
 
         Each ten minutes it takes a batch of 100 readings, and 20 that are unchanged.
         """
-        start, _ = bounds_of(DAY)
+        start, _ = bounds_of(day)
         live = backlog = 0
         for slot in range(144):
             at = start + (slot + 1) * SLOT_MS - 1
@@ -131,9 +131,9 @@ class Books:
                     live, at=at, readings=100, outcome="refused" if refused else "stored", reason=ODD if refused else ""
                 )
             if slot == 54:
-                self.come(*range(1, 19), at=at + 1, day=DAY, readings=100, lane=Lane.BACKLOG)
+                self.come(*range(1, 19), at=at + 1, day=day, readings=100, lane=Lane.BACKLOG)
         self.come(1, 2, at=start + HOUR, lane=Lane.EVENTS, readings=0)
         given_up = {GiveUpReason.DISK_FULL: 300}
-        said = DayCounts(DAY, taken=17_280, unchanged=2880, refused=100, waiting=100, given_up=given_up)
+        said = DayCounts(day, taken=17_280, unchanged=2880, refused=100, waiting=100, given_up=given_up)
         lanes = {"events": (3, 3), "live": (live + 1, live + 2), "backlog": (backlog + 1, backlog + 1)}
         self.say(said, at=start + DAY_MS, lanes=lanes, counts=Counts(17_280, 2880, 300, 100))

@@ -55,7 +55,7 @@ def test_the_same_content_of_two_gateways_is_two_letters(database: Database) -> 
 
 
 def test_a_long_payload_is_clipped_and_its_size_told(database: Database) -> None:
-    """Only the beginning of a large message is kept; two that differ later are two."""
+    """Only the beginning of a message beyond the contract is kept; two that differ later are two."""
     keep_at(database, 5, letter(b"x" * CLIP + b"1"), letter(b"x" * CLIP + b"2"))
     assert [(len(found.payload), found.size) for found in kept(database)] == [(CLIP, CLIP + 1)] * 2
 
@@ -68,6 +68,15 @@ def test_the_longest_unseen_make_room(database: Database, monkeypatch: pytest.Mo
         keep_at(database, now_ms, letter(b"%d" % now_ms))
     keep_at(database, 5, letter(b"2"), letter(b"6"))
     assert [found.payload for found in kept(database)] == [b"6", b"2", b"4"]
+
+
+def test_large_letters_make_room_sooner(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flood of the largest messages goes over the bytes allowed by a few letters only."""
+    monkeypatch.setattr(dead_letters, "MAX_BYTES", 3 * CLIP)
+    for now_ms in range(20):
+        keep_at(database, now_ms, letter(b"%2d" % now_ms + b"x" * (CLIP - 2)))
+        assert len(kept(database)) < 3 + dead_letters.SWEEP_EVERY_LARGE
+    assert all(found.is_whole for found in kept(database))
 
 
 def test_the_bytes_kept_are_bounded(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

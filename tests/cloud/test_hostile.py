@@ -136,6 +136,21 @@ def test_a_clock_set_back_does_not_freeze_a_gateways_account(neighbourhood: Data
     assert state.status.config_hash == "bb"
 
 
+@pytest.mark.parametrize(("earlier_ms", "taken"), [(5 * MINUTE, "bb"), (MINUTE // 2, "aa")])
+def test_a_clock_set_back_within_a_session_is_believed(neighbourhood: Database, earlier_ms: int, taken: str) -> None:
+    """What comes later is newer, unless it may only have been overtaken."""
+    for sent_at, config_hash in ((NOW, "aa"), (NOW - earlier_ms, "bb")):
+        status = Status(
+            gateway="gw-1", session="aa", online=True, sent_at=sent_at, clock=ClockState.SYNCHRONISED,
+            config_hash=config_hash, epochs=[],
+        )  # fmt: skip
+        neighbourhood.write_now(partial(take_status, status=status, retained=False, now_ms=NOW))
+    state = neighbourhood.read_now(lambda c: find_state(c, "gw-1"))
+    assert state is not None
+    assert state.status is not None
+    assert state.status.config_hash == taken
+
+
 async def test_new_names_do_not_fill_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A gateway that invents devices grows the file, not the process; what is written stays right."""
     monkeypatch.setattr(cloud.series.sqlite, "MAX_KNOWN", 10)

@@ -1,5 +1,6 @@
 """Dead letters taken after all: by the same line as everything else, once, and with the accounts still right."""
 
+import random
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +24,13 @@ from cloud.replay import LetterNotFoundError, ReplayError, StillRefusedError, di
 from cloud.series import RefusedError, UnavailableError
 from cloud.series.sqlite import SqliteStore
 from cloud.statements.accounts import EpochAccount, account
+from cloud.statements.closing import close_days
+from cloud.statements.figures import Figures
+from cloud.statements.statement import read_statement
+from cloud.statements.verify import verify
 from cloud.workorders.tables import orders
 from edge.contract.clock import SteppedClock
+from edge.contract.days import day_of
 from edge.contract.messages import (
     Batch,
     ClockState,
@@ -167,6 +173,32 @@ async def test_a_refused_batch_is_stored_after_all(cloud: Cloud) -> None:
     assert (cloud.letters(), len(cloud.told)) == ([], told)
     await cloud.take_batch(sealed(1))
     assert (await cloud.stored(), cloud.letters()) == (10, [])
+
+
+async def test_a_large_batch_of_a_closed_day_moves_in_its_statement(cloud: Cloud) -> None:
+    """All of it was kept; it counts as stored in the day in which it was taken, and the chain of days still holds."""
+    chance = random.Random(6)
+    many = [Reading("road-1", "depth", NOON - number, chance.random()) for number in range(4000)]
+    cloud.fault = RefusedError("full")
+    await cloud.take_batch(payload := sealed(1, many))
+    assert len(payload) > 20_000
+    day = day_of(NOON)
+    await close_days(cloud.database, now_ms=NOON + 24 * HOUR)
+
+    def figures() -> Figures:
+        found = cloud.database.read_now(lambda c: read_statement(c, "gw-1", day, now_ms=NOON + 24 * HOUR))
+        assert found is not None
+        return found.figures
+
+    assert (figures().stored, figures().refused) == (0, 4000)
+    cloud.fault = None
+    await cloud.clock.advance_to(NOON + 25 * HOUR)
+    [letter] = cloud.letters()
+    await cloud.replay(letter)
+    assert (figures().stored, figures().refused) == (4000, 0)
+    await close_days(cloud.database, now_ms=NOON + 60 * HOUR)
+    verified = cloud.database.read_now(verify)
+    assert (verified.days, verified.differences) == (2, [])
 
 
 async def test_readings_of_the_future_may_be_taken_when_it_is_there(cloud: Cloud) -> None:

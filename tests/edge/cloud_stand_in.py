@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from edge.contract.broker_config import BrokerConfig
 from edge.contract.messages import (
     BlobPiece,
+    ClockState,
     Event,
     Inventory,
     Lane,
@@ -33,6 +34,7 @@ class CloudStandIn:
     def __init__(self, gateway: str, connection: Connection) -> None:
         self.gateway = gateway
         self.readings: dict[tuple[str, str, int], Reading] = {}
+        self.clocks: dict[tuple[str, str, int], tuple[ClockState, int | None]] = {}
         self.events: dict[tuple[str, int], Event] = {}
         self.pieces: dict[tuple[str, int], BlobPiece] = {}
         self.status: Status | None = None
@@ -79,8 +81,10 @@ class CloudStandIn:
 
     def _keep(self, kind: str, payload: bytes) -> None:
         if kind == "batch":
-            for reading in decode_batch(payload, self.gateway)[1].readings():
-                self.readings[reading.device, reading.point, reading.taken_at] = reading
+            batch = decode_batch(payload, self.gateway)[1]
+            for reading in batch.readings():
+                key = (reading.device, reading.point, reading.taken_at)
+                self.readings[key], self.clocks[key] = reading, (batch.clock, batch.clock_since)
         elif kind == "event":
             event = decode_event(payload, self.gateway)[1]
             self.events[event.id, event.revision] = event

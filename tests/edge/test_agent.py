@@ -23,7 +23,7 @@ import yaml
 from edge.agent import Agent, next_slot, open_agent, phase_ms
 from edge.contract.clock import Clock, SteppedClock, SystemClock
 from edge.contract.gateway_config import load_gateway_config
-from edge.contract.messages import Event, EventState, Flag, Reading
+from edge.contract.messages import ClockState, Event, EventState, Flag, GiveUpReason, Reading
 from edge.drivers import Part, Snapshot
 from edge.drivers.modbus import ModbusPoll
 from edge.outbox import Outbox
@@ -31,11 +31,11 @@ from simulators.device import SimulatedDevice, load_modbus_profile
 from simulators.faults import Fault, FaultKind
 from simulators.modbus_server import ModbusServer
 from tests.edge.cloud_stand_in import CloudStandIn, cloud_for
-from tests.edge.hand_clock import HandClock
+from tests.edge.hand_clock import RunningClock
 from tests.servers import Mosquitto, free_ports
 
 AT = 1_790_000_000_000
-MINUTE = 60_000
+MINUTE, HOUR = 60_000, 3_600_000
 JPEG = b"\xff\xd8\xff\xe0" + bytes(range(256)) * 200
 
 
@@ -116,22 +116,6 @@ async def terminate(agent: asyncio.subprocess.Process) -> None:
     """Send SIGTERM; the agent must end by itself, with 0."""
     agent.send_signal(signal.SIGTERM)
     assert await asyncio.wait_for(agent.wait(), 20) == 0
-
-
-class ImpatientClock(HandClock):
-    """A clock set by hand on which no sleep is long."""
-
-    sleeps = 0
-
-    async def sleep(self, seconds: float) -> None:
-        self.sleeps += 1
-        await super().sleep(min(seconds, 0.02))
-
-    async def slept(self, times: int) -> None:
-        """Wait until whoever sleeps by this clock has done so several times more."""
-        goal = self.sleeps + times
-        while self.sleeps < goal:
-            await self.sleep(0.02)
 
 
 def open_outbox(path: Path) -> Outbox:
@@ -298,38 +282,70 @@ async def test_a_state_that_cannot_be_read_does_not_keep_the_agent_down(site: Si
     outbox.close()
 
 
-async def test_nothing_is_read_while_the_clock_is_not_set(site: Site) -> None:
-    """At boot, and when somebody sets it to nonsense, the agent waits, and says how it is; then it reads."""
-    clock = ImpatientClock(5_000)
+async def test_what_is_read_before_the_time_is_known_is_dated_when_it_is(site: Site) -> None:
+    """Without a battery, over a restart of the agent: readings and a flood are kept, and come with their dates."""
+    path, clock = site.write(), RunningClock(5_000)
+    site.road.set("depth", 300)
+    async with cloud_for(site.gateway, site.broker.port) as cloud:
+        async with running(path, clock):
+            await cloud.wait_for(lambda: cloud.status is not None and cloud.status.online, "a status")
+            await clock.slept(10)
+        async with running(path, clock) as agent:
+            began = clock.monotonic_ms()
+            await clock.slept(10)
+            assert not cloud.readings
+            assert not cloud.events
+            assert cloud.status is not None
+            assert (cloud.status.clock, cloud.status.sent_at < AT - HOUR) == (ClockState.UNKNOWN, True)
+            known_at = agent.clock.monotonic_ms()
+            clock.set(AT)
+            site.road.set("depth", 20)
+            await cloud.wait_for(lambda: len(cloud.events) == 3, "the flood and its end")
+            await cloud.wait_for(lambda: any(at >= AT for *_, at in cloud.readings), "readings of now")
+        suspect, confirmed, ended = cloud.revisions()
+        assert said([suspect, confirmed, ended]) == [(1, "suspect"), (2, "confirmed"), (3, "ended")]
+        assert len({event.id for event in cloud.revisions()}) == 1
+        assert {event.began_at for event in cloud.revisions()} == {suspect.began_at}
+        assert suspect.began_at < AT + began - known_at < AT < (ended.ended_at or 0)  # before the restart
+        assert confirmed.readings[0] in cloud.readings.values()
+        early = {clock for key, clock in cloud.clocks.items() if key[2] < AT - 100}
+        assert {state for state, _ in early} == {ClockState.FREE_RUNNING}
+        assert all(abs((since or 0) - AT) < MINUTE for _, since in early)
+        assert min(at for *_, at in cloud.readings) > AT - HOUR
+
+
+async def test_what_another_run_of_the_machine_left_undated_is_given_up_and_counted(site: Site) -> None:
+    """Nobody can know when that was; but a flood that goes on is told, as of now at the latest."""
+    path = site.write()
+    site.road.set("depth", 300)
+    async with cloud_for(site.gateway, site.broker.port) as cloud:
+        clock = RunningClock(5_000, "first")
+        async with running(path, clock):
+            await clock.slept(10)
+        async with running(path, RunningClock(AT, "second")):
+            await cloud.wait_for(lambda: len(cloud.events) == 1, "the flood")
+            await cloud.wait_for(
+                lambda: cloud.status is not None and any(
+                    day.given_up.get(GiveUpReason.UNDATED) for epoch in cloud.status.epochs for day in epoch.days
+                ), "the account of what is lost",
+            )  # fmt: skip
+        [told] = cloud.revisions()
+        assert told.state is EventState.UPDATED
+        assert abs(told.began_at - AT) < MINUTE
+        assert min(at for *_, at in cloud.readings) >= AT
+
+
+async def test_a_clock_that_is_lost_stops_nothing(site: Site) -> None:
+    """What was known goes on by the ruler, when somebody sets the clock to nonsense; so does a poll under way."""
+    clock = RunningClock(AT)
     async with cloud_for(site.gateway, site.broker.port) as cloud, running(site.write(), clock):
-        await cloud.wait_for(lambda: cloud.status is not None and cloud.status.online, "a status")
-        assert cloud.readings == {}
-        clock.now = AT
         await cloud.wait_for(lambda: len({d for d, *_ in cloud.readings}) == 3, "readings of every device")
-        clock.now = 5_000
-        await clock.slept(20)
-        clock.now = AT + MINUTE
-        await cloud.wait_for(lambda: any(at >= AT + MINUTE for *_, at in cloud.readings), "readings again")
-    assert min(at for *_, at in cloud.readings) >= AT
-
-
-async def test_what_is_read_while_the_clock_is_lost_is_left_out(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A poll that begins in order and whose time is nonsense is not taken, and ends nothing; the next one is."""
-    clock = ImpatientClock(AT)
-    read, lost = ModbusPoll.read, asyncio.Event()
-
-    async def read_and_lose(device: ModbusPoll) -> Snapshot:
-        snapshot = await read(device)
-        if lost.is_set():
-            return snapshot
-        lost.set()
-        return Snapshot((Part(5_000, snapshot.answers),))
-
-    monkeypatch.setattr(ModbusPoll, "read", read_and_lose)
-    async with cloud_for(site.gateway, site.broker.port) as cloud, running(site.write(), clock):
-        await cloud.wait_for(lambda: len({d for d, *_ in cloud.readings}) == 3, "readings of every device")
-    assert lost.is_set()
-    assert min(at for *_, at in cloud.readings) >= AT
+        began = clock.monotonic_ms()
+        clock.set(5_000)
+        await clock.slept(10)
+        lost_ms = clock.monotonic_ms() - began
+        await cloud.wait_for(lambda: any(at >= AT + lost_ms for *_, at in cloud.readings), "readings while it is lost")
+    assert all(AT <= at < AT + MINUTE for *_, at in cloud.readings)
 
 
 async def test_polls_that_take_too_long_are_left_out_and_counted(site: Site) -> None:
@@ -350,15 +366,18 @@ async def test_polls_that_take_too_long_are_left_out_and_counted(site: Site) -> 
 
 async def test_a_clock_that_is_set_leaves_no_polls_out(site: Site) -> None:
     """Time servers set a clock on by hours after a start without a battery: polls go on, and none was left out."""
-    clock = ImpatientClock(AT)
-
-    def is_read_now() -> bool:
-        return len({device for device, _, at in cloud.readings if clock.now <= at < clock.now + MINUTE}) == 3
-
+    clock = RunningClock(AT)
     async with cloud_for(site.gateway, site.broker.port) as cloud, running(site.write(), clock) as agent:
-        for now in (AT, AT + 60 * MINUTE, AT - MINUTE):
-            clock.now = now
-            await cloud.wait_for(is_read_now, "readings of every device")
+        for count, now in enumerate((AT, AT + HOUR, AT - HOUR), start=1):
+            clock.set(now)
+            site.road.set("depth", 20 * count)
+            site.meter.set("voltage_l1", 200 + 10 * count)
+
+            def is_read_now(now: int = now) -> bool:
+                read = {device for device, _, at in cloud.readings if now <= at < now + MINUTE}
+                return read >= {"road-1", "meter-1"}
+
+            await cloud.wait_for(is_read_now, "readings of both devices")
         assert agent.skipped() == 0
 
 

@@ -29,10 +29,11 @@ from edge.contract.messages import (
     encode_event,
     seal,
 )
-from edge.detect import FIRST_READINGS, Detector, abandon
+from edge.contract.readings import EARLIEST
+from edge.detect import FIRST_READINGS, Detector, abandon, read_state
 
 AT = 1_790_000_000_000
-MINUTE = 60_000
+MINUTE, HOUR = 60_000, 3_600_000
 ROAD = DeviceRule(
     name="road-flood", version=3, class_code="WATERLOG.ROAD.2", severity=Severity.ORANGE, point="depth", unit="mm",
     comparison="at_least", threshold=150.0, clear=100.0, samples=2, hold_s=0, clear_hold_s=30 * 60,
@@ -169,23 +170,83 @@ def test_an_event_carries_its_readings_peak_and_rule() -> None:
     assert (last.device, last.point, last.severity) == ("road-1", "depth", Severity.ORANGE)
 
 
-def test_a_clock_set_back_cannot_keep_an_event_open() -> None:
-    """The hold counts from the sample that is earliest by its own stamp."""
-    set_back = [reading(minute, 0) for minute in (-600, -590, -570)]
-    events = feed(detector(), [*minutely(150, 150, 0), *set_back])
-    assert states(events)[-1][0] == "ended"
+@pytest.mark.parametrize("step", [-600, 600])
+def test_a_clock_that_is_set_changes_no_duration(step: int) -> None:
+    """Ten hours forwards or back: hold and clearing take as long as ever, and the event is dated by the new clock."""
+    one = detector(ROAD._replace(hold_s=120))
+    assert states(feed(one, minutely(200, 200))) == [("suspect", 1, 1, 0)]
+    one.shift(step * MINUTE)
+    confirmed = feed(one, [reading(step + 1.9, 200), reading(step + 2, 0, Flag.FAIL), reading(step + 2.1, 200)])
+    assert states(confirmed) == [("confirmed", 1, 2, step + 2.1)]
+    assert confirmed[0].began_at == AT + step * MINUTE
+    assert [one.taken_at for one in confirmed[0].readings][:2] == [AT, AT + MINUTE]  # as they were sent
+    assert feed(one, [reading(step + 3, 0)]) == []
+    one.shift(0)
+    ended = feed(one, [reading(33.5, 0)])
+    assert states(ended) == [("ended", 1, 3, 33.5)]
+    assert ended[0].began_at == AT
 
 
-def test_a_flood_goes_on_when_the_clock_is_set_back() -> None:
-    """It began no later than now, its hold counts from there, and it is told again: the cloud refuses the future."""
-    one = detector(ROAD._replace(hold_s=60))
-    feed(one, [reading(600, 200)])
-    confirmed = feed(one, minutely(200, 200, 200))
-    assert states(confirmed) == [("confirmed", 1, 2, 1)]
-    assert confirmed[0].began_at == AT
-    again = feed(one, [reading(-600, 200), reading(-599.9, 200), reading(-599, 200)])
-    assert states(again) == [("updated", 1, 3, -600)]
-    assert again[0].began_at == again[0].updated_at
+def test_a_flood_is_told_again_when_the_clock_was_wrong() -> None:
+    """The cloud may have refused it as of the future, or keeps it under a wrong time; seconds are not worth a word."""
+    one = detector()
+    feed(one, minutely(200, 200))
+    one.shift(-30_000)
+    assert feed(one, [reading(2, 200)]) == []
+    one.shift(-600 * MINUTE)
+    again = feed(one, [reading(-597, 200), reading(-596, 200)])
+    assert states(again) == [("updated", 1, 3, -597)]
+    assert again[0].began_at == AT - 600 * MINUTE
+
+
+def undated_flood() -> Detector:
+    """Return a detector that saw a flood begin five seconds after a machine without the time had started."""
+    one = detector()
+    one.boot, one.offset_ms = "first", EARLIEST
+    revisions = feed(one, [Reading("road-1", "depth", EARLIEST + 1000 * second, 200.0) for second in (5, 6)])
+    assert [event.began_at for event in revisions] == [EARLIEST + 5_000] * 2
+    return one
+
+
+def test_a_flood_before_the_time_was_known_is_dated_once() -> None:
+    """With its readings; it is not told again, as what was told of it waits to be dated as well."""
+    one = undated_flood()
+    one.shift(AT)
+    assert feed(one, [Reading("road-1", "depth", AT + 7_000, 200.0)]) == []
+    [ended] = feed(one, [reading(1, 0), reading(32, 0)])
+    assert (ended.began_at, ended.ended_at) == (AT + 5_000, AT + 32 * MINUTE)
+    assert [one.taken_at for one in ended.readings] == [
+        *(AT + ms for ms in (5_000, 6_000, 7_000)), AT + MINUTE, AT + 32 * MINUTE,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("boot", "began_at"), [("first", AT + 5_000), ("second", AT + 4 * MINUTE - 1000)])
+def test_an_undated_flood_goes_on_after_a_restart(boot: str, began_at: int) -> None:
+    """In the same run of the machine its time is known by then; after another start it was last seen by now at most."""
+    open_event = read_state(undated_flood().state() or "")
+    open_event.go_on(boot=boot, offset_ms=AT, now_ms=AT + 4 * MINUTE)
+    one = detector()
+    one.restore(open_event)
+    one.shift(AT)
+    [*told, ended] = feed(one, [reading(5, 200), reading(6, 0), reading(37, 0)])
+    assert [event.state.value for event in told] == ([] if boot == "first" else ["updated"])
+    assert ended.began_at == began_at
+
+
+def test_what_was_dated_stays_so_in_a_run_without_the_time() -> None:
+    """A flood is open when the power fails; the machine comes back in the year 2000, and is set later."""
+    one = detector()
+    one.boot, one.offset_ms = "first", AT - HOUR
+    feed(one, minutely(200, 200))
+    open_event = read_state(one.state() or "")
+    open_event.go_on(boot="second", offset_ms=EARLIEST, now_ms=EARLIEST + 5_000)
+    again = detector()
+    again.restore(open_event)
+    again.shift(EARLIEST)
+    assert feed(again, [Reading("road-1", "depth", EARLIEST + 9_000, 0.0)]) == []
+    again.shift(AT + 5 * MINUTE)
+    [ended] = feed(again, [reading(40, 0)])
+    assert (ended.began_at, ended.ended_at) == (AT, AT + 40 * MINUTE)
 
 
 @pytest.mark.parametrize(("now", "ended_at"), [(AT + 9 * MINUTE, AT + 9 * MINUTE), (5_000, AT + MINUTE)])
@@ -193,7 +254,7 @@ def test_an_abandoned_event_ends_now_or_where_it_was_last_seen(now: int, ended_a
     """Before the clock is set, the time of the last revision is the best that is known."""
     one = detector()
     feed(one, minutely(200, 200))
-    last = abandon(one.state() or "", now_ms=now)
+    last = abandon(read_state(one.state() or ""), now_ms=now)
     assert (last.state, last.revision, last.ended_at, last.updated_at) == (EventState.ENDED, 3, ended_at, ended_at)
     encode_event(last)
 
@@ -201,7 +262,7 @@ def test_an_abandoned_event_ends_now_or_where_it_was_last_seen(now: int, ended_a
 def test_a_state_that_is_not_ours_is_refused() -> None:
     """A damaged state is an error at restore, not a surprise at the next flood."""
     with pytest.raises(msgspec.ValidationError):
-        detector().restore('{"event": {}}')
+        read_state('{"event": {}}')
 
 
 # --- against an oracle
@@ -317,7 +378,7 @@ def test_a_restart_at_any_sample_changes_nothing(rule: DeviceRule, rows: list[tu
     for one in readings:
         restarted = Detector(rule, gateway="gw-1", device="road-1", new_id=lambda: f"{next(ids):032x}")
         if state is not None:
-            restarted.restore(state)
+            restarted.restore(read_state(state))
         said += feed(restarted, [one])
         state = restarted.state()
     assert said == feed(detector(rule), readings)

@@ -10,12 +10,14 @@ import pytest
 import structlog
 
 from edge import clock_state
-from edge.clock_state import ClockWatch, KernelClock
+from edge.clock_state import ClockWatch, KernelClock, is_made_up
 from edge.contract import log
 from edge.contract.clock import SteppedClock
 from edge.contract.messages import ClockState, Test
 from edge.drivers import Missing
 from edge.health import BusyShare, GatewayHealth, disk_used_percent, memory_used_percent, temperature_celsius
+from edge.timeline import Timeline
+from tests.edge.hand_clock import Machine
 
 AT = 1_790_000_000_000
 
@@ -80,7 +82,7 @@ def test_the_clock_is_unknown_until_it_was_synchronised_once(tmp_path: Path, mon
     """Unknown, synchronised, then free-running since it was last seen synchronised."""
     answers = iter([False, True, False])
     monkeypatch.setattr(clock_state, "read_kernel_clock", lambda: KernelClock(next(answers), 0.0))
-    watch = ClockWatch(SteppedClock(AT), tmp_path / "synchronized")
+    watch = ClockWatch(Timeline(SteppedClock(AT)), tmp_path / "synchronized")
     assert watch.state() == (ClockState.UNKNOWN, None)
     assert watch.state() == (ClockState.SYNCHRONISED, None)
     assert watch.state() == (ClockState.FREE_RUNNING, AT)
@@ -91,7 +93,41 @@ def test_a_synchronisation_before_the_agent_started_counts(tmp_path: Path, monke
     monkeypatch.setattr(clock_state, "read_kernel_clock", lambda: KernelClock(is_synchronised=False, offset_ms=0.0))
     mark = tmp_path / "synchronized"
     mark.touch()
-    assert ClockWatch(SteppedClock(AT), mark).state() == (ClockState.FREE_RUNNING, mark.stat().st_mtime_ns // 1_000_000)
+    watch = ClockWatch(Timeline(SteppedClock(AT)), mark)
+    assert watch.state() == (ClockState.FREE_RUNNING, mark.stat().st_mtime_ns // 1_000_000)
+
+
+def test_a_clock_that_was_set_runs_free_since_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a person, or a time server that does not tell the kernel; before it, nothing is known of it."""
+    monkeypatch.setattr(clock_state, "read_kernel_clock", lambda: KernelClock(is_synchronised=False, offset_ms=0.0))
+    machine = Machine(0)
+    timeline = Timeline(machine)
+    watch = ClockWatch(timeline, tmp_path / "synchronized")
+    assert watch.state() == (ClockState.UNKNOWN, None)
+    machine.offset = AT
+    timeline.look()
+    assert watch.state() == (ClockState.FREE_RUNNING, AT + 5_000)
+
+
+@pytest.mark.parametrize(
+    ("there", "since_start_ms", "made_up"),
+    [
+        (["systemd"], 20_000, True),
+        (["systemd"], 601_000, False),  # nobody sets it: better than no time
+        (["systemd", "synchronized"], 20_000, False),
+        (["systemd", "rtc"], 20_000, False),
+        ([], 20_000, False),
+    ],
+)
+def test_a_time_that_systemd_has_put_in_place_of_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: list[str], since_start_ms: int, *, made_up: bool
+) -> None:
+    """Where there is no hardware clock, what the machine shows in its first minutes is where it stopped last."""
+    monkeypatch.setattr(clock_state, "read_kernel_clock", lambda: KernelClock(is_synchronised=False, offset_ms=0.0))
+    for name in there:
+        (tmp_path / name / "rtc0").mkdir(parents=True)
+    paths = {"mark": tmp_path / "synchronized", "systemd": tmp_path / "systemd", "rtc": tmp_path / "rtc"}
+    assert is_made_up(since_start_ms, **paths) is made_up
 
 
 def test_the_kernel_answers_without_privilege() -> None:

@@ -74,7 +74,7 @@ def test_undated_readings_come_with_their_time(path: Path, open_outbox: OpenOutb
     journal = Journal(path)
     outbox = open_outbox(journal.record)
     outbox.append_all(draft=draft([Reading("meter-1", "power", 946_684_800_001, 5)]))
-    outbox.date(1_000_000_000_000)
+    outbox.date(1_000_000_000_000, 1_946_684_900_000)
     [drafted] = [line for line in lines(path) if "draft" in line]
     assert drafted["readings"] == [["meter-1", "power", 1_946_684_800_001, 5, 1, 0]]
     outbox.close()

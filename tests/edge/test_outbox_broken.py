@@ -220,7 +220,7 @@ def test_a_full_disk_stores_nothing_and_says_so(outbox: Outbox, path: Path) -> N
 def test_a_real_full_disk(small_disk: Path) -> None:
     """On a file system without room the outbox raises, keeps what it had, and goes on when room is made."""
     ballast = small_disk / "ballast"
-    ballast.write_bytes(b"x" * 200_000)
+    ballast.write_bytes(b"x" * 260_000)
     outbox = open_outbox(small_disk / "outbox.sqlite")
     kept: list[MessageName] = []
     with pytest.raises(OutboxFullError):

@@ -122,7 +122,7 @@ def test_undated_readings_wait_until_they_have_their_time(path: Path) -> None:
     outbox = open_outbox(path)
     assert outbox.has_undated is True
     offset = NOW - 10_000 - UNSET
-    outbox.date(offset)
+    outbox.date(offset, NOW)
     outbox.seal_drafts(Lane.BACKLOG)
     assert (read_back(outbox), outbox.has_undated) == ([NOW, NOW - 9_999, NOW - 9_998], False)
     [waiting] = waiting_in(outbox, Lane.EVENTS)

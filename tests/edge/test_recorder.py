@@ -208,14 +208,16 @@ async def test_readings_taken_before_the_clock_was_set_wait_for_their_time(disk:
     await disk.next_attempt()
     assert (disk.revisions(), disk.batches(), disk.outbox.has_undated) == ([], [], True)
     disk.recorder.take(Taken(unset[1:], unset[1:], 0, [], {}))
-    disk.recorder.date(AT - UNSET)
+    disk.recorder.date(AT - UNSET, AT + 10_000)
     await disk.next_attempt()
     await disk.clock.advance_to(AT + 20_000)
     await disk.next_attempt()
     [sent] = disk.waiting(Lane.EVENTS)
     assert decode_event(sent, "gw")[1].began_at == AT + 1
     payloads = [*disk.waiting(Lane.BACKLOG), *disk.waiting(Lane.LIVE)]
-    assert [r.taken_at for p in payloads for r in decode_batch(p, "gw")[1].readings()] == [AT + 1, AT + 2, AT + 3]
+    batches = [decode_batch(payload, "gw")[1] for payload in payloads]
+    assert [reading.taken_at for batch in batches for reading in batch.readings()] == [AT + 1, AT + 2, AT + 3]
+    assert {(batch.clock, batch.clock_since) for batch in batches} == {(ClockState.FREE_RUNNING, AT + 10_000)}
     assert disk.outbox.has_undated is False
 
 

@@ -54,10 +54,24 @@ def test_missing_is_sent_when_it_begins_when_its_reason_changes_and_at_each_hear
     assert sent(reporter(), [quiet[0], reading(20, None, Flag.MISSING, Test.REFUSED), reading(30, 1.0)]) == [0, 1, 2]
 
 
-def test_a_clock_set_back_does_not_stop_the_heartbeat() -> None:
-    """What was sent with a time of the future neither silences a point nor makes it chatter."""
-    seconds = [3600, 0, *range(10, 130, 10)]
-    assert [seconds[index] for index in sent(reporter(), [reading(s, 7.0) for s in seconds])] == [3600, 0, 60, 120]
+def test_a_clock_that_is_set_does_not_touch_the_heartbeat() -> None:
+    """What was sent is as old as it was, whatever the clock shows: neither silence nor chatter."""
+    one = reporter()
+    assert one.select([reading(0, 7.0), reading(30, 7.0)]) == ([reading(0, 7.0)], 1)
+    for step in (-3600, 7200):
+        one.shift(step * SECOND)
+    assert one.select([reading(3640, 7.0), reading(3650, 7.0)]) == ([], 2)
+    assert one.select([reading(3660, 7.0), reading(3670, 7.0)]) == ([reading(3660, 7.0)], 1)
+    assert one.select([reading(3720, 7.0)]) == ([reading(3720, 7.0)], 0)
+
+
+def test_a_reading_given_up_after_the_clock_was_set_is_forgotten() -> None:
+    """The baseline is the reading as it was sent."""
+    one = reporter()
+    one.select([reading(0, 7.0)])
+    one.shift(3600 * SECOND)
+    one.forget(reading(0, 7.0))
+    assert one.select([reading(3610, 7.0)]) == ([reading(3610, 7.0)], 0)
 
 
 @pytest.mark.parametrize(("flag", "tests"), [(Flag.FAIL, Test.SPAN), (Flag.SUSPECT, Test.NONE)])

@@ -213,6 +213,22 @@ async def test_each_trouble_comes_with_what_to_do(site: Site, title: str) -> Non
     assert "<li>" in advice
 
 
+@pytest.mark.parametrize(
+    ("sent_at", "said"),
+    [
+        (946_684_900_000, "clock not set"),
+        (NOW + 2 * MINUTE, "clock 2 minutes fast"),
+        (NOW - 5 * MINUTE, "clock 5 minutes slow"),
+        (NOW - MINUTE, ""),
+    ],
+)
+async def test_the_list_says_whose_clock_is_wrong(site: Site, sent_at: int, said: str) -> None:
+    """An operator sees it without opening each gateway; up to a minute is not worth a word."""
+    say(site, session="bb", sent_at=sent_at)
+    [line] = lines(await site.see("chen", "/gateways"))
+    assert said in line if said else "clock" not in line
+
+
 async def test_a_gateway_that_was_never_heard_has_its_first_steps(site: Site) -> None:
     """What to type there, and where to watch the first readings."""
     page = await site.see("sun", "/gateways/gw-1")

@@ -201,7 +201,7 @@ async def test_hostile_content_is_shown_as_what_it_is(site: Site, payload: bytes
 async def test_much_content_is_cut(site: Site) -> None:
     """A letter keeps its beginning: the page says so, and offers nothing that cannot work."""
     text = await site.see("chen", f"/letters/{keep_letter(site, b'x' * (CLIP + 1), 'y')}")
-    assert "only the first 16 KiB were kept" in text
+    assert "only the first 256 KiB were kept" in text
     assert "/replay" not in text
     long = b'{"note": "' + b"n" * (2 * MOST_TEXT) + b'"}'
     text = await site.see("chen", f"/letters/{keep_letter(site, long, 'y', kind='status')}")

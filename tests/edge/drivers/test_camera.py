@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from edge.contract.gateway_config import CameraConfig, CameraListenerConfig
+from edge.contract.readings import EARLIEST
 from edge.drivers import ConfigurationError, NotStoredError
 from edge.drivers.camera import CameraListener, CameraTrigger, Patience
 from edge.drivers.camera_app import MOST_AT_ONCE
@@ -169,7 +170,7 @@ async def test_the_same_post_within_a_minute_is_one_event(site: Site) -> None:
     """A camera that has not seen the answer posts again, also at once, and is told the same event."""
     responses = await asyncio.gather(*(site.post_event({"time": None}) for _ in range(5)))
     assert len({response.json()["event"] for response in responses}) == 1
-    site.clock.now = START + 59_000
+    site.clock.go_on(59_000)
     assert (await site.post_event({"time": None})).json() == responses[0].json()
     assert len(site.kept) == 1
 
@@ -177,16 +178,18 @@ async def test_the_same_post_within_a_minute_is_one_event(site: Site) -> None:
 async def test_the_same_sight_later_is_another_event(site: Site) -> None:
     """A minute later the same content without a time of its own is something new."""
     await site.post_event({"time": None})
-    site.clock.now = START + 60_000
+    site.clock.go_on(60_000)
     await site.post_event({"time": None})
     assert len({kept.id for kept in site.kept}) == 2
 
 
-async def test_after_the_clock_was_set_back_the_same_sight_is_another_event(site: Site) -> None:
-    """A camera without a clock is not silenced until the gateway's shows the old time again."""
-    site.clock.now = START + 3_600_000
-    await site.post_event({"time": None})
-    site.clock.now = START
+async def test_a_clock_that_is_set_makes_no_other_event_of_the_same_sight(site: Site) -> None:
+    """The minute is one that has passed, whatever the gateway's clock is set to."""
+    for now in (START + 3_600_000, START, START + 60_000):
+        site.clock.now = now
+        await site.post_event({"time": None})
+    assert len(site.kept) == 1
+    site.clock.go_on(60_000)
     await site.post_event({"time": None})
     assert len(site.kept) == 2
 
@@ -194,7 +197,7 @@ async def test_after_the_clock_was_set_back_the_same_sight_is_another_event(site
 async def test_a_post_with_its_own_time_has_the_same_id_for_ever(site: Site) -> None:
     """What is handed on again after the minute, as after a restart, carries the same id, so that the cloud knows it."""
     await site.post_event()
-    site.clock.now = START + 3_600_000
+    site.clock.go_on(3_600_000)
     await site.post_event()
     assert [kept.id for kept in site.kept] == [site.kept[0].id] * 2
 
@@ -220,14 +223,12 @@ async def test_what_could_not_be_kept_is_to_be_sent_again(site: Site) -> None:
     assert len(site.kept) == 1
 
 
-@pytest.mark.parametrize("changes", [{}, {"time": None}])
-async def test_while_the_clock_is_not_set_posts_are_to_be_sent_again(site: Site, changes: dict[str, object]) -> None:
-    """Nothing can be stamped or compared with a clock that shows 1970: the camera keeps what it saw."""
-    site.clock.now = 5_000
-    response = await site.post_event(changes)
-    assert (response.status_code, response.headers["retry-after"]) == (503, "10")
-    assert error(response) == "not kept: the gateway's clock is not set yet"
-    assert site.kept == []
+async def test_before_the_time_is_known_posts_are_kept(site: Site) -> None:
+    """One without a time is stamped here, to be dated later; a camera that knows the time is believed."""
+    site.clock.now = EARLIEST + 5_000
+    assert (await site.post_event({"time": None})).status_code == 202
+    assert (await site.post_event()).status_code == 202
+    assert [kept.taken_at for kept in site.kept] == [EARLIEST + 5_000, EVENT_MS]
 
 
 # --- what is refused -------------------------------------------------------------------------------------------------
