@@ -58,8 +58,10 @@ def make_room(change: Change, *, room: int, before_ms: int) -> None:
     if change.load.bytes > room:
         change.give_up_undated(room)
     dropped += _drop_oldest(change, (Lane.BLOBS, Lane.EVENTS), room)
-    if dropped or left_out:
-        _log.warning("beyond outbox.max_mb or max_days: gave up the oldest", messages=dropped, thinned_out=left_out)
+    if left_out:
+        _log.warning("thinned the oldest messages: beyond outbox.max_mb", readings=left_out)
+    if dropped:
+        _log.warning("gave up the oldest messages: beyond outbox.max_mb or max_days", messages=dropped)
 
 
 def _lowest_level(change: Change) -> int:

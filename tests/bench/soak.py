@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import random
 import secrets
 import shutil
@@ -22,6 +23,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from edge.contract import log
 from simulators.demo.processes import DemoError
 from tests.bench.storm import started
 from tests.chaos.havoc import Havoc, prove_floods, wreak
@@ -124,6 +126,7 @@ def main() -> int:
     arguments = parser.parse_args()
     seconds = arguments.hours * 3600 if arguments.minutes is None else arguments.minutes * 60
     seed = secrets.randbelow(1_000_000) if arguments.seed is None else arguments.seed
+    log.configure(as_json=False, level=logging.ERROR)
     root = Path(tempfile.mkdtemp(prefix="anlan-soak-"))
     began = time.monotonic()
     print(f"seed {seed}, logs in {root}", flush=True)

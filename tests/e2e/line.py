@@ -49,6 +49,7 @@ class Line:
     """Gateways with simulated devices, one cloud, a broker; readings go to InfluxDB or, without one, to SQLite."""
 
     cloud: Program
+    gateway_type = LineGateway
 
     def __init__(
         self,
@@ -81,7 +82,9 @@ class Line:
         # The broker may remember the gateways of other tests.
         names = [f"gw-{secrets.token_hex(4)}" for _ in range(gateways)]
         self.gateways = [
-            LineGateway(name, folder / f"gateway-{number}", setup, programs=self.programs, broker_port=broker_port)
+            self.gateway_type(
+                name, folder / f"gateway-{number}", setup, programs=self.programs, broker_port=broker_port
+            )
             for number, name in enumerate(names, 1)
         ]
         self._started_by = started_by
