@@ -78,6 +78,10 @@ class RoutedStore:
                 found |= zip(places, covered, strict=True)
         return [found[place] for place in sorted(found)]
 
+    async def singles_since(self, device: str) -> int:
+        """See `SeriesStore.singles_since`."""
+        return await self._of(device).singles_since(device)
+
     async def extent(self) -> tuple[int, int] | None:
         """See `SeriesStore.extent`."""
         found = [one for one in (await self._others.extent(), await self._households.extent()) if one is not None]
