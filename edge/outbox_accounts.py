@@ -67,6 +67,16 @@ def count(
         )
 
 
+def count_moved(db: sqlite3.Connection, old: str, new: str, day: str, readings: int) -> None:
+    """Let an epoch have taken readings that another one had; what that has taken of the day does not fall."""
+    if old == new:
+        return
+    _make_day(db, old, day)
+    db.execute("UPDATE days SET moved = moved + ? WHERE epoch = ? AND day = ?", (readings, old, day))
+    db.execute("UPDATE epochs SET taken = taken - ? WHERE epoch = ?", (readings, old))
+    count(db, new, day, taken=readings)
+
+
 def count_given_up(db: sqlite3.Connection, epoch: str, day: str, reason: GiveUpReason, readings: int) -> None:
     """Add readings of a day that will never be sent."""
     if not readings:
@@ -125,10 +135,10 @@ def _days(db: sqlite3.Connection) -> defaultdict[str, list[DayCounts]]:
     for epoch, day, reason, readings in db.execute("SELECT epoch, day, reason, readings FROM given_up"):
         given_up[epoch, day][GiveUpReason(reason)] = readings
     by_epoch: defaultdict[str, list[DayCounts]] = defaultdict(list)
-    for epoch, day, taken, unchanged, refused, waiting in db.execute(
-        "SELECT epoch, day, taken, unchanged, refused, waiting FROM days ORDER BY epoch, day DESC"
+    for epoch, day, taken, unchanged, refused, waiting, moved in db.execute(
+        "SELECT epoch, day, taken, unchanged, refused, waiting, moved FROM days ORDER BY epoch, day DESC"
     ):
         its = by_epoch[epoch]
         if (len(its) < LATEST_DAYS or waiting) and len(its) < MAX_DAYS:
-            its.append(DayCounts(day, taken, unchanged, refused, waiting, given_up[epoch, day]))
+            its.append(DayCounts(day, taken, unchanged, refused, waiting, given_up[epoch, day], moved))
     return by_epoch

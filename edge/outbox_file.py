@@ -21,6 +21,7 @@ from typing import Final
 
 import structlog
 
+from edge.outbox_pages import PAGE
 from edge.outbox_salvage import Salvaged, salvage
 
 KEPT_ASIDE = 3  # corrupt files
@@ -30,7 +31,7 @@ _DAYS_AND_DRAFTS = """
 CREATE TABLE days (
     epoch TEXT NOT NULL REFERENCES epochs (epoch) ON DELETE CASCADE, day TEXT NOT NULL,
     taken INTEGER NOT NULL DEFAULT 0, unchanged INTEGER NOT NULL DEFAULT 0,
-    refused INTEGER NOT NULL DEFAULT 0, waiting INTEGER NOT NULL DEFAULT 0,
+    refused INTEGER NOT NULL DEFAULT 0, waiting INTEGER NOT NULL DEFAULT 0, moved INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (epoch, day)
 ) WITHOUT ROWID;
 CREATE TABLE given_up (
@@ -223,6 +224,7 @@ def _connect_or_salvage(path: Path, now_ms: int) -> tuple[sqlite3.Connection, Sa
     new = path.with_name(f"{path.name}.new")
     if new.exists() and not path.exists():
         new.rename(path)  # the machine stopped between the two renames of _salvage
+    _keep_log_of_nothing(path)
     try:
         return _connect(path), None
     except sqlite3.DatabaseError as error:
@@ -235,6 +237,16 @@ def _connect_or_salvage(path: Path, now_ms: int) -> tuple[sqlite3.Connection, Sa
     _log.error("outbox was corrupt: a new one goes on", kept_as=aside.name, **salvaged._asdict())
     _remove_old_ones(path)
     return _connect(path), salvaged
+
+
+def _keep_log_of_nothing(path: Path) -> None:
+    """Put a page of nothing where the file is gone or empty and its log is not, which SQLite would then delete."""
+    log = path.with_name(f"{path.name}-wal")
+    try:
+        if log.is_file() and log.stat().st_size and not (path.exists() and path.stat().st_size):
+            path.write_bytes(bytes(PAGE))
+    except OSError as error:
+        raise _os_error(path, error) from error
 
 
 def _salvage(path: Path, *, new: Path, aside: Path) -> Salvaged:

@@ -151,7 +151,6 @@ def _put_thinned(change: Change, pieces: Sequence[tuple[_Kept, Batch]], level: i
         _remove(change, Lane.BACKLOG, kept)
     epoch, day = pieces[0][0].epoch, pieces[0][0].day_of_account
     accounts.count_given_up(change.db, epoch, day, GiveUpReason.THINNED, left_out)
-    accounts.count(change.db, epoch, day, taken=-body.readings)
-    accounts.count(change.db, change.epoch, day, taken=body.readings)
+    accounts.count_moved(change.db, epoch, change.epoch, day, body.readings)
     change.put(Lane.BACKLOG, body, day=day, thinned=level)
     return left_out

@@ -77,9 +77,10 @@ def _copy_epochs(old: sqlite3.Connection, new: sqlite3.Connection) -> None:
             " WHERE EXISTS (SELECT 1 FROM epochs WHERE epoch = ?1)",
             row,
         )
-    for row in _in_order(old, "SELECT epoch, day, taken, unchanged, refused, waiting FROM days"):
+    for row in _in_order(old, "SELECT epoch, day, taken, unchanged, refused, waiting, moved FROM days"):
         new.execute(
-            "INSERT OR IGNORE INTO days (epoch, day, taken, unchanged, refused, waiting) SELECT ?1, ?2, ?3, ?4, ?5, ?6"
+            "INSERT OR IGNORE INTO days (epoch, day, taken, unchanged, refused, waiting, moved)"
+            " SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7"
             " WHERE EXISTS (SELECT 1 FROM epochs WHERE epoch = ?1)",
             row,
         )
@@ -173,7 +174,7 @@ def _give_up_lost(new: sqlite3.Connection) -> int:
             )
     new.execute(
         "UPDATE epochs SET taken ="
-        " MAX(taken, (SELECT CAST(TOTAL(taken) AS INTEGER) FROM days WHERE days.epoch = epochs.epoch))"
+        " MAX(taken, (SELECT CAST(TOTAL(taken - moved) AS INTEGER) FROM days WHERE days.epoch = epochs.epoch))"
     )
     return lost
 

@@ -29,6 +29,7 @@ gateway_days = Table(
     Column("waiting", BigInteger, nullable=False),
     Column("given_up", JSON, nullable=False),  # readings by reason
     Column("said_at", BigInteger, nullable=False),
+    Column("moved", BigInteger, nullable=False),  # of those taken, to a newer epoch
 )
 
 head_witnesses = Table(
@@ -52,6 +53,7 @@ class SaidDay(Struct, frozen=True, kw_only=True):
     waiting: int
     given_up: Mapping[GiveUpReason, int]
     said_at: int
+    moved: int
 
 
 _SAID = [gateway_days.c[field] for field in SaidDay.__struct_fields__]
@@ -107,7 +109,15 @@ def _is_possible(day: str, now_ms: int) -> bool:
 def _merge(key: tuple[str, str], told: DayCounts, known: SaidDay | None, heard_at: int, *, is_newest: bool) -> SaidDay:
     epoch, day = key
     before = known or SaidDay(
-        epoch=epoch, day=day, taken=0, unchanged=0, refused=0, waiting=told.waiting, given_up={}, said_at=heard_at
+        epoch=epoch,
+        day=day,
+        taken=0,
+        unchanged=0,
+        refused=0,
+        waiting=told.waiting,
+        given_up={},
+        said_at=heard_at,
+        moved=0,
     )
     reasons = sorted(told.given_up.keys() | before.given_up.keys())
     return SaidDay(
@@ -119,6 +129,7 @@ def _merge(key: tuple[str, str], told: DayCounts, known: SaidDay | None, heard_a
         waiting=told.waiting if is_newest else before.waiting,
         given_up={each: max(told.given_up.get(each, 0), before.given_up.get(each, 0)) for each in reasons},
         said_at=heard_at if is_newest else before.said_at,
+        moved=max(before.moved, told.moved),
     )
 
 

@@ -125,7 +125,7 @@ def _settle(said: Mapping[str, SaidDay], came: Iterable[Arrived]) -> tuple[Figur
 
 def _said(counts: SaidDay) -> Said:
     return Said(
-        taken=counts.taken,
+        taken=counts.taken - counts.moved,
         unchanged=counts.unchanged,
         set_aside=counts.refused,
         waiting=counts.waiting,

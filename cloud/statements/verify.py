@@ -132,7 +132,7 @@ def _of_rows(connection: Connection, gateway: str, day: str, ranges: Sequence[tu
         if not compacted or any(its.values()):
             yield from _of_range(gateway, one, its)
     for epoch, lane, seq in rows:
-        yield f"{gateway} {epoch} {Lane(lane).name.lower()} {seq} was inserted"
+        yield f"{gateway} {epoch} {_lane(lane)} {seq} was inserted"
 
 
 def _of_range(gateway: str, one: Range, rows: Mapping[int, Row[Any] | None]) -> Iterator[str]:
@@ -150,7 +150,12 @@ def _of_range(gateway: str, one: Range, rows: Mapping[int, Row[Any] | None]) -> 
 
 
 def _name(gateway: str, one: Range, seq: int) -> str:
-    return f"{gateway} {one.epoch} {Lane(one.lane).name.lower()} {seq}"
+    return f"{gateway} {one.epoch} {_lane(one.lane)} {seq}"
+
+
+def _lane(number: int) -> str:
+    """Return what a lane is called; who tampers may have put down one that there is not."""
+    return Lane(number).name.lower() if number in list(Lane) else f"lane {number}"
 
 
 def _of_others(chain: Mapping[str, str], witnessed: Iterable[tuple[Head, str]]) -> Iterator[Difference]:

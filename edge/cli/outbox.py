@@ -72,7 +72,7 @@ def described(seen: OutboxView) -> Iterator[str]:
 
 def _day(day: DayCounts) -> str:
     given_up = ", ".join(f"{count:,} {reason}" for reason, count in day.given_up.items()) or "none"
-    return f"    {day.day} {day.taken:9,} {day.unchanged:9,} {day.waiting:9,} {day.refused:9,}  {given_up}"
+    return f"    {day.day} {day.taken - day.moved:9,} {day.unchanged:9,} {day.waiting:9,} {day.refused:9,}  {given_up}"
 
 
 def _time(at_ms: int) -> str:

@@ -22,4 +22,6 @@ def day_of(at_ms: int) -> str:
 def bounds_of(day: str) -> tuple[int, int]:
     """Return when a day begins, and when the next one does; raises ValueError for what is no day."""
     start = (datetime.strptime(day, "%Y-%m-%d").date().toordinal() - _EPOCH) * DAY_MS - _OFFSET_MS  # noqa: DTZ007
+    if day_of(start) != day:  # days are compared as text, and 2026-1-1 would be one of which there is nothing
+        raise ValueError(f"{day} is not written as {day_of(start)}")
     return start, start + DAY_MS

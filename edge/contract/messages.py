@@ -238,7 +238,10 @@ class GiveUpReason(StrEnum):
 
 
 class DayCounts(Struct, frozen=True):
-    """Readings of one day of account within one epoch; `waiting` are those of them that are still kept."""
+    """Readings of one day of account within one epoch; `waiting` are those of them that are still kept.
+
+    All but `waiting` never fall. `moved` are those of `taken` that a newer epoch has taken over.
+    """
 
     day: Day
     taken: Count = 0
@@ -246,6 +249,7 @@ class DayCounts(Struct, frozen=True):
     refused: Count = 0
     waiting: Count = 0
     given_up: Annotated[dict[GiveUpReason, Count], Meta(max_length=len(GiveUpReason))] = {}
+    moved: Count = 0
 
 
 class EpochState(Struct, frozen=True):

@@ -116,14 +116,15 @@ def test_another_content_is_found(books: Books) -> None:
     assert str(difference).startswith(f"{DAY} gw-1: gw-1 {EPOCH} live 5 was changed")
 
 
-def test_an_inserted_row_is_found(books: Books) -> None:
+@pytest.mark.parametrize(("lane", "name"), [(int(Lane.LIVE), "live"), (77, "lane 77")])
+def test_an_inserted_row_is_found(books: Books, lane: int, name: str) -> None:
     """A message that was never there cannot be put into a closed day; nor does it count in any statement."""
     closed(books)
-    row = {"gateway": "gw-1", "epoch": EPOCH, "lane": int(Lane.LIVE), "seq": 8, "hash": b"x" * 32, "readings": 70}
+    row = {"gateway": "gw-1", "epoch": EPOCH, "lane": lane, "seq": 8, "hash": b"x" * 32, "readings": 70}
     row |= {"outcome": "stored", "reason": "", "received_at": NOON, "day": DAY}
     books.database.write_now(lambda connection: connection.execute(insert(ledger).values(row)))
     [difference] = books.verify().differences
-    assert str(difference) == f"{DAY} gw-1: gw-1 {EPOCH} live 8 was inserted"
+    assert str(difference) == f"{DAY} gw-1: gw-1 {EPOCH} {name} 8 was inserted"
     assert books.statement().figures.stored == 50
 
 

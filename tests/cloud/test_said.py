@@ -1,6 +1,7 @@
 """What gateways say of their days is kept, in whatever order their statuses arrive."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import pytest
 from sqlalchemy import select
@@ -8,6 +9,7 @@ from sqlalchemy import select
 from cloud.database import Database
 from cloud.gateway_states import take_status
 from cloud.statements.said import SaidDay, head_witnesses, said_of_day
+from cloud.statements.statement import read_statement
 from edge.contract.days import DAY_MS, day_of
 from edge.contract.messages import ClockState, Counts, DayCounts, EpochState, GiveUpReason, Head, Status
 from tests.cloud.batches import EPOCH, NOON
@@ -49,6 +51,16 @@ def test_counts_of_a_day_never_fall(neighbourhood: Database) -> None:
     kept = said(neighbourhood)
     assert (kept.taken, kept.unchanged, kept.refused, kept.waiting) == (90, 9, 3, 20)
     assert kept.given_up == {disk_full: 7, too_old: 1}
+
+
+def test_what_a_newer_epoch_took_over_is_not_missing_in_the_old_one(neighbourhood: Database) -> None:
+    """What an epoch had before its readings were thinned is known already: it does not fall, and all adds up."""
+    say(neighbourhood, status(DayCounts(DAY, taken=90, waiting=90)))
+    thinned = {GiveUpReason.THINNED: 45}
+    say(neighbourhood, status(DayCounts(DAY, taken=90, moved=45, given_up=thinned), at=NOON + 60_000))
+    one = neighbourhood.read_now(partial(read_statement, gateway="gw-1", day=DAY, now_ms=NOON + 60_000))
+    assert one is not None
+    assert (one.figures.taken, one.figures.given_up, one.figures.missing) == (45, 45, 0)
 
 
 def test_what_waits_is_as_the_newest_status_says(neighbourhood: Database) -> None:

@@ -21,7 +21,7 @@ def test_a_moment_lies_in_the_day_that_a_calendar_in_china_shows(at_ms: int) -> 
     assert end - start == DAY_MS
 
 
-@pytest.mark.parametrize("text", ["", "2026-13-01", "yesterday", "2026-11-26T00:00"])
+@pytest.mark.parametrize("text", ["", "2026-13-01", "yesterday", "2026-11-26T00:00", "2026-1-1", "0001-01-01"])
 def test_what_is_no_day_is_refused(text: str) -> None:
     """Whatever a person types that is no day raises ValueError."""
     with pytest.raises(ValueError, match=r".+"):

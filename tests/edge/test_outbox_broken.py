@@ -71,6 +71,26 @@ def test_a_corrupt_file_is_set_aside(path: Path, damage: str) -> None:
     outbox.close()
 
 
+@pytest.mark.parametrize("damage", ["empty", "gone"])
+def test_what_only_the_log_has_outlives_an_empty_file(path: Path, tmp_path: Path, damage: str) -> None:
+    """SQLite deletes the log of a file without content; here it is read first, and the loss of the file is said."""
+    outbox = open_outbox(path)
+    for second in range(10):
+        outbox.append_all(draft=draft(NOW + second))
+        outbox.seal_drafts(Lane.BACKLOG)
+    log = path.with_name("outbox.sqlite-wal").read_bytes()
+    taken = names(outbox)
+    kill(outbox)
+    (tmp_path / "copy").mkdir()
+    copy = tmp_path / "copy" / path.name
+    copy.with_name("outbox.sqlite-wal").write_bytes(log)
+    if damage == "empty":
+        copy.touch()
+    outbox = open_outbox(copy)
+    assert set(names(outbox)) == set(taken)
+    outbox.close()
+
+
 def damaged_copy(source: Path, folder: Path, page: int) -> Path:
     """A copy of a file in which one page is noise."""
     content = bytearray(source.read_bytes())

@@ -101,19 +101,27 @@ def test_events_are_the_last_to_go_and_undated_readings_go_before_them(path: Pat
 
 
 def test_what_changes_epochs_is_counted_where_it_is(path: Path) -> None:
-    """What is left of thinned batches of an older epoch has a name of the new one, and is taken there."""
+    """What is left of thinned batches of an older epoch has a name of the new one, and is taken there.
+
+    What the older one has said it took is never taken back: the cloud believes the highest that it has heard.
+    """
     outbox = open_outbox(path, max_bytes=8000)
     fill(outbox, batches=range(10))
+    [said] = outbox.states()[0].days
     kill(outbox)
     outbox = open_outbox(path, max_bytes=8000)
     fill(outbox, batches=range(10, 30))
     for state in outbox.states():
         [day] = state.days
-        assert day.taken == day.waiting + sum(day.given_up.values())
+        assert day.taken - day.moved == day.waiting + sum(day.given_up.values())
+        assert day.taken - day.moved == state.counts.taken
         assert day.waiting == sum(
             size for size, name in zip(sizes(outbox), names(outbox), strict=True) if name.epoch == state.epoch
         )
     assert sum(state.counts.taken for state in outbox.states()) == 30 * 32
+    new, old = (state.days[0] for state in outbox.states())
+    assert (old.taken, new.moved) == (said.taken, 0)
+    assert old.moved > 0
     outbox.close()
 
 

@@ -42,6 +42,7 @@ def upgrade() -> None:
         sa.Column("waiting", sa.BigInteger(), nullable=False),
         sa.Column("given_up", sa.JSON(), nullable=False),
         sa.Column("said_at", sa.BigInteger(), nullable=False),
+        sa.Column("moved", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("gateway", "epoch", "day", name=op.f("pk_gateway_days")),
     )
     op.create_table(
