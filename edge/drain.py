@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import structlog
 
-from edge.contract.messages import LANE_KIND, ContractError, Lane, Receipt, topic
+from edge.contract.messages import LANE_KIND, ContractError, Head, Lane, Receipt, topic
 from edge.contract.mqtt import Connection
 from edge.outbox import Outbox, OutboxFullError, Waiting
 from edge.window import SendWindow
@@ -38,6 +38,7 @@ class Drain:
         self._is_appended = is_appended
         self._on_change = on_change
         self._window = SendWindow()
+        self._head: Head | None = None  # the last one kept: it comes with every receipt until our status has said it
         self._sent_up_to = dict.fromkeys(Lane, 0)  # outbox ids
 
     async def send_what_fits(self, tasks: asyncio.TaskGroup) -> None:
@@ -70,13 +71,15 @@ class Drain:
         try:
             receipt = Receipt.from_bytes(payload, self._gateway)
             gone = await asyncio.to_thread(self._outbox.forget, receipt)
+            self._window.receipt(gone, now=time.monotonic())
+            if receipt.head is not None and receipt.head != self._head:
+                await asyncio.to_thread(self._outbox.keep_head, receipt.head)
+                self._head = receipt.head
         except ContractError as error:
             _log.warning("receipt ignored", reason=str(error))
         except OutboxFullError as error:
             _log.error("receipt ignored, it will come again", reason=str(error))
-        else:
-            self._window.receipt(gone, now=time.monotonic())
-            self._on_change()
+        self._on_change()
 
     def next_due_at(self) -> float | None:
         """Return when something must be sent again, on the monotonic clock."""

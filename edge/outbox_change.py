@@ -189,6 +189,21 @@ class Change:
             self.load.drafts -= 1
             self.load.drafted -= each.readings
 
+    def give_up_undated(self, room: int) -> None:
+        """Give up the oldest undated readings until at most ``room`` bytes wait; their events go on waiting."""
+        [last] = self.db.execute("SELECT MAX(id) FROM drafts").fetchone()
+        for kept in kept_drafts(self.db, self.boot):
+            if self.load.bytes <= room or kept.id > last:  # or what was put here
+                return
+            [[size]] = self.db.execute("DELETE FROM drafts WHERE id = ? RETURNING size", (kept.id,)).fetchall()
+            self.load.bytes -= size
+            self.load.undated -= 1
+            unsent = sum(kept.draft.disk_full.values()) if kept.draft else 0
+            self.lose(day_of(self.now_ms), GiveUpReason.OUTBOX_FULL, kept.readings + unsent)
+            if kept.draft is not None and kept.draft.events:
+                draft = Draft(origin=kept.draft.origin, events=kept.draft.events)
+                self.put_draft(kept.name, draft, draft.to_bytes(), is_undated=True)
+
     def give_up_strangers(self) -> int:
         """Give up undated drafts of other runs of the machine; return how many readings that were."""
         rows = self.db.execute(

@@ -3,19 +3,21 @@
 Errors, by what the caller must do:
 
     OutboxError
-    ├── OutboxFullError       keep the readings in memory and try again; somebody must free disk space
+    ├── OutboxFullError       the disk is full, read-only or fails to write: keep what there is in memory and try again
     ├── OutboxLockedError     another process has it: stop
     └── OutboxBrokenError     the disk or the file fails: stop; the next start sets a corrupt file aside
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
 import structlog
 
@@ -59,6 +61,7 @@ CREATE TABLE messages (
     payload BLOB NOT NULL, day TEXT NOT NULL DEFAULT '', thinned INTEGER NOT NULL DEFAULT 0, UNIQUE (epoch, lane, seq)
 );
 CREATE INDEX messages_in_order ON messages (lane, id, size);
+CREATE INDEX messages_by_level ON messages (lane, thinned, id);
 CREATE TABLE refused (
     id INTEGER PRIMARY KEY AUTOINCREMENT, lane INTEGER NOT NULL, epoch TEXT NOT NULL, seq INTEGER NOT NULL,
     reason TEXT NOT NULL, refused_at INTEGER NOT NULL, payload BLOB NOT NULL
@@ -75,6 +78,7 @@ _MORE_COLUMNS = """
 BEGIN IMMEDIATE;
 ALTER TABLE messages ADD COLUMN day TEXT NOT NULL DEFAULT '';
 ALTER TABLE messages ADD COLUMN thinned INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX messages_by_level ON messages (lane, thinned, id);
 """
 _COUNT_DAYS = """
 INSERT INTO days (epoch, day, taken, waiting)
@@ -82,6 +86,17 @@ INSERT INTO days (epoch, day, taken, waiting)
     FROM messages WHERE lane IN (1, 3) GROUP BY 1, 2;
 """
 _UPGRADE_FROM_1 = f"{_MORE_COLUMNS}{_DAYS_AND_DRAFTS}{_COUNT_DAYS}PRAGMA user_version = {_FORMAT}; COMMIT;"
+
+PASSING: Final = {  # may be over before long: a disk that was mounted read-only after a fault, a bus that was reset
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_READONLY_DIRECTORY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_IOERR_WRITE,
+    sqlite3.SQLITE_IOERR_FSYNC,
+    sqlite3.SQLITE_IOERR_DIR_FSYNC,
+    sqlite3.SQLITE_IOERR_TRUNCATE,
+}
+TAKES_NOTHING: Final = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 _log = structlog.get_logger()
 
@@ -91,7 +106,7 @@ class OutboxError(Exception):
 
 
 class OutboxFullError(OutboxError):
-    """The disk is full; nothing of the call was stored."""
+    """The disk takes nothing, being full, read-only or failing; nothing of the call was stored."""
 
 
 class OutboxLockedError(OutboxError):
@@ -155,6 +170,8 @@ def translated(path: Path) -> Iterator[None]:
     except sqlite3.DatabaseError as error:
         if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
             raise OutboxFullError(f"{path}: the disk is full: free space on it, nothing can be stored") from error
+        if error.sqlite_errorcode in PASSING:
+            raise OutboxFullError(f"{path}: {error}: nothing can be stored until the disk takes it again") from error
         hint = "check that its folder exists, can be written, and is on a healthy disk"
         raise OutboxBrokenError(f"{path}: {error}: {hint}") from error
 
@@ -165,19 +182,23 @@ def _take_lock(path: Path) -> int:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise OutboxBrokenError(f"{lock_path}: cannot be made: {error.strerror}") from error
+        raise _os_error(lock_path, error) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.ftruncate(lock, 0)
-        os.write(lock, str(os.getpid()).encode())
+        with suppress(OSError):  # a full disk: then others are not told who has it
+            os.ftruncate(lock, 0)
+            os.write(lock, str(os.getpid()).encode())
     except BlockingIOError:
         owner = os.pread(lock, 20, 0).decode(errors="replace") or "unknown"
         os.close(lock)
         raise OutboxLockedError(f"{path}: process {owner} has this outbox open; only one agent may use it") from None
-    except OSError as error:
-        os.close(lock)
-        raise OutboxFullError(f"{lock_path}: cannot be written: {error.strerror}: free space on its disk") from error
     return lock
+
+
+def _os_error(path: Path, error: OSError) -> OutboxError:
+    if error.errno in TAKES_NOTHING:
+        return OutboxFullError(f"{path}: {error.strerror}: nothing can be stored")
+    return OutboxBrokenError(f"{path}: cannot be made: {error.strerror}")
 
 
 def _connect_or_salvage(path: Path, now_ms: int) -> tuple[sqlite3.Connection, Salvaged | None]:
@@ -222,7 +243,10 @@ def _remove_old_ones(path: Path) -> None:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # readings of households: ours alone
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # readings of households: ours alone
+    except OSError as error:
+        raise _os_error(path, error) from error
     db = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
     try:
         db.execute("PRAGMA locking_mode = EXCLUSIVE")  # no shared-memory file, which could not grow on a full disk

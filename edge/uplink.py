@@ -196,13 +196,15 @@ class Uplink:
             clock_since=clock_since,
             config_hash=self._inventory.config_hash,
             epochs=await asyncio.to_thread(self._outbox.states),
+            heads=await asyncio.to_thread(self._outbox.heads),
         )
 
 
 def _gist(status: Status) -> object:
     """What in a status is worth telling at once when it changes: also that a day is over, and its account is final."""
     epochs = [(epoch.epoch, epoch.counts.given_up, epoch.counts.refused) for epoch in status.epochs]
-    return status.clock, epochs, max((day.day for epoch in status.epochs for day in epoch.days), default="")
+    day = max((day.day for epoch in status.epochs for day in epoch.days), default="")
+    return status.clock, epochs, day, status.heads[:1]
 
 
 def _pause(state: RetryCallState) -> float:

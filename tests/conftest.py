@@ -151,6 +151,12 @@ def start_postgres() -> Iterator[Callable[..., Postgres]]:
         yield start
 
 
+@pytest.fixture(scope="session")
+def sqlite_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the SQLite database of one test after another is."""
+    return tmp_path_factory.mktemp("sqlite")
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """The folder of a disk of 512 KiB, for tests that fill it."""

@@ -72,6 +72,7 @@ PURE = (
     "edge.counters",
     "edge.report",
     "edge.outbox_pages",
+    "edge.thinning",
     "edge.detect",
     "edge.pacing",
     "edge.window",

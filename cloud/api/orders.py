@@ -110,6 +110,7 @@ class OrderDetail(OrderSummary):
     latitude: float | None
     longitude: float | None
     observed_at: int
+    heard_at: int | None = Field(description="when the cloud heard of it, where that was late; null: in time")
     accepted_by: str | None
     verified_by: str | None
     closed_by: str | None

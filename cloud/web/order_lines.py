@@ -38,6 +38,7 @@ class OrderLine(Struct, frozen=True, kw_only=True):
     device_name: str
     handler: str
     observed_at: int
+    heard_at: int | None
     finished_at: int | None
     recovered: bool
     running: Running | None
@@ -135,6 +136,7 @@ AS_STORED = (
     "address",
     "device_name",
     "observed_at",
+    "heard_at",
     "finished_at",
     "recovered",
 )

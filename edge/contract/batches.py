@@ -158,13 +158,17 @@ def encode_batch(batch: Batch) -> Body:
     return pack_body(data, readings)
 
 
-def decode_batch(payload: bytes, gateway: str) -> tuple[Header, Batch]:
-    """Read a batch that arrived under the gateway's topic, checking every field; raises ContractError."""
+def decode_batch(payload: bytes, gateway: str | None) -> tuple[Header, Batch]:
+    """Read a batch that arrived under the gateway's topic, checking every field; raises ContractError.
+
+    Without a gateway the batch is our own.
+    """
     header, data = open_body(payload, "batch")
     if data[:2] != _BEGINNING:
         raise ContractError(f"batch: not written in format {FORMAT}: are gateway and cloud of one version?")
     wire = from_msgpack(data, _WireBatch, "batch")
-    check_gateway(wire.gateway, gateway, "batch")
+    if gateway is not None:
+        check_gateway(wire.gateway, gateway, "batch")
     batch, readings = _unpack(wire)
     if readings != header.readings:
         raise ContractError(f"batch: {readings} readings, its header says {header.readings}")

@@ -22,7 +22,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from tests.e2e.line import WAIT_S, Line
+from tests.e2e.line import Line
+from tests.e2e.waiting import WAIT_S
 from tests.servers import Mosquitto
 
 SENSORS = 60
@@ -110,7 +111,7 @@ async def _run(folder: Path, broker_port: int, count: int) -> list[Change]:
         device_options=dict.fromkeys(devices, rules),
         agent_options={"batch_s": 10, "status_s": 60},
     ) as line:
-        for simulated in line.devices.values():
+        for simulated in line.gateways[0].devices.values():
             simulated.set("depth", 0.0)
         watch = Watch(line)
         watching = asyncio.create_task(watch.run())
@@ -126,9 +127,9 @@ async def _change(line: Line, watch: Watch, waiting: list[tuple[str, str, float]
         device, class_code, depth_mm = waiting.pop()
         await asyncio.sleep(dice.uniform(0.2, 1.2))
         made_at = time.time()
-        line.devices[device].set("depth", depth_mm)
+        line.gateways[0].devices[device].set("depth", depth_mm)
         seen_at, event = await asyncio.wait_for(watch.order(device, class_code), WAIT_S)
-        revisions = await line.revisions(event)
+        revisions = await line.revisions({"gateway": line.gateways[0].name, "id": event})
         confirmed = next(each["updated_at"] for each in revisions if each["state"] == "confirmed")
         changes.append(Change(made_at, confirmed / 1000, seen_at))
     return changes

@@ -73,12 +73,12 @@ async def threads() -> AsyncIterator[None]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def served(threads: None, tmp_path: Path) -> AsyncIterator[Served]:
+async def served(threads: None, sqlite_folder: Path, tmp_path: Path) -> AsyncIterator[Served]:
     """The pages over a neighbourhood of the test's own, really served.
 
     Ask for it before ``new_page``: then the pages are closed before their server, which they would miss.
     """
-    async with serve(tmp_path) as served:
+    async with serve(tmp_path, sqlite_folder / "cloud.db") as served:
         yield served
 
 

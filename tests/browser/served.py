@@ -19,7 +19,7 @@ from cloud.run import Server, server_settings
 from cloud.series.sqlite import SqliteStore
 from edge.contract import listening
 from edge.contract.clock import SystemClock
-from tests.cloud.databases import add_neighbourhood, new_sqlite
+from tests.cloud.databases import add_neighbourhood, new_sqlite, with_known_statements
 
 T = TypeVar("T")
 
@@ -53,12 +53,12 @@ class Served:
 
 
 @asynccontextmanager
-async def serve(folder: Path, **settings: Any) -> AsyncIterator[Served]:
+async def serve(folder: Path, database_file: Path, **settings: Any) -> AsyncIterator[Served]:
     """Serve the pages over a neighbourhood that is registered, and where nothing has arrived yet.
 
     `settings` are further fields of Services, such as a map.
     """
-    with new_sqlite(folder / "cloud.db") as database:
+    with with_known_statements(new_sqlite(database_file)) as database:
         database.write_now(add_neighbourhood)
         series = SqliteStore(folder / "series.db")
         services = Services(

@@ -38,9 +38,10 @@ def place(connection: Any) -> None:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def served(threads: None, tmp_path: Path) -> AsyncIterator[Served]:
+async def served(threads: None, sqlite_folder: Path, tmp_path: Path) -> AsyncIterator[Served]:
     """The pages with a ground of their own."""
-    async with serve(tmp_path, map=MapConfig(geojson=GROUND, attribution="虚构地图")) as served:
+    ground = MapConfig(geojson=GROUND, attribution="虚构地图")
+    async with serve(tmp_path, sqlite_folder / "cloud.db", map=ground) as served:
         await asyncio.to_thread(served.write, place)
         yield served
 

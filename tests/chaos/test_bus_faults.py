@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from simulators.faults import FaultKind
 from tests.chaos.bus_faults import run
 
-SECONDS = 30.0
+SECONDS = 20.0
 
 
-@pytest.mark.slow
 async def test_no_wrong_value_reaches_the_outbox(tmp_path: Path, seed: int) -> None:
     """Over Modbus TCP with and without ids, on a serial port and through a converter, with every fault at random."""
     verdict = await run(tmp_path, seconds=SECONDS, seed=seed)

@@ -43,14 +43,14 @@ async def test_jumps_lose_nothing(tmp_path: Path, mosquitto: Mosquitto, seed: in
         [gateway] = line.gateways
         async with alive(gateway, seed):
             await start_on(gateway, path)
-            await gateway.take_more(50)
+            await gateway.take_more(200)
             for by_s in JUMPS_S:
                 clock.set_by_ms = by_s * 1000
                 clock.write(path)
-                await gateway.take_more(50)
+                await gateway.take_more(200)
             for by_ms in (STANDS_MS, SMEARED_MS):
                 turning = asyncio.create_task(turn_back(clock, path, by_ms))
-                await gateway.take_more(50)
+                await gateway.take_more(200)
                 turning.cancel()
         await terminate(gateway.agent)
         await gateway.start()  # by the machine's clock, which the cloud goes by

@@ -41,7 +41,7 @@ async def test_a_second_cloud_takes_over(tmp_path: Path, mosquitto: Mosquitto, i
             await gateway.start()
             await neighbourhood.end_flood("road-1")
             await kill(second)
-            await gateway.take_more(50)
+            await gateway.take_more(200)
 
             intruder = await gateway.run_with(
                 gateway.folder / "gateway.yaml", gateway.folder / "second.jsonl", name="second"
@@ -69,7 +69,7 @@ async def test_a_copied_card_is_noticed(tmp_path: Path, mosquitto: Mosquitto, se
             copy = gateway.folder / "copied-card"
             shutil.copytree(gateway.outbox.parent, copy)
             await gateway.start()
-            await gateway.take_more(100)
+            await gateway.take_more(300)
             # Devices of other names, so that no two readings are of one device and one time.
             document = gateway.document()
             renamed = [{**device, "id": f"{device['id']}-copied"} for device in document["devices"]]

@@ -122,7 +122,7 @@ async def test_a_gateway_boots_without_its_uplink(
             for _ in range(3):
                 await kill(gateway.agent)
                 await gateway.start()
-                await gateway.take_more(100)
+                await gateway.take_more(300)
             accepted = proxy.accepted
             proxy.swallow()
             await asyncio.to_thread(broker.start)

@@ -10,7 +10,7 @@ import pytest
 
 from cloud.database import Database
 from cloud.migrations import migrate
-from tests.cloud.databases import BOTH, add_neighbourhood, make_empty, new_postgres, new_sqlite
+from tests.cloud.databases import BOTH, add_neighbourhood, make_empty, new_postgres, new_sqlite, with_known_statements
 from tests.servers import Postgres
 
 BY_KIND = {"database", "empty"}
@@ -24,14 +24,14 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 @pytest.fixture(params=BOTH)
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+def database(request: pytest.FixtureRequest, sqlite_folder: Path) -> Iterator[Database]:
     """An empty database with all tables."""
     if request.param == "postgresql":
-        with Database(request.getfixturevalue("migrated_postgres")) as database:
+        with with_known_statements(Database(request.getfixturevalue("migrated_postgres"))) as database:
             make_empty(database)
             yield database
     else:
-        with new_sqlite(tmp_path / "cloud.db") as database:
+        with with_known_statements(new_sqlite(sqlite_folder / "cloud.db")) as database:
             yield database
 
 

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, MetaData, Table, insert, select, text
+from sqlalchemy import Connection, Engine, MetaData, Table, insert, select, text
 
 from cloud.database import Database, DatabaseError, metadata
 from cloud.migrations import migrate
@@ -25,8 +25,22 @@ BOTH = ("sqlite", pytest.param("postgresql", marks=pytest.mark.servers))
 
 def new_sqlite(path: Path) -> Database:
     """Return a new SQLite database with all tables in the file `path`: a copy, which takes 1 ms instead of 100."""
+    for ending in ("", "-wal", "-shm"):
+        path.with_name(path.name + ending).unlink(missing_ok=True)
     path.write_bytes(_migrated_file())
     return Database.at(path)
+
+
+def with_known_statements(database: Database) -> Database:
+    """Give a database the engine of earlier ones of its URL, which knows what their statements compile to.
+
+    To compile them anew took a third of the time of a test. Closing the database closes its connections all the same.
+    """
+    database.engine = _engines.setdefault(str(database.url), database.engine)
+    return database
+
+
+_engines: dict[str, Engine] = {}
 
 
 @cache

@@ -16,16 +16,24 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Self
 
 import httpx
+import structlog
 import yaml
 
-from simulators.demo.processes import Program, Programs, run_once, wait_for_port
+from cloud.check import set_up_series
+from cloud.config import load_cloud_config
+from cloud.registry.load import load_registry
+from cloud.registry.registry_file import RegistryFile
+from cloud.registry.tokens import issue_token
+from edge.contract.config_file import load_yaml
+from simulators.demo.processes import Program, Programs, wait_for_port
 from simulators.demo.proof import Counts, Row, compare, join
+from tests.cloud.databases import new_sqlite
 from tests.e2e.line_gateway import LineGateway, Options, Setup
 from tests.e2e.stored import read_influx, read_sqlite
 from tests.e2e.waiting import terminate, until, until_async
@@ -34,11 +42,14 @@ from tests.servers import InfluxDB, free_ports
 GATEWAY = "gw-1"  # of a line that has its broker for itself
 OPERATOR, WORKER = "zhao", "wang"
 
+_log = structlog.get_logger()
+
 
 class Line:
     """Gateways with simulated devices, one cloud, a broker; readings go to InfluxDB or, without one, to SQLite."""
 
     cloud: Program
+    gateway_type = LineGateway
 
     def __init__(
         self,
@@ -53,22 +64,30 @@ class Line:
         agent_options: Options | None = None,
         cloud_options: Options | None = None,
         series_options: Options | None = None,
+        started_by: Sequence[str] = (),
     ) -> None:
-        """All gateways have the same devices; ``profiles`` and options as in `Setup`, and for cloud.yaml."""
+        """All gateways have the same devices; what is given is as in `Setup`, and alike for cloud.yaml."""
         self.folder = folder
         self.broker_port = broker_port
         self.influx = influx
         self.database = f"anlan_{secrets.token_hex(4)}"
         self.programs = Programs(folder / "logs")
         setup = Setup(
-            profiles=profiles, poll_s=poll_s, device_options=device_options or {}, options=agent_options or {}
+            profiles=profiles,
+            poll_s=poll_s,
+            device_options=device_options or {},
+            options=agent_options or {},
+            started_by=started_by,
         )
         # The broker may remember the gateways of other tests.
         names = [f"gw-{secrets.token_hex(4)}" for _ in range(gateways)]
         self.gateways = [
-            LineGateway(name, folder / f"gateway-{number}", setup, programs=self.programs, broker_port=broker_port)
+            self.gateway_type(
+                name, folder / f"gateway-{number}", setup, programs=self.programs, broker_port=broker_port
+            )
             for number, name in enumerate(names, 1)
         ]
+        self._started_by = started_by
         self._cloud_options = cloud_options or {}
         self._series_options = series_options or {}
         [self.api_port] = free_ports(1)
@@ -83,11 +102,8 @@ class Line:
                 await starting.enter_async_context(gateway)
             self.write("cloud", self._cloud_document())
             self.write("registry", registry_document(self.gateways[0].devices, *(each.name for each in self.gateways)))
-            await run_once(["cloud", "init", "--config", str(self.folder / "cloud.yaml")])
-            registry, config = str(self.folder / "registry.yaml"), str(self.folder / "cloud.yaml")
-            await run_once(["cloud", "registry", "load", registry, "--config", config])
+            await self._set_up_cloud()
             await self.start_cloud()
-            await self.sign_in(OPERATOR)
             await asyncio.gather(*(each.start() for each in self.gateways))
             self._stack = starting.pop_all()
         return self
@@ -108,7 +124,8 @@ class Line:
 
     async def begin_cloud(self) -> None:
         """Start the cloud, and wait for nothing."""
-        self.cloud = await self.programs.start("cloud", ["cloud", "run", "--config", str(self.folder / "cloud.yaml")])
+        command = ["cloud", "run", "--config", str(self.folder / "cloud.yaml")]
+        self.cloud = await self.programs.start("cloud", [*self._started_by, *command])
 
     async def start_second_cloud(self) -> Program:
         """Start another cloud process on the same databases; it is ready when both of its workers are subscribed."""
@@ -139,11 +156,6 @@ class Line:
         await until_async(is_accounted_for, f"an account of all that the journal of {gateway.name} has")
 
     # --- what the cloud says ---
-
-    async def sign_in(self, login: str) -> None:
-        """Use the API as this person from now on."""
-        token = await run_once(["cloud", "token", login, "--config", str(self.folder / "cloud.yaml")])
-        self.api.headers["Authorization"] = f"Bearer {token.split()[-1]}"
 
     async def get(self, path: str, **query: Any) -> Any:
         """Ask the API; raises httpx.HTTPStatusError with what it says."""
@@ -214,6 +226,18 @@ class Line:
         assert gateway.waiting() == 0, f"{gateway.name}: messages without a receipt"
 
     # --- files ---
+
+    async def _set_up_cloud(self) -> None:
+        """Do what `cloud init`, `registry load` and `token` do, without the seconds that three programs take."""
+        settings = load_cloud_config(self.folder / "cloud.yaml")
+        settings.data_dir.mkdir(mode=0o700)
+        registry = load_yaml(self.folder / "registry.yaml", RegistryFile)
+        now_ms = time.time_ns() // 1_000_000
+        with new_sqlite(settings.data_dir / "cloud.db") as database:
+            await database.write(lambda connection: load_registry(connection, registry))
+            token = await database.write(lambda connection: issue_token(connection, OPERATOR, now_ms=now_ms, days=1))
+        assert not await set_up_series(settings, _log.info, may_shorten=False)
+        self.api.headers["Authorization"] = f"Bearer {token}"
 
     def write(self, name: str, document: Options) -> Path:
         """Write a YAML file of this line; return its path."""

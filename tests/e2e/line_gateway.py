@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Self
@@ -21,12 +21,16 @@ Options = Mapping[str, Any]
 
 
 class Setup(Struct, frozen=True, kw_only=True):
-    """How the gateways of a line are set up; ``profiles``: device -> profile. Options are further keys of the file."""
+    """How the gateways of a line are set up; ``profiles``: device -> profile. Options are further keys of the file.
+
+    ``started_by`` is a module with arguments that takes the place of ``python -m edge`` and is told so behind them.
+    """
 
     profiles: Mapping[str, str]
     poll_s: float = 0.5
     device_options: Mapping[str, Options] = {}
     options: Options = {}
+    started_by: Sequence[str] = ()
 
 
 class LineGateway:
@@ -74,7 +78,7 @@ class LineGateway:
     async def run_with(self, config: Path, journal: Path, *options: str, name: str) -> Program:
         """Start an agent with another configuration and journal."""
         files = ["--config", str(config), "--journal", str(journal)]
-        return await self._programs.start(name, ["edge", "run", *files, *options])
+        return await self._programs.start(name, [*self._setup.started_by, "edge", "run", *files, *options])
 
     # --- what it has ---
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,98 +11,31 @@ from structlog.testing import capture_logs
 
 from edge import uplink as uplink_module
 from edge import window
+from edge.contract import mqtt
 from edge.contract.broker_config import BrokerConfig
-from edge.contract.clock import SystemClock
-from edge.contract.messages import (
-    LANE_KIND,
-    Body,
-    ClockState,
-    Header,
-    Inventory,
-    Lane,
-    Receipt,
-    ReceiptRange,
-    Status,
-    decode_header,
-    topic,
-)
+from edge.contract.clock import SteppedClock
+from edge.contract.days import bounds_of
+from edge.contract.messages import ClockState, Head, Lane, topic
 from edge.contract.mqtt import Connection, connect
 from edge.drain import Drain
-from edge.outbox import MessageName, Outbox, OutboxBrokenError
+from edge.outbox import Outbox, OutboxBrokenError
 from edge.uplink import NEARLY_DRAINED, Uplink
+from tests.edge.answering_cloud import (
+    GATEWAY,
+    INVENTORY,
+    body,
+    is_empty,
+    make_uplink,
+    open_outbox,
+    running,
+    running_cloud,
+    silent,
+    stored,
+    until,
+)
+from tests.edge.outbox_parts import kill
+from tests.proxy import Proxy
 from tests.servers import Mosquitto, free_ports
-
-GATEWAY = "gw-uplink"
-INVENTORY = Inventory(gateway=GATEWAY, config_hash="ab12", devices=[])
-Answer = Callable[[Header], str | None]
-
-
-def body(size: int = 10) -> Body:
-    return Body(1, 0, size, os.urandom(size))
-
-
-class Cloud:
-    """Receives what the gateway sends and answers with receipts; ``answer`` says stored, refused or nothing."""
-
-    def __init__(self, connection: Connection, answer: Answer) -> None:
-        self.connection = connection
-        self.answer = answer
-        self.received: list[MessageName] = []
-        self.payloads: dict[MessageName, bytes] = {}
-        self.statuses: list[Status] = []
-        self.inventories: list[Inventory] = []
-        self._changed = asyncio.Condition()
-
-    async def run(self) -> None:
-        async for message in self.connection.messages():
-            kind = message.topic.rpartition("/")[2]
-            if kind == "status":
-                self.statuses.append(Status.from_bytes(message.payload, GATEWAY))
-            elif kind == "inventory":
-                self.inventories.append(Inventory.from_bytes(message.payload, GATEWAY))
-            elif kind != "receipt":
-                await self.take(message.payload, kind)
-            await message.ack()
-            async with self._changed:
-                self._changed.notify_all()
-
-    async def take(self, payload: bytes, kind: str) -> None:
-        header = decode_header(payload)
-        assert LANE_KIND[header.lane] == kind
-        name = MessageName(header.epoch, header.lane, header.seq)
-        self.received.append(name)
-        self.payloads[name] = payload
-        outcome = self.answer(header)
-        if outcome is not None:
-            await self.send_receipt(name, outcome)
-
-    async def send_receipt(self, name: MessageName, outcome: str = "stored") -> None:
-        part = ReceiptRange(name.seq, name.seq, outcome, "as told")  # type: ignore[arg-type]
-        receipt = Receipt(gateway=GATEWAY, epoch=name.epoch, lane=name.lane, ranges=[part])
-        await self.connection.publish(topic(GATEWAY, "receipt"), receipt.to_bytes())
-
-    async def until(self, condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(20), self._changed:
-            await self._changed.wait_for(lambda: bool(condition()))
-
-
-def stored(_header: Header) -> str | None:
-    return "stored"
-
-
-def silent(_header: Header) -> str | None:
-    return None
-
-
-@asynccontextmanager
-async def running_cloud(broker: BrokerConfig, answer: Answer = stored) -> AsyncIterator[Cloud]:
-    async with connect(broker, client_id="cloud", max_inflight=1000) as connection:
-        cloud = Cloud(connection, answer)
-        await connection.subscribe(f"anlan/v1/{GATEWAY}/+")
-        task = asyncio.create_task(cloud.run())
-        yield cloud
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 @pytest.fixture
@@ -122,10 +53,6 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "outbox.sqlite"
 
 
-def open_outbox(path: Path) -> Outbox:
-    return Outbox.open(path, max_bytes=10**9, max_age_ms=10**10, clock=SystemClock())
-
-
 @pytest.fixture
 def outbox(path: Path) -> Outbox:
     return open_outbox(path)
@@ -137,30 +64,6 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uplink_module, "RECONNECT_MAX_S", 0.1)
     monkeypatch.setattr(uplink_module, "FLUSH_S", 0.3)
     monkeypatch.setattr(uplink_module, "LOOK_S", 0.02)
-
-
-def make_uplink(outbox: Outbox, broker: BrokerConfig) -> Uplink:
-    return Uplink(outbox, broker, INVENTORY, clock=SystemClock(), clock_state=lambda: (ClockState.SYNCHRONISED, None))
-
-
-@asynccontextmanager
-async def running(uplink: Uplink) -> AsyncIterator[asyncio.Task[None]]:
-    task = asyncio.create_task(uplink.run())
-    yield task
-    uplink.stop()
-    async with asyncio.timeout(10):
-        await task
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Wait for something that has no event to wait for."""
-    async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110 -- see above
-            await asyncio.sleep(0.01)
-
-
-def is_empty(outbox: Outbox) -> bool:
-    return not any(outbox.waiting(lane) for lane in Lane)
 
 
 async def test_what_waits_is_sent_and_forgotten(outbox: Outbox, broker: BrokerConfig) -> None:
@@ -271,6 +174,75 @@ async def test_what_the_cloud_refuses(outbox: Outbox, broker: BrokerConfig) -> N
     outbox.close()
 
 
+async def test_heads_are_kept_and_said_back(outbox: Outbox, broker: BrokerConfig) -> None:
+    """A head that comes with a receipt is in the outbox, and in the next status: the gateway is its witness."""
+    head = Head("2026-11-25", "ab" * 32)
+    name = outbox.append(Lane.LIVE, body())
+    uplink = make_uplink(outbox, broker)
+    async with running_cloud(broker, silent) as cloud, running(uplink):
+        await cloud.until(lambda: cloud.received)
+        await cloud.send_receipt(name, head=head)
+        await cloud.until(lambda: cloud.statuses[-1].heads == [head])
+    assert outbox.heads() == [head]
+    outbox.close()
+
+
+async def test_a_new_day_is_told(broker: BrokerConfig, path: Path) -> None:
+    """When a day of account begins the status says so at once: the one before it is complete."""
+    clock = SteppedClock(bounds_of("2026-11-26")[0] - 1)
+    outbox = open_outbox(path, clock)
+    outbox.append(Lane.LIVE, body())
+    uplink = make_uplink(outbox, broker)
+    async with running_cloud(broker) as cloud, running(uplink):
+        await cloud.until(lambda: cloud.statuses and cloud.statuses[-1].epochs[0].days)
+        assert [day.day for day in cloud.statuses[-1].epochs[0].days] == ["2026-11-25"]
+        await clock.advance_to(clock.now_ms() + 1)
+        outbox.append(Lane.LIVE, body())
+        uplink.notify()
+        await cloud.until(lambda: len(cloud.statuses[-1].epochs[0].days) == 2)
+    outbox.close()
+
+
+async def test_booting_with_the_uplink_down(server: Mosquitto, broker: BrokerConfig, outbox: Outbox) -> None:
+    """An uplink that was never there is no fault: what was appended meanwhile arrives when it comes."""
+    server.stop()
+    uplink = make_uplink(outbox, broker)
+    async with running(uplink):
+        await until(lambda: uplink._said)
+        given = [outbox.append(Lane.BACKLOG, body()) for _ in range(3)]
+        uplink.notify()
+        server.start()
+        async with running_cloud(broker) as cloud:
+            await cloud.until(lambda: set(given) <= set(cloud.received))
+            await until(lambda: is_empty(outbox))
+    outbox.close()
+
+
+@pytest.mark.parametrize("hang", [Proxy.swallow, Proxy.halt])
+async def test_an_uplink_that_hangs_is_made_anew(
+    hang: Callable[[Proxy], None], outbox: Outbox, broker: BrokerConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing says that a half-open connection is over: it is noticed all the same, and all is sent again."""
+    monkeypatch.setattr(mqtt, "HOUSEKEEPING_S", 0.02)
+    monkeypatch.setattr(mqtt, "CONNACK_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(mqtt, "PROBE_TIMEOUT_S", 0.2)
+    async with Proxy(broker.port) as proxy, running_cloud(broker) as cloud:
+        monkeypatch.setattr(mqtt, "PATIENCE", 0.01)  # of 30 s
+        uplink = make_uplink(outbox, BrokerConfig(host="127.0.0.1", port=proxy.port))
+        async with running(uplink):
+            await until(lambda: uplink.is_current)
+            hang(proxy)
+            monkeypatch.setattr(mqtt, "PATIENCE", 1.5)  # for the next connection
+            given = outbox.append_all([(Lane.LIVE, body(1000))] * 3)
+            uplink.notify()
+            await until(lambda: not uplink.is_current)
+            assert "dropped" in uplink._said
+            proxy.pass_on()
+            await cloud.until(lambda: set(given) <= set(cloud.received))
+            await until(lambda: is_empty(outbox))
+    outbox.close()
+
+
 async def test_the_window_is_respected(outbox: Outbox, broker: BrokerConfig) -> None:
     """Backlog goes in order, one message at first, more and more as receipts come, never more than ten at a time."""
     backlog = outbox.append_all([(Lane.BACKLOG, body())] * 120)
@@ -353,7 +325,7 @@ async def test_old_epochs_are_sent_under_their_own_name(broker: BrokerConfig, pa
     """After an unclean stop what waited goes first, as it was named; its receipts are honoured."""
     outbox = open_outbox(path)
     old = outbox.append_all([(Lane.LIVE, body())] * 2)
-    outbox._file.close()
+    kill(outbox)
     outbox = open_outbox(path)
     new = outbox.append(Lane.LIVE, body())
     async with running_cloud(broker) as cloud, running(make_uplink(outbox, broker)):
