@@ -134,6 +134,6 @@ class Books:
         live, backlog = 122, 18
         self.come(1, 2, at=start + HOUR, lane=Lane.EVENTS, readings=0)
         given_up = {GiveUpReason.DISK_FULL: 300}
-        said = DayCounts(day, taken=17_280, unchanged=2880, refused=100, waiting=100, given_up=given_up)
-        lanes = {"events": (3, 3), "live": (live + 1, live + 2), "backlog": (backlog + 1, backlog + 1)}
-        self.say(said, at=start + DAY_MS, lanes=lanes, counts=Counts(17_280, 2880, 300, 100))
+        counted = DayCounts(day, taken=17_280, unchanged=2880, refused=100, waiting=100, given_up=given_up)
+        stand = {"events": (3, 3), "live": (live + 1, live + 2), "backlog": (backlog + 1, backlog + 1)}
+        self.say(counted, at=start + DAY_MS, lanes=stand, counts=Counts(17_280, 2880, 300, 100))
