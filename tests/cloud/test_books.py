@@ -122,18 +122,41 @@ class Books(RuleBasedStateMachine):
         """Number another batch, of now or of backlog."""
         self.gateways[epoch].batches.append((readings, day_of(self.now - late_h * HOUR)))
 
+    @rule(
+        epoch=st.sampled_from(EPOCHS),
+        fates=st.lists(st.sampled_from(["stored", "stored", "refused", "waits", "lost"]), min_size=1, max_size=6),
+        says=st.booleans(),
+    )
+    def live_a_day(self, epoch: str, fates: list[str], *, says: bool) -> None:
+        """Take some batches, let most of them come, and a day pass and be closed."""
+        gateway = self.gateways[epoch]
+        for fate in fates:
+            self.take(epoch, 3, 0)
+            seq = len(gateway.batches)
+            if fate in {"stored", "refused"}:
+                self.enter(epoch, seq, b"a", refused=fate == "refused", delay_h=0, crashes=False)
+            elif fate == "lost":
+                gateway.gone.add(seq)
+        if says:
+            self.say(crashes=False)
+        self.wait(30)
+        self.close(4)
+
     @rule(hours=st.sampled_from([5, 24, 60]))
     def wait(self, hours: int) -> None:
         """Let time pass."""
         self.now += hours * HOUR
 
     @rule(
-        data=st.data(), content=st.sampled_from([b"a", b"a", b"b"]), refused=SELDOM, delay_h=st.integers(0, 60),
+        data=st.data(), content=st.sampled_from([b"a", b"a", b"b"]), refused=SELDOM, delay_h=st.sampled_from([0, 20, 40, 60]),
         crashes=SELDOM,
     )  # fmt: skip
     def come(self, data: st.DataObject, content: bytes, *, refused: bool, delay_h: int, crashes: bool) -> None:
         """Let a batch come, perhaps again; it may have waited for the store since days ago."""
-        epoch, seq = self.one_of(data)
+        self.enter(*self.one_of(data), content, refused=refused, delay_h=delay_h, crashes=crashes)
+
+    def enter(self, epoch: str, seq: int, content: bytes, *, refused: bool, delay_h: int, crashes: bool) -> None:
+        """Let a batch be taken."""
         name = Name("gw-1", epoch, Lane.LIVE, seq)
         readings, day = self.gateways[epoch].batches[seq - 1]
         entry = Entry(
