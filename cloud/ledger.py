@@ -213,10 +213,11 @@ def record(connection: Connection, entries: Sequence[Entry]) -> dict[Name, Entry
     An entry that comes back with another hash is a conflict: the name was taken by other content, and stays so.
     """
     since, compacted = open_since(connection), _known_in_ranges(connection, [entry.name for entry in entries])
-    new = [_not_before(since, entry) for entry in entries if entry.name not in compacted]
-    if insert_new(connection, ledger, [_row_of(entry) for entry in new]) == len(new):
-        return {entry.name: entry for entry in new} | compacted
-    return _known_in_rows(connection, {entry.name for entry in new}) | compacted
+    new = {entry.name: entry for entry in entries if entry.name not in compacted}
+    new = {name: replace(one, received_at=max(one.received_at, since)) for name, one in new.items()}
+    if insert_new(connection, ledger, list(map(_row_of, new.values()))) < len(new):
+        new = _known_in_rows(connection, new)
+    return new | compacted
 
 
 def settle(connection: Connection, entry: Entry) -> Entry:
@@ -239,10 +240,6 @@ def open_since(connection: Connection) -> int:
     """
     newest: str | None = connection.scalar(select(func.max(statement_days.c.day)))
     return bounds_of(newest)[1] if newest else 0
-
-
-def _not_before(since: int, entry: Entry) -> Entry:
-    return entry if entry.received_at >= since else replace(entry, received_at=since)
 
 
 def _row_of(entry: Entry) -> dict[str, Any]:
