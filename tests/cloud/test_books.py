@@ -148,8 +148,8 @@ class Books(RuleBasedStateMachine):
         self.now += hours * HOUR
 
     @rule(
-        data=st.data(), content=st.sampled_from([b"a", b"a", b"b"]), refused=SELDOM, delay_h=st.sampled_from([0, 20, 40, 60]),
-        crashes=SELDOM,
+        data=st.data(), content=st.sampled_from([b"a", b"a", b"b"]), refused=SELDOM,
+        delay_h=st.sampled_from([0, 20, 40, 60]), crashes=SELDOM,
     )  # fmt: skip
     def come(self, data: st.DataObject, content: bytes, *, refused: bool, delay_h: int, crashes: bool) -> None:
         """Let a batch come, perhaps again; it may have waited for the store since days ago."""
