@@ -48,6 +48,7 @@ ONLY_IN = {
         "edge.outbox_change",
         "edge.outbox_file",
         "edge.outbox_salvage",
+        "edge.outbox_view",
         "cloud.database",
         "cloud.series.sqlite",
         "cloud.series.sqlite_file",
