@@ -22,7 +22,7 @@ _log = structlog.get_logger()
 async def watch_expiry(certificate: Path, clock: Clock) -> None:
     """Warn each day, from 30 days before the certificate ends; for ever."""
     while True:
-        while is_undated(clock.now_ms()):  # noqa: ASYNC110 -- no event tells that the time is known
+        while is_undated(clock.now_ms()):
             await clock.sleep(_TIME_S)
         say_expiry(certificate, clock.now_ms())
         await clock.sleep(_LOOK_S)

@@ -26,8 +26,6 @@ from edge.contract.messages import (
 from edge.outbox_drafts import Draft, DraftError, Hours, Sealed, by_day, dated_event
 
 NEVER_KNOWN: Final = "the gateway did not know the time: this was before its last start, at the latest"
-    "The gateway did not know the time, and was switched off before it did: this was at the latest then."
-)
 KEPT_REFUSED: Final = 64  # messages set aside; a further one takes the place of the oldest
 
 
