@@ -184,7 +184,9 @@ class Agent:
         """Poll at once, then on a fixed grid, on which the devices are spread by their ``share`` of the interval."""
         driver, interval_ms, now_ms = one.drivers[poll_s], round(poll_s * 1000), self.clock.monotonic_ms
         await self._poll(one, driver)
-        due_ms = next_slot(phase_ms(share, interval_ms), now_ms() + interval_ms // 2, interval_ms)
+        # In step with the time of day as it is now; when that is set, the rhythm stays.
+        phase = phase_ms(share, interval_ms) - self.clock.offset_ms()
+        due_ms = next_slot(phase, now_ms() + interval_ms // 2, interval_ms)
         while not self._stopping.is_set():
             await self.clock.sleep(max(due_ms - now_ms(), 0) / 1000)
             began_ms = now_ms()

@@ -23,7 +23,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import structlog
 
@@ -32,7 +32,7 @@ from edge.clock_state import CLOCK_IS_SET_MS
 from edge.contract.clock import Clock
 from edge.contract.days import day_of
 from edge.contract.messages import HEADER_SIZE, Body, EpochState, GiveUpReason, Head, Lane, Receipt
-from edge.outbox_change import Change, KeptDraft, MessageName, kept_drafts, load_of
+from edge.outbox_change import Change, KeptDraft, Load, MessageName, kept_drafts, load_of
 from edge.outbox_drafts import Draft, bodies_of
 from edge.outbox_file import (
     OutboxBrokenError,
@@ -42,6 +42,7 @@ from edge.outbox_file import (
     OutboxLockedError,
 )
 from edge.outbox_room import make_room
+from edge.outbox_salvage import Salvaged
 
 __all__ = [
     "MessageName",
@@ -60,6 +61,7 @@ DATED_AT_ONCE: Final = 500  # drafts
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 _log = structlog.get_logger()
+T = TypeVar("T")
 
 OnCommit = Callable[[Iterable[tuple[str, Draft]], Sequence[EpochState]], None]
 """Told the drafts just committed, by name, once they have their time; and where the epochs stand, when drafts have been
@@ -89,22 +91,20 @@ class Outbox:
     """The outbox of one gateway; made by :meth:`open`."""
 
     def __init__(
-        self, file: OutboxFile, *, max_bytes: int, max_age_ms: int, clock: Clock, on_commit: OnCommit, boot: str
+        self, path: Path, *, max_bytes: int, max_age_ms: int, clock: Clock, on_commit: OnCommit, boot: str
     ) -> None:
-        self._file = file
+        self._path = path
         self._max_bytes = max_bytes
         self._max_age_ms = max_age_ms
         self._clock = clock
         self._on_commit = on_commit
         self._boot = boot
-        self._turn = threading.Lock()
-        self.salvaged = file.salvaged
-        with file.transaction() as db:
-            self.epoch = accounts.open_epoch(db)
-            self._load = load_of(db, boot)
-            drafts = ((kept.name, kept.draft) for kept in kept_drafts(db, "") if kept.draft is not None)
-            on_commit(drafts, accounts.states(db))
-        _log.info("outbox open", path=str(file.path), epoch=self.epoch, waiting=sum(self._load.messages.values()))
+        self._turn = threading.RLock()
+        self._file: OutboxFile | None = None
+        self._load = Load()
+        self._own_offset_ms = 0
+        self.epoch = ""  # until the disk has taken it
+        self.salvaged: Salvaged | None = None
 
     @classmethod
     def open(
@@ -119,34 +119,41 @@ class Outbox:
     ) -> Outbox:
         """Open or make the outbox at ``path``; what can be read of a corrupt file is taken over.
 
-        At most ``max_bytes`` wait, none longer than ``max_age_ms``. ``on_commit`` is first told the drafts that wait
-        already. ``boot`` names this run of the machine. Raises OutboxLockedError, OutboxFullError, OutboxBrokenError.
+        At most ``max_bytes`` wait, none longer than ``max_age_ms`` of the time that the outbox is open. ``on_commit``
+        is first told the drafts that wait already. ``boot`` names this run of the machine. Where the disk takes
+        nothing, it can be read from (if there is a file), and each call that changes something tries again. Raises
+        OutboxLockedError, OutboxBrokenError.
         """
-        file = OutboxFile.open(path, now_ms=clock.now_ms())
+        outbox = cls(
+            path,
+            max_bytes=max_bytes,
+            max_age_ms=max_age_ms,
+            clock=clock,
+            on_commit=on_commit or _tell_nobody,
+            boot=boot or BOOT_ID.read_text(encoding="ascii").strip(),
+        )
         try:
-            outbox = cls(
-                file,
-                max_bytes=max_bytes,
-                max_age_ms=max_age_ms,
-                clock=clock,
-                on_commit=on_commit or _tell_nobody,
-                boot=boot or BOOT_ID.read_text(encoding="ascii").strip(),
-            )
-            with suppress(OutboxFullError):  # they go on waiting
-                while outbox.seal_drafts(Lane.BACKLOG):
-                    pass
+            outbox._begin()
+            while outbox.seal_drafts(Lane.BACKLOG):
+                pass
+        except OutboxFullError as error:
+            _log.error("the outbox cannot be written", reason=str(error))
         except BaseException:
-            file.close()
+            if outbox._file is not None:
+                outbox._file.close()
             raise
         return outbox
 
     def close(self) -> None:
         """Mark a clean stop and close; the epoch goes on at the next start."""
-        try:
-            with self._change() as change:
-                accounts.close_epoch(change.db, self.epoch)
-        finally:
-            self._file.close()
+        with self._turn:
+            if self._file is None:
+                return
+            try:
+                with suppress(OutboxFullError), self._file.transaction() as db:
+                    accounts.close_epoch(db, self.epoch)
+            finally:
+                self._file.close()
 
     # --- the agent's side ---
 
@@ -202,8 +209,7 @@ class Outbox:
         """
         if self._load.strangers and self._clock.now_ms() >= CLOCK_IS_SET_MS:
             self._give_up_strangers()
-        with self._turn, self._file.transaction(durable=False) as db:
-            kept = list(_first(kept_drafts(db, ""), SEALED_AT_ONCE))
+        kept = self._read(lambda db: list(_first(kept_drafts(db, ""), SEALED_AT_ONCE))) or []
         if not kept:
             return False
         drafts = [each.draft for each in kept if each.draft is not None]
@@ -236,8 +242,7 @@ class Outbox:
 
     def open_events(self) -> dict[str, str]:
         """Return the detector state of the events open at the last commit: key -> JSON text."""
-        with self._turn, self._file.transaction() as db:
-            return dict(db.execute("SELECT key, state FROM open_events"))
+        return self._read(lambda db: dict(db.execute("SELECT key, state FROM open_events"))) or {}
 
     # --- the sender's side ---
 
@@ -276,16 +281,13 @@ class Outbox:
 
     def refused(self) -> list[Refused]:
         """Return what the cloud refused for good, oldest first; at most the last 64."""
-        with self._turn, self._file.transaction() as db:
-            rows = db.execute(
-                "SELECT epoch, lane, seq, reason, refused_at, payload FROM refused ORDER BY id"
-            ).fetchall()
+        query = "SELECT epoch, lane, seq, reason, refused_at, payload FROM refused ORDER BY id"
+        rows = self._read(lambda db: db.execute(query).fetchall()) or []
         return [Refused(MessageName(epoch, Lane(lane), seq), *rest) for epoch, lane, seq, *rest in rows]
 
     def states(self) -> list[EpochState]:
         """Return where each epoch stands, for the status: the current one first, at most 16."""
-        with self._turn, self._file.transaction(durable=False) as db:
-            return accounts.states(db)
+        return self._read(accounts.states) or []
 
     def keep_head(self, head: Head) -> None:
         """Keep a head of the cloud's statements as their witness: the first that came for its day, of 400 days."""
@@ -294,20 +296,46 @@ class Outbox:
 
     def heads(self) -> list[Head]:
         """Return the newest 8 heads, newest first."""
-        with self._turn, self._file.transaction(durable=False) as db:
-            return accounts.heads(db, accounts.TOLD_HEADS)
+        return self._read(lambda db: accounts.heads(db, accounts.TOLD_HEADS)) or []
 
     def _one_waiting(self, query: str, *values: int) -> Waiting | None:
-        with self._turn, self._file.transaction(durable=False) as db:
-            row = db.execute(query, values).fetchone()
+        row = self._read(lambda db: db.execute(query, values).fetchone())
         return Waiting(row[0], MessageName(row[1], Lane(row[2]), row[3]), row[4]) if row else None
+
+    def _begin(self) -> OutboxFile:
+        """Open the file, and the epoch in it, unless that is done. Raises OutboxError."""
+        with self._turn:
+            if self._file is None:
+                self._file = OutboxFile.open(self._path, now_ms=self._clock.now_ms())
+                self.salvaged = self._file.salvaged
+                with self._file.transaction(durable=False) as db:
+                    self._load = load_of(db, self._boot)
+                    self._own_offset_ms = _own_time_of(db, self._clock) - self._clock.monotonic_ms()
+            if not self.epoch:
+                with self._file.transaction() as db:
+                    epoch = accounts.open_epoch(db)
+                    drafts = ((kept.name, kept.draft) for kept in kept_drafts(db, "") if kept.draft is not None)
+                    self._on_commit(drafts, accounts.states(db))
+                self.epoch = epoch
+                waiting = sum(self._load.messages.values())
+                _log.info("outbox open", path=str(self._path), epoch=epoch, waiting=waiting)
+            return self._file
+
+    def _read(self, ask: Callable[[sqlite3.Connection], T]) -> T | None:
+        """Return the answer of the file; None where none could be opened yet."""
+        with self._turn:
+            if self._file is None:
+                return None
+            with self._file.transaction(durable=False) as db:
+                return ask(db)
 
     @contextmanager
     def _change(self, *, durable: bool = True) -> Iterator[Change]:
         """Change the outbox in one transaction; what waits counts, and is told, once it is committed."""
         with self._turn:
-            with self._file.transaction(durable=durable) as db:
-                change = Change(db, self._load.copy(), self.epoch, self._boot, self._clock.now_ms())
+            with self._begin().transaction(durable=durable) as db:
+                own_ms = self._clock.monotonic_ms() + self._own_offset_ms
+                change = Change(db, self._load.copy(), self.epoch, self._boot, self._clock.now_ms(), own_ms)
                 yield change
             self._load = change.load
             if change.dated or change.states:
@@ -322,7 +350,13 @@ class Outbox:
         """Give up what is too old, and the oldest until ``size`` more bytes fit; ValueError where they never can."""
         if size > self._max_bytes:
             raise ValueError(f"{size} bytes at once can never fit an outbox of {self._max_bytes} bytes")
-        make_room(change, room=self._max_bytes - size, before_ms=change.now_ms - self._max_age_ms)
+        make_room(change, room=self._max_bytes - size, before_ms=change.own_ms - self._max_age_ms)
+
+
+def _own_time_of(db: sqlite3.Connection, clock: Clock) -> int:
+    """Return where the outbox's own time goes on, by which messages age: only while it is open, and nobody sets it."""
+    row = db.execute("SELECT committed_at FROM messages ORDER BY id DESC LIMIT 1").fetchone()
+    return max(row[0] if row else clock.now_ms(), CLOCK_IS_SET_MS)
 
 
 def _tell_nobody(_drafts: Iterable[tuple[str, Draft]], _states: Sequence[EpochState]) -> None:

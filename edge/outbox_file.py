@@ -3,19 +3,21 @@
 Errors, by what the caller must do:
 
     OutboxError
-    ├── OutboxFullError       keep the readings in memory and try again; somebody must free disk space
+    ├── OutboxFullError       the disk is full, read-only or fails to write: keep what there is in memory and try again
     ├── OutboxLockedError     another process has it: stop
     └── OutboxBrokenError     the disk or the file fails: stop; the next start sets a corrupt file aside
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
 import structlog
 
@@ -85,6 +87,17 @@ INSERT INTO days (epoch, day, taken, waiting)
 """
 _UPGRADE_FROM_1 = f"{_MORE_COLUMNS}{_DAYS_AND_DRAFTS}{_COUNT_DAYS}PRAGMA user_version = {_FORMAT}; COMMIT;"
 
+PASSING: Final = {  # may be over before long: a disk that was mounted read-only after a fault, a bus that was reset
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_READONLY_DIRECTORY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_IOERR_WRITE,
+    sqlite3.SQLITE_IOERR_FSYNC,
+    sqlite3.SQLITE_IOERR_DIR_FSYNC,
+    sqlite3.SQLITE_IOERR_TRUNCATE,
+}
+TAKES_NOTHING: Final = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+
 _log = structlog.get_logger()
 
 
@@ -93,7 +106,7 @@ class OutboxError(Exception):
 
 
 class OutboxFullError(OutboxError):
-    """The disk is full; nothing of the call was stored."""
+    """The disk takes nothing, being full, read-only or failing; nothing of the call was stored."""
 
 
 class OutboxLockedError(OutboxError):
@@ -157,8 +170,28 @@ def translated(path: Path) -> Iterator[None]:
     except sqlite3.DatabaseError as error:
         if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
             raise OutboxFullError(f"{path}: the disk is full: free space on it, nothing can be stored") from error
+        if error.sqlite_errorcode in PASSING:
+            raise OutboxFullError(f"{path}: {error}: nothing can be stored until the disk takes it again") from error
         hint = "check that its folder exists, can be written, and is on a healthy disk"
         raise OutboxBrokenError(f"{path}: {error}: {hint}") from error
+
+
+@contextmanager
+def looking_into(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open a file that no agent has, to look at what is in it. Raises OutboxError."""
+    if not path.exists():
+        raise OutboxError(f"{path}: there is no outbox yet: start the agent once")
+    lock = _take_lock(path)
+    try:
+        with translated(path), closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as db:
+            db.execute("PRAGMA locking_mode = EXCLUSIVE")
+            db.execute("PRAGMA query_only = ON")
+            [version] = db.execute("PRAGMA user_version").fetchone()
+            if version != _FORMAT:
+                raise OutboxError(f"{path}: has format {version}, this program shows {_FORMAT}: start the agent once")
+            yield db
+    finally:
+        os.close(lock)
 
 
 def _take_lock(path: Path) -> int:
@@ -167,19 +200,23 @@ def _take_lock(path: Path) -> int:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise OutboxBrokenError(f"{lock_path}: cannot be made: {error.strerror}") from error
+        raise _os_error(lock_path, error) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.ftruncate(lock, 0)
-        os.write(lock, str(os.getpid()).encode())
+        with suppress(OSError):  # a full disk: then others are not told who has it
+            os.ftruncate(lock, 0)
+            os.write(lock, str(os.getpid()).encode())
     except BlockingIOError:
         owner = os.pread(lock, 20, 0).decode(errors="replace") or "unknown"
         os.close(lock)
         raise OutboxLockedError(f"{path}: process {owner} has this outbox open; only one agent may use it") from None
-    except OSError as error:
-        os.close(lock)
-        raise OutboxFullError(f"{lock_path}: cannot be written: {error.strerror}: free space on its disk") from error
     return lock
+
+
+def _os_error(path: Path, error: OSError) -> OutboxError:
+    if error.errno in TAKES_NOTHING:
+        return OutboxFullError(f"{path}: {error.strerror}: nothing can be stored")
+    return OutboxBrokenError(f"{path}: cannot be made: {error.strerror}")
 
 
 def _connect_or_salvage(path: Path, now_ms: int) -> tuple[sqlite3.Connection, Salvaged | None]:
@@ -224,7 +261,10 @@ def _remove_old_ones(path: Path) -> None:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # readings of households: ours alone
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # readings of households: ours alone
+    except OSError as error:
+        raise _os_error(path, error) from error
     db = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
     try:
         db.execute("PRAGMA locking_mode = EXCLUSIVE")  # no shared-memory file, which could not grow on a full disk

@@ -58,8 +58,10 @@ def make_room(change: Change, *, room: int, before_ms: int) -> None:
     if change.load.bytes > room:
         change.give_up_undated(room)
     dropped += _drop_oldest(change, (Lane.BLOBS, Lane.EVENTS), room)
-    if dropped or left_out:
-        _log.warning("beyond outbox.max_mb or max_days: gave up the oldest", messages=dropped, thinned_out=left_out)
+    if left_out:
+        _log.warning("thinned the oldest messages: beyond outbox.max_mb", readings=left_out)
+    if dropped:
+        _log.warning("gave up the oldest messages: beyond outbox.max_mb or max_days", messages=dropped)
 
 
 def _lowest_level(change: Change) -> int:
@@ -71,7 +73,7 @@ def _lowest_level(change: Change) -> int:
 def _drop_old(change: Change, lane: Lane, before_ms: int) -> int:
     dropped = 0
     while (kept := _oldest(change, lane)) and CLOCK_IS_SET_MS <= kept.committed_at < before_ms:
-        _drop(change, lane, kept, GiveUpReason.TOO_OLD)  # the age of what was put with an unset clock is unknown
+        _drop(change, lane, kept, GiveUpReason.TOO_OLD)  # nobody knows how old is what an older program put, unset
         dropped += 1
     return dropped
 

@@ -23,6 +23,7 @@ from edge.contract.profile import Quantity, load_profile, profile_names, quantit
 router = APIRouter(responses=ERRORS, tags=["history"])
 
 LEAST_POINTS, MOST_POINTS = 40, 2000
+HOUR_MS = 3_600_000
 NUMBERS_OF_PART = 4  # low, high, and those of the failed values
 Value = int | float | None
 
@@ -69,6 +70,10 @@ class Chart(BaseModel):
     least_span: float = Field(description="a scale that spans less shows little but noise; 0: not known", examples=[50])
     expected_from: int | None = Field(description="when the gateway was first heard, ms UTC")
     width_ms: int | None = Field(description="length of a part; null where every reading is here")
+    hourly_until: int | None = Field(
+        description="before it, only extremes and counts of whole hours are kept, each in the part where it begins; "
+        "null: nothing here is that old"
+    )
     readings: ReadingColumns | None
     parts: PartColumns | None
     thresholds: list[Threshold]
@@ -93,11 +98,15 @@ async def show_chart(
     found = await services.series.read(gateway, device, point, start_ms=start, end_ms=end, limit=points + 1)
     if not found:
         await check_series(services, gateway, device, point)
-    width_ms, parts = None, None
-    if len(found) > points:
-        width_ms = -(-(end - start) // (points // NUMBERS_OF_PART))
+    width_ms, parts, is_hourly = None, None, False
+    singles_since = await services.series.singles_since(device)
+    if len(found) > points or start < singles_since:
+        width_ms = _width_ms(start, end, points, singles_since)
         span = {"start_ms": start, "end_ms": end, "width_ms": width_ms}
-        parts = _columns_of_parts(await services.series.summarise(gateway, device, point, **span))
+        buckets = await services.series.summarise(gateway, device, point, **span)
+        is_hourly = any(one.start < singles_since for one in buckets)
+        if is_hourly or len(found) > points:
+            parts = _columns_of_parts(buckets)
     about = await services.database.read(lambda connection: _about(connection, gateway, device, point))
     quantity = _quantity(point)
     return Chart(
@@ -109,11 +118,18 @@ async def show_chart(
         gap_ms=about.gap_ms,
         least_span=about.least_span,
         expected_from=about.expected_from,
-        width_ms=width_ms,
+        width_ms=width_ms if parts else None,
+        hourly_until=singles_since if parts and is_hourly else None,
         readings=None if parts else _columns_of_readings(found),
         parts=parts,
         thresholds=about.thresholds,
     )
+
+
+def _width_ms(start: int, end: int, points: int, singles_since: int) -> int:
+    """Return how long parts are: at most so many numbers, and whole hours where no more is kept."""
+    width_ms = -(-(end - start) // (points // NUMBERS_OF_PART))
+    return width_ms if start >= singles_since else -(-width_ms // HOUR_MS) * HOUR_MS
 
 
 def _columns_of_readings(readings: Sequence[Reading]) -> ReadingColumns:

@@ -49,6 +49,9 @@ class Readings(BaseModel):
 
     readings: list[ReadingAnswer]
     next_from: int | None
+    singles_since: int = Field(
+        description="of what is older, /chart has the extremes and counts of hours; 0: all is here"
+    )
 
 
 @router.get("/series", summary="Series")
@@ -84,7 +87,11 @@ async def list_readings(
     page = [
         ReadingAnswer(taken_at=one.taken_at, value=one.value, flag=one.flag, tests=one.tests) for one in found[:limit]
     ]
-    return Readings(readings=page, next_from=found[limit].taken_at if len(found) > limit else None)
+    return Readings(
+        readings=page,
+        next_from=found[limit].taken_at if len(found) > limit else None,
+        singles_since=await services.series.singles_since(device),
+    )
 
 
 @router.get("/latest", summary="Latest readings of a device", responses=errors(404))

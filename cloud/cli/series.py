@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -115,7 +116,9 @@ class _Place(Struct, frozen=True):
 
     def kept_since(self, device: str) -> int:
         """Return since when the readings of a device are kept."""
-        days = self.series.household.retention_days if is_household(device) else self.series.retention_days
+        series = self.series
+        days = series.hourly_after_days or series.retention_days
+        days = series.household.retention_days if is_household(device) else days
         return 0 if days is None else SystemClock().now_ms() - days * DAY_MS
 
 
@@ -154,6 +157,8 @@ async def _run(source: _Place, target: _Place, progress: Progress, wanted: _Want
         copy = Copy(reading, writing, journal, progress, kept_since=target.kept_since, patience_s=wanted.wait_s)
         typer.echo(f"from {source.names[0]} to {target.names[0]}")
         days = await copy.days()
+        if hourly_until := await reading.singles_since(""):
+            typer.echo(f"not copied: what is kept of before {_date(hourly_until)} (UTC) is hours, not readings")
         if not days:
             typer.echo("no reading there")
             return True
@@ -209,6 +214,10 @@ def _say_proof(proof: Proof) -> None:
             f"NOT YET EQUAL: {count(len(proof.changed_days), 'day')}, the first {first}: the source received readings "
             "meanwhile: is a cloud still writing to it?"
         )
+
+
+def _date(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M")
 
 
 def _of(sums: Sums) -> str:

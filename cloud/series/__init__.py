@@ -177,6 +177,13 @@ class SeriesStore(Protocol):
         ValueError as `starts_of_parts` and `beat_of` do.
         """
 
+    async def singles_since(self, device: str) -> int:
+        """Return since when single readings of a device are kept; 0 where all are.
+
+        Of what is older only `summarise` knows, and then of whole hours: such an hour belongs to the part in which it
+        begins. The newest reading, the newest value and the first one after it are kept however old they are.
+        """
+
     async def extent(self) -> tuple[int, int] | None:
         """Return when the oldest and when the newest of all readings was taken; None where there is none."""
 

@@ -23,7 +23,11 @@ from edge.contract.clock import Clock, SystemClock
 from edge.contract.config_file import ConfigModel, Key, Misfit, ReadablePath, SecretPath, read_secret
 from edge.contract.forms import HTTP_ADDRESS
 
+LEAST_SINGLE_DAYS = 35  # pages look at every reading of the last 30 days
 SERIES_FILE, HOUSEHOLD_FILE = "series.db", "households.db"
+
+
+OF_SQLITE = frozenset({"engine", "household", "retention_days", "hourly_after_days"})
 
 
 class HouseholdConfig(ConfigModel):
@@ -50,7 +54,13 @@ class SeriesConfig(ConfigModel):
         default=None, description="influx, https: authorities it is verified by; default: those this machine trusts."
     )
     retention_days: int | None = Field(
-        default=None, ge=1, le=36_500, description="influx: how long readings are kept; default: for ever."
+        default=None, ge=1, le=36_500, description="How long the history is kept; default: for ever."
+    )
+    hourly_after_days: int | None = Field(
+        default=None,
+        ge=LEAST_SINGLE_DAYS,
+        le=36_500,
+        description="sqlite: older readings are kept as extremes and counts of each hour; default: none are.",
     )
     household: HouseholdConfig = HouseholdConfig()
 
@@ -68,11 +78,15 @@ class SeriesConfig(ConfigModel):
 
     def _problems(self) -> Iterator[tuple[Key, str]]:
         if self.engine == "sqlite":
-            given = [name for name in self.model_fields_set if name not in {"engine", "household"}]
+            given = [name for name in self.model_fields_set if name not in OF_SQLITE]
             yield from (((name,), "only for engine: influx") for name in sorted(given))
             if self.household.database is not None:
                 yield ("household", "database"), "only for engine: influx"
+            if self.hourly_after_days and self.retention_days and self.hourly_after_days >= self.retention_days:
+                yield ("hourly_after_days",), f"must be under retention_days, which is {self.retention_days}"
             return
+        if self.hourly_after_days is not None:
+            yield ("hourly_after_days",), "only for engine: sqlite; InfluxDB has continuous queries and tasks for it"
         needed = ("url", "database") if self.api == "v1" else ("url", "database", "token_file", "org")
         missing = [name for name in needed if getattr(self, name) is None]
         yield from (((name,), f"missing: engine influx with api {self.api} needs it") for name in missing)
@@ -122,5 +136,8 @@ def open_series(config: SeriesConfig, data_dir: Path, clock: Clock | None = None
         from cloud.series.influx import InfluxStore  # noqa: PLC0415 -- no other engine waits a second for its client
 
         return RoutedStore(InfluxStore(influx_settings(config)), InfluxStore(household_settings(config)))
-    retention = Retention(config.household.retention_days, clock or SystemClock())
-    return RoutedStore(SqliteStore(data_dir / SERIES_FILE), SqliteStore(data_dir / HOUSEHOLD_FILE, retention))
+    clock = clock or SystemClock()
+    spans = (config.retention_days, config.hourly_after_days)
+    kept, singles = (Retention(days, clock) if days is not None else None for days in spans)
+    households = SqliteStore(data_dir / HOUSEHOLD_FILE, Retention(config.household.retention_days, clock))
+    return RoutedStore(SqliteStore(data_dir / SERIES_FILE, kept, singles), households)

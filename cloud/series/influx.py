@@ -146,6 +146,10 @@ class InfluxStore:
         """See `SeriesStore.forget_expired`: InfluxDB does so by itself."""
         return 0
 
+    async def singles_since(self, device: str) -> int:  # noqa: ARG002 -- the interface asks for it
+        """See `SeriesStore.singles_since`: it keeps all of them."""
+        return 0
+
     async def sum_up(self, *, until_ms: int) -> None:
         """See `SeriesStore.sum_up`; the server needs nothing."""
 

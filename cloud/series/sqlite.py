@@ -8,7 +8,8 @@ them, `series.valued_before` is a time that every reading with a value is older 
 the transaction of the readings: repeated, late or replaced readings leave it true.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence, Set
 from functools import partial
 from itertools import accumulate, chain, repeat
 from pathlib import Path
@@ -108,13 +109,16 @@ DELETE FROM readings WHERE series = ?1 AND taken_at < ?2 AND taken_at <= (
 class SqliteStore:
     """A `SeriesStore` in the file `path`, for ever or for a time; raises MisconfiguredError when it cannot be opened.
 
+    What is older than `singles` is kept as hours (see `sqlite_hours`), and a reading of such an hour is let go.
+
     What is past its time is overwritten before its place in the file is used again.
     """
 
-    def __init__(self, path: Path, retention: Retention | None = None) -> None:
+    def __init__(self, path: Path, retention: Retention | None = None, singles: Retention | None = None) -> None:
         self.path = path
         self._file = SeriesFile(path, overwrite=retention is not None)
         self._retention = retention
+        self._singles = singles
         self._known: dict[SeriesKey, _Known] = {}  # what is committed; used by the writing thread alone
 
     async def write(self, batches: Sequence[Batch]) -> dict[int, int]:
@@ -122,7 +126,8 @@ class SqliteStore:
         expired: dict[int, int] = {}
         if self._retention is not None:
             batches, expired = without_expired(batches, self._retention.oldest_ms)
-        await self._file.change(lambda: self._write(batches))
+        for place, readings in (await self._file.change(lambda: self._write(batches))).items():
+            expired[place] = expired.get(place, 0) + readings
         return expired
 
     async def read(
@@ -207,6 +212,9 @@ class SqliteStore:
 
     async def forget_expired(self) -> int:
         """See `SeriesStore.forget_expired`; in small pieces, so that what is to be written does not wait for long."""
+        return await self._forget_all() + await self._thin_all()
+
+    async def _forget_all(self) -> int:
         if self._retention is None:
             return 0
         oldest_ms, forgotten = self._retention.oldest_ms, 0
@@ -219,6 +227,34 @@ class SqliteStore:
         with self._file.transaction() as connection:
             hours.drop(connection, series, before_ms)
             return connection.execute(_FORGET, (series, before_ms, FORGET_AT_ONCE)).rowcount
+
+    async def _thin_all(self) -> int:
+        """Let go of readings that are older than they are kept singly; their hours are summed up first."""
+        if self._singles is None:
+            return 0
+        before = hours.hour_of(self._singles.oldest_ms)
+        await self.sum_up(until_ms=before)
+        await self._file.change(partial(self._close_before, before))
+        thinned = 0
+        for series, *_ in await self._select(_ALL_SERIES):
+            since, done = 0, -1
+            while since != done:
+                done = since
+                readings, since = await self._file.change(partial(self._thin, series, since))
+                thinned += readings
+        return thinned
+
+    def _close_before(self, singles_since: int) -> None:
+        with self._file.transaction() as connection:
+            hours.close_before(connection, singles_since)
+
+    def _thin(self, series: int, since: int) -> tuple[int, int]:
+        with self._file.transaction() as connection:
+            return hours.thin(connection, series, since, FORGET_AT_ONCE)
+
+    async def singles_since(self, device: str) -> int:  # noqa: ARG002 -- the interface asks for it
+        """See `SeriesStore.singles_since`; it is the same for all devices of a file."""
+        return await self._file.ask(lambda connection: hours.Standing.of(connection).singles_since)
 
     async def sum_up(self, *, until_ms: int) -> None:
         """See `SeriesStore.sum_up`; in small pieces, so that what is to be written does not wait for long."""
@@ -241,15 +277,21 @@ class SqliteStore:
         """See `SeriesStore.close`."""
         await self._file.close()
 
-    def _write(self, batches: Sequence[Batch]) -> None:
+    def _write(self, batches: Sequence[Batch]) -> dict[int, int]:
+        """Write; return how many readings of which batch were of hours that are closed, and were let go."""
         blocks = [(batch.gateway, block) for batch in batches for block in batch.blocks]
+        let_go: Counter[int] = Counter()
         with self._file.transaction() as connection:
             known = {key: self._find_series(key, valued_at) for key, valued_at in _series_of(blocks).items()}
-            hours.make_stale(connection, _hours_of(blocks, known, hours.summed_before(connection)))
-            connection.executemany(_WRITE, _rows_of(blocks, known))
+            standing = hours.Standing.of(connection)
+            closed = hours.closed(connection, _hours_of(blocks, known, standing.singles_since))
+            hours.make_stale(connection, _hours_of(blocks, known, standing.summed_before) - closed)
+            rows = _open_rows(batches, known, closed, let_go) if closed else _rows_of(blocks, known)
+            connection.executemany(_WRITE, rows)
         if len(self._known) + len(known) > MAX_KNOWN:
             self._known.clear()
         self._known.update(known)
+        return dict(let_go)
 
     def _find_series(self, key: SeriesKey, valued_at: int) -> "_Known":
         known = self._known.get(key)
@@ -312,6 +354,18 @@ def _rows_of(blocks: Sequence[Named], known: Mapping[SeriesKey, _Known]) -> Iter
                 yield from _flagged_rows(numbers, block.times, column)
             else:
                 yield from zip(numbers, block.times, column.values, repeat(int(Flag.PASS)), repeat(0))
+
+
+def _open_rows(
+    batches: Sequence[Batch], known: Mapping[SeriesKey, _Known], closed: Set[tuple[int, int]], let_go: Counter[int]
+) -> Iterator[Row]:
+    """Give what is not of a closed hour; of the rest count, by the place of their batch, how many they are."""
+    for place, batch in enumerate(batches):
+        for row in _rows_of([(batch.gateway, block) for block in batch.blocks], known):
+            if (row[0], hours.hour_of(row[1])) in closed:
+                let_go[place] += 1
+            else:
+                yield row
 
 
 def _flagged_rows(numbers: Iterator[int], times: Sequence[int], column: Column) -> Iterator[Row]:

@@ -5,11 +5,16 @@ reading has its row. A reading that comes late, or again, or in place of another
 (`passed` is null) in its own transaction; `sum_up` does such hours anew. What is asked meanwhile is answered from the
 readings themselves, as are the edges of a part that begins or ends within an hour: an answer is never stale.
 
+Where single readings are kept for a time only (`thin`), an hour that began before `standing.singles_since` and whose
+row is not stale is *closed*: its row is all that stays of it, so nothing is added to it any more. Such an hour belongs
+to the part in which it begins.
+
 `standing.summed_before` is the newest `summed_before` of all series: a reading that is not older touches no row.
 """
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from sqlite3 import Connection
 from typing import Any
 
@@ -42,7 +47,20 @@ SELECT id, summed_before FROM series WHERE gateway = ? AND device = ? AND point 
 FIND_STALE = """
 SELECT start FROM hours WHERE series = ? AND start >= ? AND start < ? AND passed IS NULL ORDER BY start
 """
-_SUMMED_BEFORE = "SELECT summed_before FROM standing"
+_STANDING = "SELECT summed_before, singles_since FROM standing"
+_IS_KNOWN = "SELECT 1 FROM hours WHERE series = ? AND start = ? AND passed IS NOT NULL"
+_LAST_VALUED = """
+SELECT taken_at FROM series CROSS JOIN readings ON readings.series = series.id
+WHERE series.id = ? AND taken_at < valued_before AND flag <> 9 ORDER BY taken_at DESC LIMIT 1
+"""
+_PIECE = """
+SELECT max(taken_at) FROM (
+    SELECT taken_at FROM readings WHERE series = ? AND taken_at >= ? AND taken_at < ? ORDER BY taken_at LIMIT ?
+)
+"""
+_THIN = """
+DELETE FROM readings WHERE series = ? AND taken_at >= ? AND taken_at <= ? AND taken_at NOT IN (?, ?, ?)
+"""
 _MAKE_STALE = "INSERT OR REPLACE INTO hours (series, start) VALUES (?, ?)"
 _KEEP = "INSERT OR REPLACE INTO hours VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _DROP = "DELETE FROM hours WHERE series = ? AND start = ?"
@@ -64,9 +82,21 @@ def hour_of(at_ms: int) -> int:
     return at_ms // HOUR_MS * HOUR_MS
 
 
-def summed_before(connection: Connection) -> int:
-    """Return since when readings touch no hour of any series that is summed up."""
-    return int(connection.execute(_SUMMED_BEFORE).fetchone()[0])
+class Standing(Struct, frozen=True):
+    """What holds for all series of a file."""
+
+    summed_before: int  # since then readings touch no hour of any series that is summed up
+    singles_since: int  # before that an hour whose row is there is closed
+
+    @classmethod
+    def of(cls, connection: Connection) -> "Standing":
+        """Read it."""
+        return cls(*connection.execute(_STANDING).fetchone())
+
+
+def closed(connection: Connection, hours: Iterable[tuple[int, int]]) -> set[tuple[int, int]]:
+    """Return which of some hours before `singles_since`, each with its series before it, are closed."""
+    return {hour for hour in hours if connection.execute(_IS_KNOWN, hour).fetchone()}
 
 
 def make_stale(connection: Connection, hours: Iterable[tuple[int, int]]) -> None:
@@ -84,16 +114,26 @@ def drop(connection: Connection, series: int, before_ms: int) -> None:
 def summarise(connection: Connection, series: tuple[str, str, str], *, starts: range, end_ms: int) -> list[Bucket]:
     """Return the buckets of a series that hold a reading; each begins at one of `starts`, the last ends at `end_ms`."""
     found = []
+    edges = _edges(starts, end_ms, Standing.of(connection).singles_since)
     for number, before in connection.execute(FIND_SUMMED, series).fetchall():
-        stale = [start for (start,) in connection.execute(FIND_STALE, (number, starts.start - HOUR_MS, end_ms))]
-        for start in starts:
+        stale = [start for (start,) in connection.execute(FIND_STALE, (number, edges[0], edges[-1]))]
+        for start, (begin, end) in zip(starts, pairwise(edges), strict=True):
             sums = []
-            for piece in _pieces(start, min(start + starts.step, end_ms), before, stale):
+            for piece in _pieces(begin, end, before, stale):
                 statement = SUMMARISE_HOURS if piece.is_summed else SUMMARISE
                 sums.append(connection.execute(statement, (number, piece.start, piece.end)).fetchone())
             if any(any(one[4:]) for one in sums):
                 found.append(Bucket(start, *_together(sums)))
     return found
+
+
+def _edges(starts: range, end_ms: int, singles_since: int) -> list[int]:
+    """Return where parts begin and end; what lies where hours may be closed moves to the beginning of an hour."""
+    edges = [*starts, end_ms]
+    if edges[0] >= singles_since:
+        return edges
+    moved = [-(-edge // HOUR_MS) * HOUR_MS if edge < singles_since else edge for edge in edges]
+    return [hour_of(edges[0]), *moved[1:]]
 
 
 def _pieces(start: int, end: int, before: int, stale: Sequence[int]) -> Iterator[_Piece]:
@@ -169,3 +209,38 @@ def sum_up_stale(connection: Connection) -> bool:
         if cost >= MOST_AT_ONCE:
             break
     return cost >= MOST_AT_ONCE
+
+
+def close_before(connection: Connection, singles_since: int) -> None:
+    """Let hours before a time be closed, for ever; nothing is deleted by that yet."""
+    connection.execute("UPDATE standing SET singles_since = max(singles_since, ?)", (singles_since,))
+
+
+def thin(connection: Connection, series: int, since: int, most: int) -> tuple[int, int]:
+    """Delete readings of closed hours, from a time on, at most so many at once.
+
+    Returns how many they were, and the time up to which it is done; that is the same time when nothing is left to do.
+    """
+    ((summed,),) = connection.execute("SELECT summed_before FROM series WHERE id = ?", (series,))
+    before = min(summed, Standing.of(connection).singles_since)
+    ((stale,),) = connection.execute(
+        "SELECT min(start) FROM hours WHERE series = ? AND start < ? AND passed IS NULL", (series, before)
+    )
+    before = before if stale is None else stale
+    ((last,),) = connection.execute(_PIECE, (series, since, before, most))
+    if last is None:
+        return 0, since
+    deleted = connection.execute(_THIN, (series, since, last, *_kept(connection, series)))
+    return deleted.rowcount, last + 1
+
+
+def _kept(connection: Connection, series: int) -> tuple[int, int, int]:
+    """Return the times of what stays of a series however old it is: its newest value, the next reading, the newest.
+
+    They tell what it ended with and since when it is silent.
+    """
+    valued = connection.execute(_LAST_VALUED, (series,)).fetchone()
+    after = valued[0] + 1 if valued else 0
+    ((following,),) = connection.execute(_NEXT_READING, (series, after))
+    ((newest,),) = connection.execute("SELECT max(taken_at) FROM readings WHERE series = ?", (series,))
+    return valued[0] if valued else newest, newest if following is None else following, newest

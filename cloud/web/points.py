@@ -135,11 +135,12 @@ async def show_point(
         asked = asked_for(page, FIRST_SPANS[-1], "", "")
         until = asked.end
     store = page.services.series
-    (readings, has_more), counted, since, good = await asyncio.gather(
+    (readings, has_more), counted, since, good, singles_since = await asyncio.gather(
         newest_first(store, known.name, start=asked.start, end=until, most=TABLE),
         _count(page, known.name, asked, anyway=counts),
         silent_since(page, known.subject.device, known.point),
         last_good(store, known.name, heard=known.heard),
+        store.singles_since(device),
     )
     return page.render(
         "sensors/point.html",
@@ -156,6 +157,7 @@ async def show_point(
         reason=reason_of(page, known.point.reason, since) if known.point else "",
         since=since,
         earlier=await before_gateway(page, known.subject, known.silent),
+        hourly_until=singles_since if asked.start < singles_since else None,
         readings=readings,
         has_more=has_more,
         is_first=until == asked.end,

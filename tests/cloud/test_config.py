@@ -108,7 +108,15 @@ def test_a_database_elsewhere_is_reached_encrypted(tmp_path: Path, url: str) -> 
             r"series\.url: expected an address without path and password, .* found \"http://\.\.\.@127\.0\.0\.1:8086\"",
         ),
         ("data_dir: d\napi: {port: 0}", r"cloud\.yaml:2: api\.port"),
-        ("data_dir: d\nseries: {retention_days: 30}", r"series\.retention_days: only for engine: influx"),
+        ("data_dir: d\nseries: {hourly_after_days: 30}", r"series\.hourly_after_days: .* 35"),
+        (
+            "data_dir: d\nseries: {hourly_after_days: 90, retention_days: 90}",
+            r"series\.hourly_after_days: must be under retention_days, which is 90",
+        ),
+        (
+            "data_dir: d\nseries: {engine: influx, url: 'http://x', database: a, hourly_after_days: 90}",
+            r"series\.hourly_after_days: only for engine: sqlite; InfluxDB has",
+        ),
         ("data_dir: d\nseries: {household: {database: a}}", r"series\.household\.database: only for engine: influx"),
         ("data_dir: d\nseries: {household: {retention_days: 0}}", r"series\.household\.retention_days"),
         (

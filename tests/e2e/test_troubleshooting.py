@@ -351,7 +351,7 @@ def filled(disk: Path) -> Iterator[None]:
 
 @holds("The disk is full")
 async def test_full_disk(terminal: Terminal, small_disk: Path) -> str:
-    """The running agent keeps reading and stores what waited once there is room; none starts on a full disk."""
+    """The agent keeps reading and stores what waited once there is room, also when it is started on a full disk."""
     terminal.write("gateway.yaml", gateway_yaml().replace("data_dir: data", f"data_dir: {small_disk}"))
     async with terminal.running("edge", "run", *GATEWAY) as agent:
         await agent.wait_for("agent runs")
@@ -359,7 +359,12 @@ async def test_full_disk(terminal: Terminal, small_disk: Path) -> str:
             await agent.wait_for("readings wait in memory")
         await agent.wait_for("disk has room again")
     with filled(small_disk):
-        assert await terminal.run("edge", "run", *GATEWAY) == 1
+        async with terminal.running("edge", "run", *GATEWAY) as agent:
+            await agent.wait_for("the outbox cannot be written")
+            await agent.wait_for("readings wait in memory")
+            small_disk.joinpath("ballast").unlink()
+            await agent.wait_for("disk has room again")
+            small_disk.joinpath("ballast").touch()
     return terminal.said
 
 

@@ -21,6 +21,7 @@ from edge.outbox import (
     Waiting,
 )
 from edge.outbox_drafts import Draft, Origin
+from edge.outbox_file import OutboxFile
 from tests.edge.hand_clock import HandClock
 
 UNSET = 946_684_800_000  # what a clock that nobody has set shows
@@ -59,9 +60,15 @@ def open_outbox(
     return Outbox.open(path, max_bytes=max_bytes, max_age_ms=max_age_ms, clock=clock or HandClock(NOW), boot=boot)
 
 
+def file_of(outbox: Outbox) -> OutboxFile:
+    """The file under an outbox."""
+    assert outbox._file is not None
+    return outbox._file
+
+
 def kill(outbox: Outbox) -> None:
     """Let go of the file as a killed process does: nothing more is written."""
-    outbox._file.close()
+    file_of(outbox).close()
 
 
 def waiting_in(outbox: Outbox, lane: Lane) -> Iterator[Waiting]:

@@ -16,6 +16,7 @@ from edge.contract.rows import rows_of
 from edge.journal import Journal, JournalError
 from edge.outbox import OnCommit, Outbox
 from edge.outbox_drafts import Draft, Origin
+from tests.edge.outbox_parts import kill
 
 READINGS = [
     Reading("meter-1", "energy_import_total", 1_790_000_000_000, 2**62 + 1),
@@ -86,7 +87,7 @@ def test_what_a_kill_left_out_is_added(path: Path, open_outbox: OpenOutbox) -> N
     outbox = open_outbox(None)
     outbox.append_all(draft=draft(READINGS[:1]))
     outbox.append_all(draft=draft(READINGS[1:], unchanged=1))
-    outbox._file.close()
+    kill(outbox)
     for _ in range(2):
         journal = Journal(path)
         outbox = open_outbox(journal.record)
@@ -104,7 +105,7 @@ def test_a_torn_last_line_is_written_anew(path: Path, open_outbox: OpenOutbox, k
     outbox = open_outbox(journal.record)
     outbox.append_all(draft=draft(READINGS))
     outbox.append_all(draft=draft(READINGS[:1]))
-    outbox._file.close()  # as a kill does
+    kill(outbox)
     journal.close()
     whole = path.read_bytes()
     start = whole.rstrip(b"\n").rindex(b"\n") + 1

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+import resource
 import shutil
 import sqlite3
+import subprocess
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -24,7 +26,7 @@ from edge.outbox import (
 )
 from edge.outbox_salvage import Salvaged
 from tests.edge.hand_clock import HandClock
-from tests.edge.outbox_parts import NOW, body, draft, kill, names, open_outbox, read_back, receipt, waiting_in
+from tests.edge.outbox_parts import NOW, body, draft, file_of, kill, names, open_outbox, read_back, receipt, waiting_in
 
 PAGE = 4096
 
@@ -194,7 +196,7 @@ def test_a_damaged_index_is_made_anew(path: Path) -> None:
 def test_a_file_of_a_newer_program_is_left_alone(path: Path) -> None:
     """An unknown format is an error that says so; the file stays as it is."""
     outbox = open_outbox(path)
-    outbox._file._db.execute("PRAGMA user_version = 99")
+    file_of(outbox)._db.execute("PRAGMA user_version = 99")
     kill(outbox)
     before = path.read_bytes()
     with pytest.raises(OutboxBrokenError, match="has format 99, this program knows 2"):
@@ -205,15 +207,15 @@ def test_a_file_of_a_newer_program_is_left_alone(path: Path) -> None:
 def test_a_full_disk_stores_nothing_and_says_so(outbox: Outbox, path: Path) -> None:
     """The call raises, leaves no half of itself, and works again once there is room."""
     kept = outbox.append(Lane.LIVE, body(2))
-    limit = outbox._file._db.execute("PRAGMA page_count").fetchone()[0]
-    outbox._file._db.execute(f"PRAGMA max_page_count = {limit}")
+    limit = file_of(outbox)._db.execute("PRAGMA page_count").fetchone()[0]
+    file_of(outbox)._db.execute(f"PRAGMA max_page_count = {limit}")
     with pytest.raises(OutboxFullError, match=f"{path}: the disk is full: free space"):
         outbox.append_all([(Lane.LIVE, body(3)), (Lane.LIVE, body(5, size=200_000))], open_events={"a": "{}"})
     assert names(outbox) == [kept]
     assert outbox.open_events() == {}
     assert outbox.waiting(Lane.LIVE) == 1
     assert outbox.states()[0].counts.taken == 2
-    outbox._file._db.execute("PRAGMA max_page_count = 1000000")
+    file_of(outbox)._db.execute("PRAGMA max_page_count = 1000000")
     assert outbox.append(Lane.LIVE, body(size=200_000)).seq == 2
 
 
@@ -232,3 +234,60 @@ def test_a_real_full_disk(small_disk: Path) -> None:
     outbox = open_outbox(small_disk / "outbox.sqlite")
     assert names(outbox) == kept
     outbox.close()
+
+
+def test_a_full_disk_at_the_start(small_disk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What waits can be sent; what is new is refused until there is room, and then has a new epoch."""
+    outbox = open_outbox(small_disk / "outbox.sqlite")
+    kept = outbox.append(Lane.LIVE, body())
+    kill(outbox)
+    ballast = small_disk / "ballast"
+    with suppress(OSError), ballast.open("wb", buffering=0) as file:
+        while file.write(bytes(4096)):
+            pass
+    outbox = open_outbox(small_disk / "outbox.sqlite")
+    assert names(outbox) == [kept]
+    with pytest.raises(OutboxFullError):
+        outbox.append_all(draft=draft(NOW))
+    ballast.unlink()
+    outbox.append_all(draft=draft(NOW))
+    outbox.seal_drafts(Lane.LIVE)
+    assert [name.epoch == kept.epoch for name in names(outbox)] == [True, False]
+    assert "the outbox cannot be written" in capsys.readouterr().out
+    outbox.close()
+
+
+def test_a_disk_that_is_read_only_at_the_start(small_disk: Path) -> None:
+    """No file can be made: each call tries again, and all is well once the disk can be written."""
+    remount = ["mount", "-o", "remount,{}", str(small_disk)]
+    subprocess.run([part.format("ro") for part in remount], check=True)
+    try:
+        outbox = open_outbox(small_disk / "outbox.sqlite")
+        assert (names(outbox), outbox.states(), outbox.open_events(), outbox.heads()) == ([], [], {}, [])
+        with pytest.raises(OutboxFullError, match="Read-only file system: nothing can be stored"):
+            outbox.append(Lane.LIVE, body())
+    finally:
+        subprocess.run([part.format("rw") for part in remount], check=True)
+    assert names(outbox) == []
+    assert outbox.append(Lane.LIVE, body()) == (outbox.epoch, Lane.LIVE, 1)
+    outbox.close()
+
+
+def test_a_disk_that_fails_to_write_for_a_while(path: Path) -> None:
+    """An error that may pass stores nothing, costs nothing, and ends nothing."""
+    outbox = open_outbox(path)
+    kept = [outbox.append(Lane.LIVE, body())]
+    log = path.with_name(f"{path.name}-wal").stat().st_size
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (log, hard))
+    try:
+        with pytest.raises(OutboxFullError, match="disk I/O error: nothing can be stored until"):
+            outbox.append_all([(Lane.LIVE, body(size=20_000))], draft=draft(NOW))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (names(outbox), outbox.drafted) == (kept, 0)
+    kept.append(outbox.append(Lane.LIVE, body(size=20_000)))
+    kill(outbox)
+    again = open_outbox(path)
+    assert (names(again), again.salvaged) == (kept, None)
+    again.close()

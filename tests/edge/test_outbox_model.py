@@ -17,7 +17,7 @@ from edge.contract.messages import EpochState, GiveUpReason, Lane, decode_batch
 from edge.outbox import MessageName, Outbox, Waiting
 from edge.outbox_change import kept_drafts
 from tests.edge.hand_clock import HandClock
-from tests.edge.outbox_parts import NOW, UNSET, body, draft, kill, open_outbox, receipt, waiting_in
+from tests.edge.outbox_parts import NOW, UNSET, body, draft, file_of, kill, open_outbox, receipt, waiting_in
 from tests.edge.test_outbox_drafts import undated_event
 
 MAX_BYTES = 3000
@@ -94,7 +94,7 @@ class OutboxModel(RuleBasedStateMachine):
         times = range(self.clock.now, self.clock.now + readings)
         one = draft(*times, unchanged=unchanged, disk_full=lost)
         self.outbox.append_all([(Lane.EVENTS, body(0, 60))] * events, draft=one)
-        self.clock.now += max(readings, 1)
+        self.clock.go_on(max(readings, 1))
         self.put |= set(times)
         self.unsent.update(unchanged=unchanged, disk_full=lost)
 
@@ -112,7 +112,7 @@ class OutboxModel(RuleBasedStateMachine):
         self.outbox.date(offset, self.clock.now)
         self.put |= {at + offset for at in self.undated}
         self.undated.clear()
-        self.clock.now += self.unset - UNSET + 100
+        self.clock.go_on(self.unset - UNSET + 100)
 
     @rule(lane=st.sampled_from(BATCHES))
     def seal(self, lane: Lane) -> None:
@@ -147,7 +147,7 @@ class OutboxModel(RuleBasedStateMachine):
 
     @rule(hours=st.integers(1, 40))
     def wait(self, hours: int) -> None:
-        self.clock.now += hours * 3_600_000
+        self.clock.go_on(hours * 3_600_000)
 
     @precondition(lambda self: self.kills < KILLS)
     @rule(reboots=st.booleans())
@@ -171,7 +171,8 @@ class OutboxModel(RuleBasedStateMachine):
     @rule(statement=st.integers(1, 40), which=st.sampled_from(["append", "seal", "forget"]))
     def crashes(self, statement: int, which: str) -> None:
         """The power is cut before some statement of a transaction, or after it: all of it is there or nothing."""
-        self.outbox._file._db = FailingConnection(self.outbox._file._db, statement)  # type: ignore[assignment]
+        file = file_of(self.outbox)
+        file._db = FailingConnection(file._db, statement)  # type: ignore[assignment]
         try:
             if which == "append":
                 self.append(20, 1, 1, 1)
@@ -219,7 +220,7 @@ class OutboxModel(RuleBasedStateMachine):
             self.check(state, [each for each in batches if each.name.epoch == state.epoch])
 
     def drafted(self) -> set[int]:
-        with self.outbox._file.transaction() as db:
+        with file_of(self.outbox).transaction() as db:
             kept = [each for boot in ("", f"boot-{self.boot}") for each in kept_drafts(db, boot)]
         return {row.taken_at for each in kept if each.draft is not None for row in each.draft.rows}
 

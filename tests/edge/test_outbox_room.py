@@ -12,7 +12,7 @@ from edge.contract.rows import rows_of
 from edge.outbox import Outbox
 from edge.outbox_drafts import Draft
 from edge.thinning import thinned
-from tests.edge.outbox_parts import NOW, ORIGIN, UNSET, draft, names, open_outbox, read_back, waiting_in
+from tests.edge.outbox_parts import NOW, ORIGIN, UNSET, draft, kill, names, open_outbox, read_back, waiting_in
 from tests.edge.test_outbox_drafts import undated_event
 
 
@@ -104,7 +104,7 @@ def test_what_changes_epochs_is_counted_where_it_is(path: Path) -> None:
     """What is left of thinned batches of an older epoch has a name of the new one, and is taken there."""
     outbox = open_outbox(path, max_bytes=8000)
     fill(outbox, batches=range(10))
-    outbox._file.close()  # as a kill does
+    kill(outbox)
     outbox = open_outbox(path, max_bytes=8000)
     fill(outbox, batches=range(10, 30))
     for state in outbox.states():

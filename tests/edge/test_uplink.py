@@ -33,6 +33,7 @@ from tests.edge.answering_cloud import (
     stored,
     until,
 )
+from tests.edge.outbox_parts import kill
 from tests.proxy import Proxy
 from tests.servers import Mosquitto, free_ports
 
@@ -324,7 +325,7 @@ async def test_old_epochs_are_sent_under_their_own_name(broker: BrokerConfig, pa
     """After an unclean stop what waited goes first, as it was named; its receipts are honoured."""
     outbox = open_outbox(path)
     old = outbox.append_all([(Lane.LIVE, body())] * 2)
-    outbox._file.close()
+    kill(outbox)
     outbox = open_outbox(path)
     new = outbox.append(Lane.LIVE, body())
     async with running_cloud(broker) as cloud, running(make_uplink(outbox, broker)):

@@ -10,7 +10,9 @@ import pytest
 
 from cloud.database import Database
 from cloud.gateway_states import take_inventory
+from cloud.series.retention import Retention
 from cloud.series.sqlite import SqliteStore
+from edge.contract.clock import SteppedClock
 from edge.contract.messages import (
     Batch,
     ClockState,
@@ -25,7 +27,8 @@ from edge.contract.messages import (
 from tests.cloud.api.callers import BIG, Caller, record
 from tests.cloud.workorders.samples import MINUTE, NOW, make_event
 
-DAY = 24 * 60 * MINUTE
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
 COLUMNS_OF_NUMBERS = ("lows", "highs", "failed_lows", "failed_highs")
 
 
@@ -176,3 +179,30 @@ async def test_a_worker_sees_charts_of_their_grids_only(caller: Caller) -> None:
     path = f"chart?gateway=gw-1&device=river-1&point=water_level&from={NOW}&to={NOW + 1}"
     assert (await caller.ask("li", path)).status_code == 200
     assert (await caller.ask("wang", path)).status_code == 404
+
+
+async def thin(folder: Path, readings: Sequence[Reading]) -> None:
+    """Keep readings, and of what is older than 40 days only the hours."""
+    await keep(folder, readings)
+    store = SqliteStore(folder / "series.db", None, Retention(40, SteppedClock(NOW)))
+    assert await store.forget_expired() > 0
+    await store.close()
+
+
+async def test_old_time_of_which_only_hours_are_kept_is_said(caller: Caller, tmp_path: Path) -> None:
+    """Then a chart has parts of whole hours, however few they are, and says until when; what is younger is as ever."""
+    since = (NOW - 40 * DAY) // HOUR * HOUR
+    old = [Reading("river-1", "flow", since - 5 * HOUR + n * MINUTE, float(n)) for n in range(300)]
+    young = [Reading("river-1", "flow", since + n * MINUTE, 500.0) for n in range(10)]
+    await thin(tmp_path, [*old, *young])
+    found = await chart(caller, since - 5 * HOUR, since + HOUR)
+    assert (found["readings"], found["width_ms"], found["hourly_until"]) == (None, HOUR, since)
+    assert found["parts"]["times"] == [since + n * HOUR for n in range(-5, 1)]
+    assert found["parts"]["lows"] == [0.0, 60.0, 120.0, 180.0, 240.0, 500.0]
+    assert found["parts"]["highs"] == [59.0, 119.0, 179.0, 239.0, 299.0, 500.0]
+    found = await chart(caller, since, since + HOUR)
+    assert (len(found["readings"]["times"]), found["parts"], found["hourly_until"]) == (10, None, None)
+    found = await chart(caller, since - 9 * HOUR, since - 6 * HOUR)
+    assert (found["readings"]["times"], found["parts"], found["hourly_until"]) == ([], None, None)
+    page = await caller.get("chen", f"readings?gateway=gw-1&device=river-1&point=flow&from={since - 5 * HOUR}")
+    assert (len(page["readings"]), page["singles_since"]) == (10, since)

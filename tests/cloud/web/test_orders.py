@@ -85,7 +85,7 @@ async def test_a_list_says_what_where_how_deep_and_how_long(flooded: Site) -> No
 
 async def test_the_most_urgent_order_is_first(flooded: Site) -> None:
     """Red before orange; of one severity, what is overdue, then what is due next."""
-    for number, (severity, began_at) in enumerate([("orange", NOW - 60 * MINUTE), ("red", NOW)], start=2):
+    for number, (severity, began_at) in enumerate([("orange", NOW - 10 * MINUTE), ("red", NOW)], start=2):
         event = make_event(EventState.CONFIRMED, 1, event_id=f"{number}" * 32, began_at=began_at)
         record(flooded.database, replace(event, device=f"road-{number}", severity=Severity(severity)))
     flooded.write(lambda c: c.execute(update(orders).values(handler="li")))

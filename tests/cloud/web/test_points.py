@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from cloud.series.retention import Retention
 from cloud.series.sqlite import SqliteStore
 from cloud.web import history
 from cloud.web.history import SeriesName, count_flags, last_good, newest_first
@@ -253,3 +254,15 @@ async def test_the_last_good_value_is_before_what_failed(store: SqliteStore) -> 
     await store.write([batch_of([Reading("river-1", "flow", NOW + 100 + i, 9999.0, Flag.FAIL) for i in range(100)])])
     [heard] = await store.last_heard()
     assert await last_good(store, FLOW, heard=heard) is None
+
+
+async def test_old_time_is_said_to_be_hours(site: Site, tmp_path: Path) -> None:
+    """Where a span reaches into the time of which only hours are kept, the page says so, and only there."""
+    list_points(site)
+    for day in (50, 49, 48, 0):
+        await read_depth(site, "road-1", NOW - day * 24 * HOUR_MS)
+    thinning = SqliteStore(tmp_path / "series.db", None, Retention(40, site.clock))
+    assert await thinning.forget_expired() == 3
+    await thinning.close()
+    assert "only the lowest and the highest value of each hour are kept" in await site.see("chen", f"{DEPTH}?range=1y")
+    assert "of each hour" not in await site.see("chen", f"{DEPTH}?range=7d")
