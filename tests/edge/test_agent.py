@@ -210,6 +210,18 @@ async def test_a_term_signal_loses_nothing(site: Site) -> None:
         assert epoch.counts.taken == epoch.counts.unchanged + len(cloud.readings)
 
 
+async def test_a_corrupt_outbox_is_an_event(site: Site) -> None:
+    """The gateway says of itself that its storage goes bad, with what was taken over."""
+    outbox = site.folder / "data" / "outbox.sqlite"
+    outbox.parent.mkdir()
+    outbox.write_bytes(b"no database" * 1000)
+    async with cloud_for(site.gateway, site.broker.port) as cloud, running(site.write(), SystemClock()):
+        await cloud.wait_for(lambda: len(cloud.events) == 1, "the event")
+        [event] = cloud.revisions()
+    assert (event.class_code, event.device, event.state) == ("DEV.OUTBOX", "gateway", EventState.CONFIRMED)
+    assert event.note == "taken over: 0 messages, 0 drafts; lost: 0 readings"
+
+
 async def test_a_kill_loses_nothing_committed_and_the_event_goes_on(site: Site) -> None:
     """After -9 during a flood, all that the journal has arrives, and the restarted agent ends the same event."""
     site.write()
