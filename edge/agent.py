@@ -38,6 +38,7 @@ from edge.journal import Journal
 from edge.missing_log import MissingLog
 from edge.outbox import Outbox
 from edge.outbox_drafts import Origin
+from edge.outbox_salvage import Salvaged
 from edge.pipeline import Taken
 from edge.recorder import Recorder
 from edge.stamps import Marks
@@ -108,6 +109,8 @@ class Agent:
         self._devices = {device.id: _Device(device, self) for device in config.devices}
         self._stopping = asyncio.Event()
         self._restore(kept)
+        if outbox.salvaged is not None:
+            self._say_salvaged(outbox.salvaged)
         if clock.is_known and outbox.has_undated:
             self._date()
 
@@ -244,6 +247,26 @@ class Agent:
                 detectors[key].restore(open_event)
             else:
                 self._recorder.close_event(key, abandon(open_event, now_ms=now_ms))
+
+    def _say_salvaged(self, salvaged: Salvaged) -> None:
+        """Let people know that the disk of this gateway goes bad, if the gateway is one of its own devices."""
+        own = next((device for device, kind in self._kinds.items() if kind == "gateway"), None)
+        if own is None:
+            return
+        now_ms = self.clock.now_ms()
+        event = Event(
+            gateway=self.config.gateway,
+            id=self.new_id(),
+            revision=1,
+            state=EventState.CONFIRMED,
+            class_code="DEV.OUTBOX",
+            device=own,
+            severity=event_classes()["DEV.OUTBOX"].severity,
+            began_at=now_ms,
+            updated_at=now_ms,
+            note=f"taken over: {salvaged.messages} messages, {salvaged.drafts} drafts; lost: {salvaged.lost} readings",
+        )
+        self._recorder.take(Taken([], [], 0, [event], {}))
 
     def _camera_listener(self, config: CameraListenerConfig) -> CameraListener:
         from edge.drivers.camera import CameraListener  # noqa: PLC0415 -- a gateway without cameras needs no HTTP

@@ -210,6 +210,18 @@ async def test_a_term_signal_loses_nothing(site: Site) -> None:
         assert epoch.counts.taken == epoch.counts.unchanged + len(cloud.readings)
 
 
+async def test_a_corrupt_outbox_is_an_event(site: Site) -> None:
+    """The gateway says of itself that its storage goes bad, with what was taken over."""
+    outbox = site.folder / "data" / "outbox.sqlite"
+    outbox.parent.mkdir()
+    outbox.write_bytes(b"no database" * 1000)
+    async with cloud_for(site.gateway, site.broker.port) as cloud, running(site.write(), SystemClock()):
+        await cloud.wait_for(lambda: len(cloud.events) == 1, "the event")
+        [event] = cloud.revisions()
+    assert (event.class_code, event.device, event.state) == ("DEV.OUTBOX", "gateway", EventState.CONFIRMED)
+    assert event.note == "taken over: 0 messages, 0 drafts; lost: 0 readings"
+
+
 async def test_a_kill_loses_nothing_committed_and_the_event_goes_on(site: Site) -> None:
     """After -9 during a flood, all that the journal has arrives, and the restarted agent ends the same event."""
     site.write()
@@ -323,15 +335,16 @@ async def test_what_another_run_of_the_machine_left_undated_is_given_up_and_coun
         async with running(path, clock):
             await clock.slept(10)
         async with running(path, RunningClock(AT, "second")):
-            await cloud.wait_for(lambda: len(cloud.events) == 1, "the flood")
+            await cloud.wait_for(lambda: len(cloud.events) == 3, "the flood")
             await cloud.wait_for(
                 lambda: cloud.status is not None and any(
                     day.given_up.get(GiveUpReason.UNDATED) for epoch in cloud.status.epochs for day in epoch.days
                 ), "the account of what is lost",
             )  # fmt: skip
-        [told] = cloud.revisions()
-        assert told.state is EventState.UPDATED
-        assert abs(told.began_at - AT) < MINUTE
+        told = [cloud.events[f"{1:032x}", revision] for revision in (1, 2, 3)]
+        assert [event.state.value for event in told] == ["suspect", "confirmed", "updated"]
+        assert all(abs(event.began_at - AT) < MINUTE for event in told)
+        assert "did not know the time" in told[0].note
         assert min(at for *_, at in cloud.readings) >= AT
 
 
