@@ -13,6 +13,7 @@ import random
 import re
 import socket
 import ssl
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -20,6 +21,7 @@ import httpx
 import pytest
 import serial
 
+from edge.contract.clock import AcceleratedClock
 from simulators.device import SimulatedDevice, load_modbus_profile
 from simulators.faults import Fault, FaultKind, FaultPlan
 from simulators.modbus_server import ModbusServer
@@ -379,6 +381,22 @@ async def test_full_outbox(terminal: Terminal, camera: int) -> str:
         await agent.wait_for("gave up the oldest messages")
     terminal.write("gateway.yaml", camera_yaml(camera, more="outbox: {max_mb: 1}").replace("max_mb: 0.5", "max_mb: 4"))
     assert await terminal.run("edge", "check", *GATEWAY) == 2
+    return terminal.said
+
+
+@holds("The gateway does not know the time")
+async def test_no_time(terminal: Terminal) -> str:
+    """A clock that shows 1970 is said, and when it is set."""
+    terminal.write("gateway.yaml", gateway_yaml())
+    path = terminal.folder / "clock.json"
+    clock = AcceleratedClock(origin_ms=time.time_ns() // 1_000_000, speed=1, started_ns=time.monotonic_ns())
+    clock.set_by_ms = -clock.origin_ms
+    clock.write(path)
+    async with terminal.running("edge", "run", *GATEWAY, "--clock", "clock.json") as agent:
+        await agent.wait_for("the time is not known yet")
+        clock.set_by_ms = 0
+        clock.write(path)
+        await agent.wait_for("the time is known")
     return terminal.said
 
 

@@ -352,15 +352,16 @@ async def test_what_another_run_of_the_machine_left_undated_is_given_up_and_coun
         async with running(path, clock):
             await clock.slept(10)
         async with running(path, RunningClock(AT, "second")):
-            await cloud.wait_for(lambda: len(cloud.events) == 1, "the flood")
+            await cloud.wait_for(lambda: len(cloud.events) == 3, "the flood")
             await cloud.wait_for(
                 lambda: cloud.status is not None and any(
                     day.given_up.get(GiveUpReason.UNDATED) for epoch in cloud.status.epochs for day in epoch.days
                 ), "the account of what is lost",
             )  # fmt: skip
-        [told] = cloud.revisions()
-        assert told.state is EventState.UPDATED
-        assert abs(told.began_at - AT) < MINUTE
+        told = [cloud.events[f"{1:032x}", revision] for revision in (1, 2, 3)]
+        assert [event.state.value for event in told] == ["suspect", "confirmed", "updated"]
+        assert all(abs(event.began_at - AT) < MINUTE for event in told)
+        assert "did not know the time" in told[0].note
         assert min(at for *_, at in cloud.readings) >= AT
 
 
