@@ -30,6 +30,7 @@ from edge.outbox import Outbox
 from simulators.device import SimulatedDevice, load_modbus_profile
 from simulators.faults import Fault, FaultKind
 from simulators.modbus_server import ModbusServer
+from tests.e2e.waiting import until
 from tests.edge.cloud_stand_in import CloudStandIn, cloud_for
 from tests.edge.hand_clock import RunningClock
 from tests.servers import Mosquitto, free_ports
@@ -239,6 +240,22 @@ async def test_a_kill_loses_nothing_committed_and_the_event_goes_on(site: Site) 
         assert said(cloud.revisions()) == [(1, "suspect"), (2, "confirmed"), (3, "ended")]
         assert len({event.id for event in cloud.revisions()}) == 1
         assert before.items() <= site.journalled().items()
+        assert stored(cloud) == site.journalled()
+
+
+async def test_a_kill_takes_no_readings_that_were_drafted(site: Site) -> None:
+    """Long before a batch is due readings are on disk: after -9 the next start sends them, and what it takes itself."""
+    site.write(batch_s=3600)
+    async with cloud_for(site.gateway, site.broker.port) as cloud:
+        async with process(site) as agent:
+            await until(lambda: site.journal.exists() and site.journal.read_text().count("draft") >= 2, "two drafts")
+            agent.kill()
+            await agent.wait()
+        assert stored(cloud) == {}
+        before = site.journalled()
+        async with process(site) as agent:
+            await cloud.wait_for(lambda: before.items() <= stored(cloud).items(), "what was drafted")
+            await terminate(agent)
         assert stored(cloud) == site.journalled()
 
 
