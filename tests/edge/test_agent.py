@@ -27,6 +27,7 @@ from edge.contract.messages import ClockState, Event, EventState, Flag, GiveUpRe
 from edge.drivers import Part, Snapshot
 from edge.drivers.modbus import ModbusPoll
 from edge.outbox import Outbox
+from edge.stamps import class_of
 from simulators.device import SimulatedDevice, load_modbus_profile
 from simulators.faults import Fault, FaultKind
 from simulators.modbus_server import ModbusServer
@@ -307,7 +308,7 @@ async def test_a_state_that_cannot_be_read_does_not_keep_the_agent_down(site: Si
         await cloud.wait_for(lambda: len(cloud.events) == 2, "the flood")
     assert said(cloud.revisions()) == [(1, "suspect"), (2, "confirmed")]
     outbox = open_outbox(site.folder / "data" / "outbox.sqlite")
-    assert list(outbox.open_events()) == ["road-1/WATERLOG.ROAD.2:depth"]
+    assert list(outbox.open_events()) == ["agent/stamps", "road-1/WATERLOG.ROAD.2:depth"]
     outbox.close()
 
 
@@ -409,6 +410,21 @@ async def test_a_clock_that_is_set_leaves_no_polls_out(site: Site) -> None:
 
             await cloud.wait_for(is_read_now, "readings of both devices")
         assert agent.skipped() == 0
+
+
+async def test_a_time_lived_through_again_after_a_restart_has_other_milliseconds(site: Site) -> None:
+    """The machine comes back with a clock that is behind: no reading gets the time of one from before."""
+    path = site.write()
+    async with cloud_for(site.gateway, site.broker.port) as cloud:
+        for boot, now in (("first", AT), ("second", AT - 1000)):
+            known = set(cloud.readings)
+            site.road.set("depth", 20 if boot == "first" else 40)
+            async with running(path, RunningClock(now, boot)):
+                await cloud.wait_for(lambda known=known: len(cloud.readings.keys() - known) > 20, "readings")  # type: ignore[misc]
+            if boot == "first":
+                assert {class_of(at) for *_, at in cloud.readings} == {0}
+            else:
+                assert {class_of(at) for *_, at in cloud.readings.keys() - known} == {1}
 
 
 async def test_a_poll_that_outlasts_its_cancellation_is_kept(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
