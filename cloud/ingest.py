@@ -31,6 +31,7 @@ from edge.contract.mqtt import Message as MqttMessage
 
 GROUP_MESSAGES = 256
 GROUP_BYTES = 4 * 1024 * 1024  # unpacked: a batch of 300 bytes may hold 65,536 readings
+MESSAGES_IN_FLIGHT = 3 * GROUP_MESSAGES  # one group is settled, one opened, one is on its way
 GROUP_WAIT_S = 0.02  # how long the first message of a group waits for others
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 LONGEST_ASKED_S = 300.0  # a store that asks for more is asked again all the same
@@ -90,12 +91,24 @@ class BatchIngest:
         self._trouble = ""  # what is wrong with store or database now, as it was last logged
 
     async def take(self, messages: Sequence[Message]) -> None:
+        """Take a group of messages from the first step to the last; otherwise as `settle`."""
+        await self.settle(messages, await self.open(messages))
+
+    async def open(self, messages: Sequence[Message]) -> list[Arrival]:
+        """Understand a group of messages. Nothing comes of that yet, so it may be done while another is settled."""
+        # On a thread, because a group may hold a second's worth of decoding, and events share this loop.
+        now_ms = self._clock.now_ms()
+        opened = await asyncio.to_thread(lambda: [open_batch(each.topic, each.payload, now_ms) for each in messages])
+        strangers = await self._patiently(self._strangers_among, {each.gateway for each in opened})
+        return [_refused(each) if each.gateway in strangers else each for each in opened]
+
+    async def settle(self, messages: Sequence[Message], arrivals: Sequence[Arrival]) -> None:
         """Store, account for, receipt and acknowledge a group of messages; wait as long as it takes for what may pass.
 
+        One group after the other: what the ledger says of a name must be settled before the name is asked for again.
         Raises what the connection raises: then the messages come again.
         """
         now_ms = self._clock.now_ms()
-        arrivals = await self._open(messages, now_ms)
         entries = await self._find(arrivals)
         # Reversed, so that the first of a name counts, should one come twice in a group.
         new = {each.name: each for each in reversed(arrivals) if each.name and each.name not in entries}
@@ -109,22 +122,15 @@ class BatchIngest:
         for each in messages:
             await each.ack()  # last: a crash above means the batch comes again, and storing it again is harmless
 
-    async def _open(self, messages: Sequence[Message], now_ms: int) -> list[Arrival]:
-        # On a thread, because a group may hold a second's worth of decoding, and events share this loop.
-        opened = await asyncio.to_thread(lambda: [open_batch(each.topic, each.payload, now_ms) for each in messages])
-        return [await self._admit(arrival) for arrival in opened]
-
-    async def _admit(self, arrival: Arrival) -> Arrival:
-        if arrival.gateway is None or await self._patiently(self._is_registered, arrival.gateway):
-            return arrival
-        return replace(arrival, name=None, batch=None, reason=unregistered(arrival.gateway))
+    async def _strangers_among(self, gateways: Collection[str | None]) -> set[str | None]:
+        return {gateway for gateway in gateways if gateway is not None and not await self._is_registered(gateway)}
 
     async def _find(self, arrivals: Sequence[Arrival]) -> dict[Name, Entry]:
         names = {each.name for each in arrivals if each.name}
         return await self._patiently(self._database.read, lambda connection: known(connection, names))
 
     async def _write(self, batches: Mapping[Name, Batch]) -> "_Written":
-        """Write batches as one group; when the store refuses it, one by one, so that a bad one holds no others."""
+        """Write batches as one group; when the store refuses it, in halves, so that a bad one holds no others."""
         try:
             expired = await self._patiently(self._series.write, list(batches.values()))
         except RefusedError as error:
@@ -133,12 +139,9 @@ class BatchIngest:
         else:
             names = list(batches)
             return _Written(expired={names[place]: readings for place, readings in expired.items()})
-        written = _Written()
-        for name, batch in batches.items():
-            alone = await self._write({name: batch})
-            written.refusals.update(alone.refusals)
-            written.expired.update(alone.expired)
-        return written
+        pairs, middle = list(batches.items()), len(batches) // 2
+        first, second = await self._write(dict(pairs[:middle])), await self._write(dict(pairs[middle:]))
+        return _Written(first.refusals | second.refusals, first.expired | second.expired)
 
     async def _record(self, new: Mapping[Name, Arrival], written: "_Written", now_ms: int) -> dict[Name, Entry]:
         """Enter the new messages; return what the ledger says of them, which another worker may have been first to."""
@@ -199,6 +202,10 @@ class BatchIngest:
             _log.warning("readings came past the time that they are kept", readings=readings, gateways=gateways)
 
 
+def _refused(arrival: Arrival) -> Arrival:
+    return replace(arrival, name=None, batch=None, reason=unregistered(arrival.gateway or ""))
+
+
 class _Written(Struct, frozen=True):
     """Why the store refuses batches, and of which it kept fewer readings because their time is over."""
 
@@ -238,6 +245,27 @@ async def collect(connection: Connection) -> list[MqttMessage]:
     return group
 
 
+async def take_for_ever(ingest: BatchIngest, connection: Connection) -> NoReturn:
+    """Take group after group; the next one is opened while the one before it is settled.
+
+    Raises what the connection raises.
+    """
+
+    async def open_next() -> tuple[list[MqttMessage], list[Arrival]]:
+        messages = await collect(connection)
+        return messages, await ingest.open(messages)
+
+    following = asyncio.create_task(open_next())
+    try:
+        while True:
+            messages, arrivals = await following
+            following = asyncio.create_task(open_next())
+            await ingest.settle(messages, arrivals)
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+
+
 async def run_batch_worker(
     broker: BrokerConfig,
     *,
@@ -262,9 +290,8 @@ async def run_batch_worker(
             clock=clock,
             counters=counters,
         )
-        while True:
-            await ingest.take(await collect(connection))
+        await take_for_ever(ingest, connection)
 
     await stay_subscribed(
-        broker, name="anlan-cloud-batches", topic_filters=[topic_filter], serve=serve, max_inflight=GROUP_MESSAGES
+        broker, name="anlan-cloud-batches", topic_filters=[topic_filter], serve=serve, max_inflight=MESSAGES_IN_FLIGHT
     )

@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import Any, Literal, NamedTuple
 
 from msgspec import Struct
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -194,8 +194,11 @@ def record(connection: Connection, entries: Sequence[Entry]) -> dict[Name, Entry
     An entry that comes back with another hash is a conflict: the name was taken by other content, and stays so.
     """
     since, compacted = open_since(connection), _known_in_ranges(connection, [entry.name for entry in entries])
-    insert_new(connection, ledger, [_row_of(entry, since) for entry in entries if entry.name not in compacted])
-    return _known_in_rows(connection, {entry.name for entry in entries}) | compacted
+    new = {entry.name: entry for entry in entries if entry.name not in compacted}
+    new = {name: replace(one, received_at=max(one.received_at, since)) for name, one in new.items()}
+    if insert_new(connection, ledger, list(map(_row_of, new.values()))) < len(new):
+        new = _known_in_rows(connection, new)
+    return new | compacted
 
 
 def settle(connection: Connection, entry: Entry) -> Entry:
@@ -220,8 +223,7 @@ def open_since(connection: Connection) -> int:
     return bounds_of(newest)[1] if newest else 0
 
 
-def _row_of(entry: Entry, since: int) -> dict[str, Any]:
+def _row_of(entry: Entry) -> dict[str, Any]:
     row = asdict(entry)
     name: Name = row.pop("name")
-    row["received_at"] = max(entry.received_at, since)
     return {**name._asdict(), **row}

@@ -1,5 +1,6 @@
 """The cloud's word to a gateway on what it has stored or refused: only this lets the gateway forget."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from itertools import groupby
 from typing import NamedTuple
@@ -40,12 +41,14 @@ class Receipts:
     async def send(self, verdicts: Iterable[Verdict]) -> None:
         """Tell each gateway what became of its messages; raises what the connection raises."""
         head = self._newest_head()
-        for receipt in receipts_for(verdicts):
-            is_news = head is not None and self._told.get(receipt.gateway) != head
-            whole = replace(receipt, head=head) if is_news else receipt
-            await self._publish(topic(receipt.gateway, "receipt"), whole.to_bytes())
-            if head is not None:
-                self._told[receipt.gateway] = head
+        await asyncio.gather(*(self._send(receipt, head) for receipt in receipts_for(verdicts)))
+
+    async def _send(self, receipt: Receipt, head: Head | None) -> None:
+        is_news = head is not None and self._told.get(receipt.gateway) != head
+        whole = replace(receipt, head=head) if is_news else receipt
+        await self._publish(topic(receipt.gateway, "receipt"), whole.to_bytes())
+        if head is not None:
+            self._told[receipt.gateway] = head
 
 
 def receipts_for(verdicts: Iterable[Verdict]) -> Iterator[Receipt]:

@@ -102,6 +102,7 @@ class Outbox:
         self._turn = threading.RLock()
         self._file: OutboxFile | None = None
         self._load = Load()
+        self._own_offset_ms = 0
         self.epoch = ""  # until the disk has taken it
         self.salvaged: Salvaged | None = None
 
@@ -118,9 +119,10 @@ class Outbox:
     ) -> Outbox:
         """Open or make the outbox at ``path``; what can be read of a corrupt file is taken over.
 
-        At most ``max_bytes`` wait, none longer than ``max_age_ms``. ``on_commit`` is first told the drafts that wait
-        already. ``boot`` names this run of the machine. Where the disk takes nothing, it can be read from (if there is
-        a file), and each call that changes something tries again. Raises OutboxLockedError, OutboxBrokenError.
+        At most ``max_bytes`` wait, none longer than ``max_age_ms`` of the time that the outbox is open. ``on_commit``
+        is first told the drafts that wait already. ``boot`` names this run of the machine. Where the disk takes
+        nothing, it can be read from (if there is a file), and each call that changes something tries again. Raises
+        OutboxLockedError, OutboxBrokenError.
         """
         outbox = cls(
             path,
@@ -308,6 +310,7 @@ class Outbox:
                 self.salvaged = self._file.salvaged
                 with self._file.transaction(durable=False) as db:
                     self._load = load_of(db, self._boot)
+                    self._own_offset_ms = _own_time_of(db, self._clock) - self._clock.monotonic_ms()
             if not self.epoch:
                 with self._file.transaction() as db:
                     epoch = accounts.open_epoch(db)
@@ -331,7 +334,8 @@ class Outbox:
         """Change the outbox in one transaction; what waits counts, and is told, once it is committed."""
         with self._turn:
             with self._begin().transaction(durable=durable) as db:
-                change = Change(db, self._load.copy(), self.epoch, self._boot, self._clock.now_ms())
+                own_ms = self._clock.monotonic_ms() + self._own_offset_ms
+                change = Change(db, self._load.copy(), self.epoch, self._boot, self._clock.now_ms(), own_ms)
                 yield change
             self._load = change.load
             if change.dated or change.states:
@@ -346,7 +350,13 @@ class Outbox:
         """Give up what is too old, and the oldest until ``size`` more bytes fit; ValueError where they never can."""
         if size > self._max_bytes:
             raise ValueError(f"{size} bytes at once can never fit an outbox of {self._max_bytes} bytes")
-        make_room(change, room=self._max_bytes - size, before_ms=change.now_ms - self._max_age_ms)
+        make_room(change, room=self._max_bytes - size, before_ms=change.own_ms - self._max_age_ms)
+
+
+def _own_time_of(db: sqlite3.Connection, clock: Clock) -> int:
+    """Return where the outbox's own time goes on, by which messages age: only while it is open, and nobody sets it."""
+    row = db.execute("SELECT committed_at FROM messages ORDER BY id DESC LIMIT 1").fetchone()
+    return max(row[0] if row else clock.now_ms(), CLOCK_IS_SET_MS)
 
 
 def _tell_nobody(_drafts: Iterable[tuple[str, Draft]], _states: Sequence[EpochState]) -> None:

@@ -74,6 +74,7 @@ class Change:
     epoch: str  # that new messages get
     boot: str
     now_ms: int
+    own_ms: int  # by which messages age
     dated: list[tuple[str, Draft]] = field(default_factory=list)  # drafts that have been put with their time, by name
     states: Sequence[EpochState] = ()  # where the epochs stand, if the caller wants it told
 
@@ -88,7 +89,7 @@ class Change:
         self.db.execute(
             "INSERT INTO messages (lane, epoch, seq, readings, committed_at, size, payload, day, thinned)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (lane, self.epoch, seq, readings, self.now_ms, len(payload), payload, day, thinned),
+            (lane, self.epoch, seq, readings, self.own_ms, len(payload), payload, day, thinned),
         )
         accounts.count(self.db, self.epoch, day, waiting=readings)
         self.load.add(lane, 1, len(payload))

@@ -176,6 +176,24 @@ def translated(path: Path) -> Iterator[None]:
         raise OutboxBrokenError(f"{path}: {error}: {hint}") from error
 
 
+@contextmanager
+def looking_into(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open a file that no agent has, to look at what is in it. Raises OutboxError."""
+    if not path.exists():
+        raise OutboxError(f"{path}: there is no outbox yet: start the agent once")
+    lock = _take_lock(path)
+    try:
+        with translated(path), closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as db:
+            db.execute("PRAGMA locking_mode = EXCLUSIVE")
+            db.execute("PRAGMA query_only = ON")
+            [version] = db.execute("PRAGMA user_version").fetchone()
+            if version != _FORMAT:
+                raise OutboxError(f"{path}: has format {version}, this program shows {_FORMAT}: start the agent once")
+            yield db
+    finally:
+        os.close(lock)
+
+
 def _take_lock(path: Path) -> int:
     lock_path = path.with_name(f"{path.name}.lock")
     try:

@@ -73,7 +73,7 @@ def _lowest_level(change: Change) -> int:
 def _drop_old(change: Change, lane: Lane, before_ms: int) -> int:
     dropped = 0
     while (kept := _oldest(change, lane)) and CLOCK_IS_SET_MS <= kept.committed_at < before_ms:
-        _drop(change, lane, kept, GiveUpReason.TOO_OLD)  # the age of what was put with an unset clock is unknown
+        _drop(change, lane, kept, GiveUpReason.TOO_OLD)  # nobody knows how old is what an older program put, unset
         dropped += 1
     return dropped
 

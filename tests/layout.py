@@ -27,7 +27,7 @@ MAY_IMPORT = {
 
 # Outside libraries that only these modules (or packages) import; they translate its exceptions once.
 ONLY_IN = {
-    "paho": ("edge.contract.mqtt",),
+    "paho": ("edge.contract.mqtt", "edge.contract.mqtt_client"),
     "pymodbus": ("edge.drivers.modbus_link", "simulators.modbus_server"),
     "influxdb_client": ("cloud.series.influx_writers",),
     "urllib3": ("cloud.series.influx_writers",),
@@ -48,6 +48,7 @@ ONLY_IN = {
         "edge.outbox_change",
         "edge.outbox_file",
         "edge.outbox_salvage",
+        "edge.outbox_view",
         "cloud.database",
         "cloud.series.sqlite",
         "cloud.series.sqlite_file",

@@ -3,6 +3,7 @@
     anlan-backup.json               Header: which tables and columns, of which revision, made when and by what
     tables/orders/000001.jsonl.gz   rows, one JSON array a line, in the order of the header's columns
     history/000001.jsonl.gz         readings of the embedded series store, one JSON array a line
+    hours/000001.jsonl.gz           hours of which no readings are kept any more, one JSON array a line
     pictures/3fa9…                  one picture each, named by its SHA-256
     contents.json                   Contents: how much of each there is
     sha256                          over the names and contents of all before
@@ -28,7 +29,7 @@ from cloud.backup import ArchiveError
 
 FORMAT = 1
 HEADER, CONTENTS, DIGEST = "anlan-backup.json", "contents.json", "sha256"
-TABLES, HISTORY, PICTURES = "tables", "history", "pictures"
+TABLES, HISTORY, HOURS, PICTURES = "tables", "history", "hours", "pictures"
 CHUNK = 1024 * 1024  # bytes of lines in one member, before they are compressed; the last line may stand over
 MOST_BYTES = 64 * 1024 * 1024  # of one member, unpacked: none that we write comes near
 LEVEL = 3  # of gzip: what is most of a backup, the hashes of messages, gets no smaller by more
@@ -57,6 +58,7 @@ class Contents(Struct, frozen=True, kw_only=True):
     pictures: int | None
     picture_bytes: int
     absent_pictures: int
+    hours: int = 0  # of which only extremes and counts are kept
 
 
 class Part(NamedTuple):
@@ -154,7 +156,7 @@ class Archive:
         table = rest.partition("/")[0]
         if kind == PICTURES and rest == sha256(data).hexdigest():
             return Part(kind, rest, data)
-        if kind == HISTORY:
+        if kind in {HISTORY, HOURS}:
             return Part(kind, "", self._unpack(name, data))
         if kind == TABLES and table in self.header.tables:
             return Part(kind, table, self._unpack(name, data))

@@ -1,7 +1,8 @@
 """The readings of the embedded series store as lines, through the interface that every engine has.
 
 A message is in the ledger only when its readings are in the store, so a store that is read after the ledger has at
-least what the ledger claims; what else came meanwhile does no harm.
+least what the ledger claims; what else came meanwhile does no harm. Hours of which no readings are kept any more come
+after the readings: an hour that is thinned meanwhile is there twice rather than not at all.
 """
 
 import asyncio
@@ -14,9 +15,10 @@ from typing import Self
 
 import msgspec
 
-from cloud.backup.archive import HISTORY, ArchiveWriter
+from cloud.backup.archive import HISTORY, HOURS, ArchiveWriter
 from cloud.backup.progress import Progress
 from cloud.config import CloudConfig
+from cloud.series import SeriesId
 from cloud.series.config import SERIES_FILE
 from cloud.series.sqlite import SqliteStore
 from edge.contract.messages import Batch, ClockState, Flag, Reading
@@ -27,6 +29,9 @@ PAGE = 10_000  # readings
 Line = tuple[str, str, str, str, int, Value, int, int]
 """Gateway, device, point, kind of the device, then the reading: taken_at, value, flag, tests."""
 
+HourLine = tuple[str, str, str, str, int, Value, Value, Value, Value, int, int, int, int, int]
+"""Gateway, device, point, kind, then a `Bucket`."""
+
 _series_of = itemgetter(0, 1, 2, 3)
 
 
@@ -35,29 +40,44 @@ def series_file(config: CloudConfig) -> Path:
     return config.data_dir / SERIES_FILE
 
 
-def add_history(writer: ArchiveWriter, path: Path, progress: Progress) -> int:
-    """Add every reading of the store in the file `path`; return how many. Raises SeriesError."""
-    return asyncio.run(_add_history(writer, path, progress)) if path.exists() else 0
+def add_history(writer: ArchiveWriter, path: Path, progress: Progress) -> tuple[int, int]:
+    """Add every reading and every closed hour of the store in the file `path`; return how many. Raises SeriesError."""
+    return asyncio.run(_add_history(writer, path, progress)) if path.exists() else (0, 0)
 
 
-async def _add_history(writer: ArchiveWriter, path: Path, progress: Progress) -> int:
+async def _add_history(writer: ArchiveWriter, path: Path, progress: Progress) -> tuple[int, int]:
     store = SqliteStore(path)
-    total = 0
     try:
-        for series in await store.series():
-            start = EARLIEST
-            while page := await store.read(
-                series.gateway, series.device, series.point, start_ms=start, end_ms=LATEST + 1, limit=PAGE
-            ):
-                before = (series.gateway, series.device, series.point, series.kind)
-                lines = (msgspec.json.encode((*before, one.taken_at, one.value, one.flag, one.tests)) for one in page)
-                for _ in writer.add_lines(HISTORY, lines):
-                    pass
-                total += len(page)
-                progress.at("history", total, "readings")
-                start = page[-1].taken_at + 1
+        return await _add_readings(store, writer, progress), await _add_hours(store, writer)
     finally:
         await store.close()
+
+
+async def _add_hours(store: SqliteStore, writer: ArchiveWriter) -> int:
+    total = 0
+    for series in await store.series():
+        names = (series.gateway, series.device, series.point, series.kind)
+        found = await store.closed_hours(series)
+        for _ in writer.add_lines(HOURS, (msgspec.json.encode((*names, *hour)) for hour in found)):
+            pass
+        total += len(found)
+    return total
+
+
+async def _add_readings(store: SqliteStore, writer: ArchiveWriter, progress: Progress) -> int:
+    total = 0
+    for series in await store.series():
+        start = EARLIEST
+        while page := await store.read(
+            series.gateway, series.device, series.point, start_ms=start, end_ms=LATEST + 1, limit=PAGE
+        ):
+            before = (series.gateway, series.device, series.point, series.kind)
+            lines = (msgspec.json.encode((*before, one.taken_at, one.value, one.flag, one.tests)) for one in page)
+            for _ in writer.add_lines(HISTORY, lines):
+                pass
+            total += len(page)
+            progress.at("history", total, "readings")
+            start = page[-1].taken_at + 1
     return total
 
 
@@ -88,6 +108,11 @@ class RestoredHistory:
         batches = list(_batches_of(lines))
         self._runner.run(self._store.write(batches))
         return lines.count(b"\n")
+
+    def write_hours(self, lines: bytes) -> None:
+        """Write hours of which there are no readings, after all readings. Raises SeriesError."""
+        decoded = msgspec.json.Decoder(HourLine).decode_lines(lines)
+        self._runner.run(self._store.keep_closed([(SeriesId(*line[:4]), line[4:]) for line in decoded]))
 
     def take_place(self) -> None:
         """Let the new store take the place of the present one, which is kept until the block ends."""

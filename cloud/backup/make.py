@@ -51,7 +51,9 @@ def back_up(config: CloudConfig, path: Path, choice: Choice, progress: Progress,
     with Database(config.database) as database, _written_whole(path) as file:
         writer, rows = database.read_now(lambda connection: _add_tables(connection, file, progress, now_ms=now_ms))
         is_ours = config.series.engine == "sqlite"
-        readings = add_history(writer, series_file(config), progress) if choice.history and is_ours else None
+        readings, hours = None, 0
+        if choice.history and is_ours:
+            readings, hours = add_history(writer, series_file(config), progress)
         pictures = _Pictures(writer, config.blobs_folder, progress)
         if choice.pictures:
             pictures.add_all(database)
@@ -61,6 +63,7 @@ def back_up(config: CloudConfig, path: Path, choice: Choice, progress: Progress,
             pictures=pictures.count if choice.pictures else None,
             picture_bytes=pictures.size,
             absent_pictures=pictures.absent,
+            hours=hours,
         )
         writer.close(contents)
     return contents

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Table, text
 from sqlalchemy.exc import DBAPIError
 
 from cloud.backup import ArchiveError, BackupError, RestoreRefusedError
-from cloud.backup.archive import HISTORY, PICTURES, TABLES, Contents, Header, open_archive, verify
+from cloud.backup.archive import HISTORY, HOURS, PICTURES, TABLES, Contents, Header, open_archive, verify
 from cloud.backup.history import RestoredHistory, series_file
 from cloud.backup.progress import Progress
 from cloud.backup.rows import LEFT_OUT, continue_numbers, is_empty, names_at, tables_of, write_lines
@@ -110,6 +110,8 @@ class _Filling:
                 elif part.kind == HISTORY and self._history is not None:
                     readings += self._history.write(part.data)
                     self._progress.at("history", readings, "readings")
+                elif part.kind == HOURS and self._history is not None:
+                    self._history.write_hours(part.data)
                 elif part.kind == PICTURES:
                     self._put_picture(part.name, part.data)
                     pictures += 1

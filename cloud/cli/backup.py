@@ -90,6 +90,8 @@ def _of(contents: Contents) -> str:
         parts.append(f"{count(contents.absent_pictures, 'picture')} left out")
     if contents.readings is not None:
         parts.append(count(contents.readings, "reading"))
+    if contents.hours:
+        parts.append(f"{count(contents.hours, 'hour')} without readings")
     return ", ".join(parts)
 
 

@@ -25,8 +25,10 @@ class RoutedStore:
     async def write(self, batches: Sequence[Batch]) -> dict[int, int]:
         """See `SeriesStore.write`."""
         expired: dict[int, int] = {}
+        of_households = [place for place, batch in enumerate(batches) if self._has_household(batch)]
         for store, wanted in ((self._others, False), (self._households, True)):
-            parts = {place: self._part(batch, wanted=wanted) for place, batch in enumerate(batches)}
+            parts = {} if wanted else dict(enumerate(batches))
+            parts |= {place: self._part(batches[place], wanted=wanted) for place in of_households}
             parts = {place: batch for place, batch in parts.items() if batch.blocks}
             found = await store.write(list(parts.values())) if parts else {}
             places = list(parts)
@@ -116,6 +118,9 @@ class RoutedStore:
 
     def _of(self, device: str) -> SeriesStore:
         return self._households if self._belongs(device) else self._others
+
+    def _has_household(self, batch: Batch) -> bool:
+        return any(self._belongs(device) for block in batch.blocks for device in block.devices)
 
     def _part(self, batch: Batch, *, wanted: bool) -> Batch:
         return replace(batch, blocks=[part for block in batch.blocks for part in self._parts(block, wanted=wanted)])

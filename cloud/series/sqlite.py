@@ -252,6 +252,23 @@ class SqliteStore:
         with self._file.transaction() as connection:
             return hours.thin(connection, series, since, FORGET_AT_ONCE)
 
+    async def closed_hours(self, series: SeriesId) -> list[Row]:
+        """Return the hours of a series of which no readings are kept any more, each as a `Bucket` has it."""
+        names = (series.gateway, series.device, series.point)
+        return await self._file.ask(lambda connection: hours.closed_of(connection, names))
+
+    async def keep_closed(self, found: Sequence[tuple[SeriesId, Row]]) -> None:
+        """Keep closed hours of another store, after all of its readings."""
+        until = max(hour[0] for _, hour in found) + hours.HOUR_MS
+        await self.sum_up(until_ms=until)  # the readings that were kept of them
+
+        def keep() -> None:
+            with self._file.transaction() as connection:
+                named = (((one.gateway, one.device, one.point), hour) for one, hour in found)
+                hours.keep_closed(connection, named, until)
+
+        await self._file.change(keep)
+
     async def singles_since(self, device: str) -> int:  # noqa: ARG002 -- the interface asks for it
         """See `SeriesStore.singles_since`; it is the same for all devices of a file."""
         return await self._file.ask(lambda connection: hours.Standing.of(connection).singles_since)

@@ -63,6 +63,15 @@ DELETE FROM readings WHERE series = ? AND taken_at >= ? AND taken_at <= ? AND ta
 """
 _MAKE_STALE = "INSERT OR REPLACE INTO hours (series, start) VALUES (?, ?)"
 _KEEP = "INSERT OR REPLACE INTO hours VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_CLOSED = """
+SELECT start, low, high, failed_low, failed_high, passed, not_evaluated, suspect, failed, missing
+FROM standing CROSS JOIN series CROSS JOIN hours ON hours.series = series.id
+WHERE gateway = ? AND device = ? AND point = ? AND start < singles_since AND passed IS NOT NULL ORDER BY start
+"""
+_KEEP_NAMED = """
+INSERT OR REPLACE INTO hours
+SELECT id, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13 FROM series WHERE gateway = ?1 AND device = ?2 AND point = ?3
+"""
 _DROP = "DELETE FROM hours WHERE series = ? AND start = ?"
 _UNSUMMED = "SELECT id FROM series WHERE summed_before < ? ORDER BY id"
 _ALL_STALE = "SELECT series, start FROM hours WHERE passed IS NULL ORDER BY series, start LIMIT ?"
@@ -244,3 +253,14 @@ def _kept(connection: Connection, series: int) -> tuple[int, int, int]:
     ((following,),) = connection.execute(_NEXT_READING, (series, after))
     ((newest,),) = connection.execute("SELECT max(taken_at) FROM readings WHERE series = ?", (series,))
     return valued[0] if valued else newest, newest if following is None else following, newest
+
+
+def closed_of(connection: Connection, series: tuple[str, str, str]) -> list[Sums]:
+    """Return the closed hours of a series, in order: when each begins, then its sums."""
+    return connection.execute(_CLOSED, series).fetchall()
+
+
+def keep_closed(connection: Connection, found: Iterable[tuple[tuple[str, str, str], Sums]], until: int) -> None:
+    """Keep hours, each with its series before it, and close what began before a time."""
+    connection.executemany(_KEEP_NAMED, ((*series, *hour) for series, hour in found))
+    close_before(connection, until)

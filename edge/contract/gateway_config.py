@@ -229,7 +229,7 @@ class OutboxConfig(ConfigModel):
     """How much may wait on disk for the cloud; beyond it the oldest batches are given up, and counted."""
 
     max_mb: int = Field(default=1024, ge=1, le=1_000_000, description="Size on disk.")
-    max_days: int = Field(default=30, ge=1, le=3650, description="Age.")
+    max_days: int = Field(default=30, ge=1, le=3650, description="Days of running for which something waits.")
 
 
 class GatewayConfig(ConfigModel):

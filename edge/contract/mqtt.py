@@ -44,6 +44,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edge.contract.broker_config import BrokerConfig, TlsConfig
+from edge.contract.mqtt_client import QuickClient
 from edge.contract.silence import Silence
 from edge.contract.tls import alert_words, open_context
 
@@ -57,7 +58,7 @@ HOUSEKEEPING_S = 1.0  # how often paho looks whether a ping is due, and we wheth
 PATIENCE = 1.5  # times the keepalive, as brokers have with us; paho sends a ping when it has heard nothing for one
 OUT_WINDOW = 20  # publishes without PUBACK; a broker with MQTT 5 may ask for fewer
 MAX_WAITING = 32 * 1024 * 1024  # bytes of messages that wait to be read, with what holds them
-MESSAGE_SIZE = 1024  # bytes of what holds a message
+MESSAGE_SIZE = 256  # bytes of what holds a message
 MAX_PACKET = 8 * 1024 * 1024  # a broker with MQTT 5 sends us nothing larger; the contract's largest is 256 KiB
 
 # Everything else that a broker answers to CONNECT is for a person to mend.
@@ -128,7 +129,7 @@ class Message:
 class Connection:
     """An open connection; made by :func:`connect`, used from one event loop."""
 
-    def __init__(self, client: Client, address: str, *, max_inflight: int) -> None:
+    def __init__(self, client: QuickClient, address: str, *, max_inflight: int) -> None:
         self.address = address
         self._client = client
         self._loop = asyncio.get_running_loop()
@@ -290,8 +291,7 @@ class Connection:
     def _read(self) -> None:
         self._silence.hear(now=self._loop.time())
         self._client.loop_read()
-        # TLS may hold decrypted bytes for which the socket will never again be readable.
-        while isinstance(sock := self._client.socket(), ssl.SSLSocket) and sock.pending():
+        while self._client.has_more:
             self._client.loop_read()
 
     def _keep_house(self) -> None:
@@ -427,8 +427,8 @@ def _check_connack(broker: BrokerConfig, code: ReasonCode) -> None:
     raise RefusedError(reason)
 
 
-def _bare_client(broker: BrokerConfig, client_id: str, version: MQTTProtocolVersion) -> Client:
-    client = Client(
+def _bare_client(broker: BrokerConfig, client_id: str, version: MQTTProtocolVersion) -> QuickClient:
+    client = QuickClient(
         CallbackAPIVersion.VERSION2,
         client_id=client_id,
         clean_session=None if version == MQTTProtocolVersion.MQTTv5 else True,  # MQTT 5: paho's default is clean

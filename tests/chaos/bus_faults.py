@@ -40,6 +40,7 @@ POLL_S = 0.5
 TIMEOUT_S = 2.0  # the bound for late answers
 LATE_S = (0.4, 0.9, 1.9)
 CHANCE = 0.15
+SAME_MS = 3.0  # the agent counts from the machine's start, in whole milliseconds, and adds when that was
 FREE_PORT = 9  # discard: nobody listens, and nothing is sent
 
 
@@ -72,7 +73,7 @@ class TellTale(SimulatedDevice):
         """The value of a point in the last answer that was begun before a time; None when there was none."""
         index = int(point.rpartition("_")[2])
         given = self.given[BLOCKS[index // POINTS_OF_BLOCK]]
-        last = bisect_right(given, at_ms + 1.0, key=lambda one: one.at_ms) - 1
+        last = bisect_right(given, at_ms + SAME_MS, key=lambda one: one.at_ms) - 1
         if last < 0:
             return None
         at = 2 * (index % POINTS_OF_BLOCK)

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud.database import Database
@@ -314,7 +314,6 @@ def test_everything_has_stopped_when_nobody_is_heard(gateways: Sequence[GatewayF
     assert everything_stopped(gateways, now_ms=NOW) == since
 
 
-@settings(deadline=None)  # a busy machine is no fault
 @given(ages=st.lists(st.integers(0, 12 * 3600), min_size=1, max_size=12), silent_s=st.integers(0, 1200))
 def test_every_channel_is_counted_once(ages: list[int], silent_s: int) -> None:
     """Whatever is silent, the counts add up to what there is."""

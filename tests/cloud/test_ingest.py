@@ -308,6 +308,23 @@ async def test_one_bad_batch_does_not_hold_the_others(line: Line, monkeypatch: p
     assert (line.counters.stored, line.counters.refused) == (2, 1)
 
 
+async def test_a_bad_batch_is_found_by_halves(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Among 64 batches one at fault costs a dozen writes, and is the only one that is refused."""
+    write, sizes = line.series.write, []
+
+    async def refuse_seq_37(batches: Sequence[Batch]) -> dict[int, int]:
+        sizes.append(len(batches))
+        if any(reading.value == 37 / 7 for batch in batches for reading in batch.readings()):
+            raise RefusedError("field type conflict: depth")
+        return await write(batches)
+
+    monkeypatch.setattr(line.series, "write", refuse_seq_37)
+    await line.take(*(Sent(sealed(seq)) for seq in range(1, 65)))
+    assert len(sizes) == 1 + 2 * 6
+    assert [seq for seq, (outcome, _) in line.outcomes().items() if outcome == "refused"] == [37]
+    assert await line.stored() == expected(*(seq for seq in range(1, 65) if seq != 37))
+
+
 async def test_influxdb_refuses_one_batch_and_takes_the_others(line: Line, influxdb: InfluxDB) -> None:
     """A batch whose point has changed its type is refused with InfluxDB's words; its neighbours are stored."""
     influxdb.query("CREATE DATABASE ingest")

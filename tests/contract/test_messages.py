@@ -78,7 +78,6 @@ def sealed(body: Body, lane: Lane = Lane.LIVE, seq: int = 1) -> bytes:
 
 
 @given(batches())
-@settings(deadline=None)
 def test_batch_comes_back_bit_for_bit(made: tuple[Batch, list[Reading]]) -> None:
     """Every reading of a batch comes back with its value bit for bit, its time, flag and tests, and nothing else."""
     batch, readings = made
@@ -89,7 +88,6 @@ def test_batch_comes_back_bit_for_bit(made: tuple[Batch, list[Reading]]) -> None
 
 
 @given(events())
-@settings(deadline=None)
 def test_event_comes_back(event: Event) -> None:
     """Every field of an event comes back as it was."""
     _, back = decode_event(sealed(encode_event(event), Lane.EVENTS), event.gateway)
@@ -98,7 +96,7 @@ def test_event_comes_back(event: Event) -> None:
 
 
 @given(st.integers(1, 5 * BLOB_PIECE))
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_picture_comes_back_from_its_pieces(size: int) -> None:
     """A picture cut into pieces is the same picture when they are put together."""
     picture = (b"\xff\xd8\xff" + bytes(range(256)) * (size // 256 + 1))[:size]

@@ -94,7 +94,7 @@ class OutboxModel(RuleBasedStateMachine):
         times = range(self.clock.now, self.clock.now + readings)
         one = draft(*times, unchanged=unchanged, disk_full=lost)
         self.outbox.append_all([(Lane.EVENTS, body(0, 60))] * events, draft=one)
-        self.clock.now += max(readings, 1)
+        self.clock.go_on(max(readings, 1))
         self.put |= set(times)
         self.unsent.update(unchanged=unchanged, disk_full=lost)
 
@@ -112,7 +112,7 @@ class OutboxModel(RuleBasedStateMachine):
         self.outbox.date(offset, self.clock.now)
         self.put |= {at + offset for at in self.undated}
         self.undated.clear()
-        self.clock.now += self.unset - UNSET + 100
+        self.clock.go_on(self.unset - UNSET + 100)
 
     @rule(lane=st.sampled_from(BATCHES))
     def seal(self, lane: Lane) -> None:
@@ -147,7 +147,7 @@ class OutboxModel(RuleBasedStateMachine):
 
     @rule(hours=st.integers(1, 40))
     def wait(self, hours: int) -> None:
-        self.clock.now += hours * 3_600_000
+        self.clock.go_on(hours * 3_600_000)
 
     @precondition(lambda self: self.kills < KILLS)
     @rule(reboots=st.booleans())

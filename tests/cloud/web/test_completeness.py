@@ -4,7 +4,7 @@ import re
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud.gateway_states import take_inventory
@@ -90,7 +90,6 @@ def test_slots_fit_the_heartbeat(heartbeat: int, span: Span) -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 15), st.integers(0, 15)), min_size=1, max_size=200))
-@settings(deadline=None)
 def test_runs_and_code_lose_no_cell(counts: list[tuple[int, int]]) -> None:
     """Runs lie side by side over the whole strip, the script reads each cell's counts, and the share is theirs."""
     slots = [Slot(START + i * QUARTER_MS, valued, missing) for i, (valued, missing) in enumerate(counts)]

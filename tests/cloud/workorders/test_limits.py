@@ -6,7 +6,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Connection, select
 
@@ -94,7 +94,6 @@ LIMITS_OF_CLASSES = [
 ]
 
 
-@settings(deadline=None)  # a busy machine is no fault
 @given(
     limit=st.sampled_from(LIMITS_OF_CLASSES),
     since=st.integers(at("2026-01-01 00:00"), at("2027-12-31 00:00")),

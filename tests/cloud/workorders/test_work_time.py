@@ -78,7 +78,7 @@ ZONES = st.sampled_from(["Asia/Shanghai", "UTC", "Asia/Kathmandu", "America/St_J
 MINUTES = st.integers(0, 14 * 24 * 60)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(file=files(), zone=ZONES, since=MINUTES, length=st.integers(0, 7 * 24 * 60), extra_ms=st.integers(0, 59_999))
 def test_worked_time_is_what_counting_minutes_gives(
     file: WorkTimeFile, zone: ZoneInfo, since: int, length: int, extra_ms: int
@@ -95,7 +95,7 @@ def test_worked_time_is_what_counting_minutes_gives(
     assert calendar.worked_ms(last_ms + extra_ms, first_ms) == 0
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(file=files(), zone=ZONES, since=MINUTES, minutes=st.integers(1, 3 * 24 * 60), part_ms=st.integers(0, 59_999))
 def test_the_end_of_a_limit_is_the_first_time_when_it_is_used_up(
     file: WorkTimeFile, zone: ZoneInfo, since: int, minutes: int, part_ms: int

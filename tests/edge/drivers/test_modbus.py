@@ -180,7 +180,7 @@ async def test_what_is_not_the_answer_is_no_answer(script: Script, reason: str) 
 
 
 @given(answer=st.binary(max_size=40), keeps_id=st.booleans())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_random_answers_never_give_a_value(*, answer: bytes, keeps_id: bool) -> None:
     """Random bytes, also behind a right transaction id, are a value only when they are the right answer's bytes."""
     async with bench(lambda r, _: [r[:2] + answer if keeps_id else answer, None]) as (it, _):

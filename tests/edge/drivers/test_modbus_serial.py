@@ -133,7 +133,7 @@ async def test_what_is_not_the_answer_is_no_answer(
 
 
 @given(answer=st.binary(max_size=20))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_random_answers_never_give_a_value(answer: bytes) -> None:
     """Random bytes are no value, also behind the unit, function and byte count of the right answer."""
     async with port(lambda r, _: [r[:2] + b"\4" + answer]) as (line, _):
