@@ -335,7 +335,7 @@ def run(open_database: Callable[[], Database], *, examples: int, steps: int) -> 
 
 def test_books_hold_on_sqlite(tmp_path: Path) -> None:
     """Whatever happens, in any order."""
-    run(lambda: new_sqlite(Path(tempfile.mkdtemp(dir=tmp_path)) / "cloud.db"), examples=10, steps=30)
+    run(lambda: new_sqlite(Path(tempfile.mkdtemp(dir=tmp_path)) / "cloud.db"), examples=6, steps=25)
 
 
 def test_books_hold_on_postgresql(postgres: Postgres) -> None:
@@ -346,4 +346,4 @@ def test_books_hold_on_postgresql(postgres: Postgres) -> None:
         database.write_now(migrate)
         return database
 
-    run(fresh, examples=2, steps=25)
+    run(fresh, examples=2, steps=20)
