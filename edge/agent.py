@@ -160,6 +160,7 @@ class Agent:
                 # Being cancelled may not be enough: asyncio.wait_for of Python 3.11, in pymodbus, loses that when an
                 # answer comes at the same moment. What such a poll has read is kept like any other.
                 await asyncio.gather(*polling, return_exceptions=True)
+            self._keep_marks()
             self._recorder.stop()
             await recording
             self._uplink.stop()
@@ -204,8 +205,11 @@ class Agent:
         for looks in itertools.count(1):
             self._look_at_clock()
             if looks % MARKS_EVERY == 0:
-                self._recorder.keep_state(MARKS_KEY, _marks_text(self.marks, self.clock))
+                self._keep_marks()
             await asyncio.sleep(LOOK_S)
+
+    def _keep_marks(self) -> None:
+        self._recorder.keep_state(MARKS_KEY, _marks_text(self.marks, self.clock))
 
     def _look_at_clock(self) -> None:
         if self.clock.look():

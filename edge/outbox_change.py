@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
@@ -120,10 +121,12 @@ class Change:
             (receipt.epoch, receipt.lane, part.first, part.last),
         ).fetchall()
         self.load.add(receipt.lane, -len(rows), -sum(size for _, _, size, *_ in rows))
+        days: Counter[str] = Counter()
         for _, readings, _, day, committed_at in rows:
+            days[day or day_of(committed_at)] += readings
+        for day, readings in days.items():
             refused = readings if part.outcome == "refused" else 0
-            its_day = day or day_of(committed_at)
-            accounts.count(self.db, receipt.epoch, its_day, refused=refused, waiting=-readings)
+            accounts.count(self.db, receipt.epoch, day, refused=refused, waiting=-readings)
         return [message_id for message_id, *_ in rows]
 
     def _set_aside(self, receipt: Receipt, part: ReceiptRange) -> None:

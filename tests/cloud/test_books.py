@@ -18,6 +18,7 @@ from cloud.database import Database
 from cloud.gateway_states import find_state, take_status
 from cloud.ledger import Entry, Name, hash_of, known, record, settle
 from cloud.losses import LossWatch
+from cloud.migrations import migrate
 from cloud.statements.accounts import account
 from cloud.statements.chain import sum_up
 from cloud.statements.closing import gateways_of, mark, seal
@@ -334,13 +335,15 @@ def run(open_database: Callable[[], Database], *, examples: int, steps: int) -> 
 
 def test_books_hold_on_sqlite(tmp_path: Path) -> None:
     """Whatever happens, in any order."""
-    run(lambda: new_sqlite(Path(tempfile.mkdtemp(dir=tmp_path)) / "cloud.db"), examples=10, steps=30)
+    run(lambda: new_sqlite(Path(tempfile.mkdtemp(dir=tmp_path)) / "cloud.db"), examples=6, steps=25)
 
 
 def test_books_hold_on_postgresql(postgres: Postgres) -> None:
     """The same, for fewer runs."""
 
     def fresh() -> Database:
-        return Database(new_postgres(postgres))
+        database = Database(new_postgres(postgres))
+        database.write_now(migrate)
+        return database
 
-    run(fresh, examples=2, steps=25)
+    run(fresh, examples=2, steps=20)

@@ -39,6 +39,7 @@ DIFFERS = [
     (re.compile(r"\b\d{1,3}(\.\d{1,3}){3}(:\d+)?"), "ADDRESS"),
     (re.compile(r"(?<![\w.])(/[\w.+-]+)+/(?=[\w.])"), "FOLDER/"),
     (re.compile(r"\bprocess \d+"), "process NUMBER"),
+    (re.compile(r"\bcorrupt-\d+"), "corrupt-NUMBER"),
     (re.compile(r"\b([0-9a-f]{32}|[0-9a-f]{16})\b"), "ID"),
     (re.compile(r"\b(count|messages|readings)=\d+"), r"\1=NUMBER"),
 ]
@@ -367,6 +368,20 @@ async def test_full_disk(terminal: Terminal, small_disk: Path) -> str:
             small_disk.joinpath("ballast").unlink()
             await agent.wait_for("disk has room again")
             small_disk.joinpath("ballast").touch()
+    return terminal.said
+
+
+@holds("The outbox is corrupt")
+async def test_corrupt_outbox(terminal: Terminal) -> str:
+    """What can be read goes on in a new file, and the log says how much that is and where the old one is."""
+    terminal.write("gateway.yaml", gateway_yaml())
+    async with terminal.running("edge", "run", *GATEWAY) as agent:
+        await agent.wait_for("points_missing")
+    outbox = terminal.folder / "data" / "outbox.sqlite"
+    outbox.write_bytes(bytes(100) + outbox.read_bytes()[100:])
+    async with terminal.running("edge", "run", *GATEWAY) as agent:
+        await agent.wait_for("a new one goes on")
+        await agent.wait_for("agent runs")
     return terminal.said
 
 
