@@ -8,6 +8,7 @@ from msgspec import Struct
 from sqlalchemy import Connection, Row, func, select
 
 from cloud.dead_letters import dead_letters
+from cloud.gateway_states import find_twins
 from cloud.health import Condition, GatewayHealth, Health, Reason
 from cloud.ledger import CONFLICT
 from cloud.workorders.limits import Running, Stopwatch, TimeLimits, urgency
@@ -92,6 +93,7 @@ def find(
         *_of_health(health),
         *(Finding(kind=Kind.LOST, since=None, gateway=gateway, count=count) for gateway, count in _most_first(lost)),
         *_of_letters(connection),
+        *_of_twins(connection, now_ms),
     ]
     return pick(found, most=most)
 
@@ -183,6 +185,14 @@ def _of_gateway(gateway: GatewayHealth) -> Finding:
         reason=gateway.reason,
         count=len(gateway.sensors),
     )
+
+
+def _of_twins(connection: Connection, now_ms: int) -> Iterator[Finding]:
+    """Give the gateways of which two programs take turns, where no letter says already that they are there twice."""
+    conflicts = set(connection.scalars(select(dead_letters.c.gateway).where(dead_letters.c.reason == CONFLICT)))
+    for gateway, since in find_twins(connection, now_ms=now_ms).items():
+        if gateway not in conflicts:
+            yield Finding(kind=Kind.CONFLICT, since=since, gateway=gateway)
 
 
 def _of_letters(connection: Connection) -> Iterator[Finding]:

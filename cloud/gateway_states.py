@@ -3,14 +3,18 @@
 Kept for gateways that are not registered too, within bounds: it is the list of those who wait to be registered.
 """
 
+from typing import Any
+
 import msgspec
 import structlog
 from msgspec import Struct
-from sqlalchemy import BigInteger, Boolean, Column, Connection, String, Table, Text, delete, select, update
+from msgspec.structs import asdict
+from sqlalchemy import BigInteger, Boolean, Column, Connection, Row, String, Table, Text, delete, select, update
 
 from cloud.database import insert_new, metadata
 from cloud.registry.tables import gateways
 from cloud.statements.said import take_said
+from cloud.twins import FORGET_MS, Turns, follow, is_there_twice
 from edge.contract.messages import Inventory, Status
 
 MAX_STRANGERS = 1000
@@ -31,11 +35,17 @@ gateway_states = Table(
     Column("last_seen", BigInteger, nullable=False),
     Column("fresh_until", BigInteger, nullable=False),  # after it, silence means that nothing is known any more
     Column("changed_at", BigInteger),  # when `online` became what it is; null: before this was noted
+    Column("displaced", String(16)),  # this and the next two: see `cloud.twins.Turns`
+    Column("turns", BigInteger),
+    Column("turned_at", BigInteger),
 )
 
 
 class GatewayState(Struct, frozen=True, kw_only=True):
-    """A gateway's own last word; `online`, so since `changed_at`, is None when no status has come."""
+    """A gateway's own last word; `online`, so since `changed_at`, is None when no status has come.
+
+    `turns` tells whether it is there twice.
+    """
 
     gateway: str
     online: bool | None
@@ -45,6 +55,7 @@ class GatewayState(Struct, frozen=True, kw_only=True):
     last_seen: int
     fresh_until: int
     changed_at: int | None
+    turns: Turns
 
 
 def online_now(online: bool | None, fresh_until: int, *, now_ms: int) -> bool | None:  # noqa: FBT001 -- a column
@@ -63,7 +74,7 @@ def take_status(connection: Connection, status: Status, *, retained: bool, now_m
     heard_at = min(status.sent_at, now_ms) if retained else now_ms
     _note(connection, status.gateway, now_ms=heard_at)
     mine = gateway_states.c.gateway == status.gateway
-    stored = connection.execute(select(gateway_states.c.status, gateway_states.c.online).where(mine)).one()
+    stored = connection.execute(select(gateway_states).where(mine)).one()
     known = msgspec.json.decode(stored.status, type=Status) if stored.status else None
     if known is not None and not status.online and known.session != status.session:
         return
@@ -71,6 +82,8 @@ def take_status(connection: Connection, status: Status, *, retained: bool, now_m
     is_newest |= known is not None and _was_set_back(known, status) and not retained
     take_said(connection, status, is_newest=is_newest, heard_at=heard_at)
     values: dict[str, object] = {"online": status.online}
+    if not retained:
+        values |= asdict(_follow(_turns_of(stored), known, status, now_ms=now_ms))
     if stored.online is not status.online:
         _log.info("gateway online" if status.online else "gateway offline", gateway=status.gateway)
         values["changed_at"] = heard_at
@@ -80,6 +93,17 @@ def take_status(connection: Connection, status: Status, *, retained: bool, now_m
     if is_newest:
         values["status"] = msgspec.json.encode(status).decode()
     connection.execute(update(gateway_states).where(mine).values(values))
+
+
+def _follow(before: Turns, known: Status | None, status: Status, *, now_ms: int) -> Turns:
+    after = follow(before, known, status, now_ms=now_ms)
+    if is_there_twice(after, now_ms=now_ms) and after != before:
+        _log.error("two outboxes take turns: a copied card, or two agents with one identity", gateway=status.gateway)
+    return after
+
+
+def _turns_of(row: Row[Any]) -> Turns:
+    return Turns(row.displaced, row.turns or 0, row.turned_at)
 
 
 def _was_set_back(known: Status, status: Status) -> bool:
@@ -116,7 +140,15 @@ def find_state(connection: Connection, gateway: str) -> GatewayState | None:
         last_seen=row.last_seen,
         fresh_until=row.fresh_until,
         changed_at=row.changed_at,
+        turns=_turns_of(row),
     )
+
+
+def find_twins(connection: Connection, *, now_ms: int) -> dict[str, int]:
+    """Return since when there are, or were lately, two of a gateway, by gateway."""
+    lately = select(gateway_states).where(gateway_states.c.turned_at >= now_ms - FORGET_MS)
+    rows = connection.execute(lately.order_by(gateway_states.c.gateway)).all()
+    return {row.gateway: row.turned_at for row in rows if is_there_twice(_turns_of(row), now_ms=now_ms)}
 
 
 def _note(connection: Connection, gateway: str, *, now_ms: int) -> None:

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
+    Row,
     String,
     Table,
     Text,
@@ -99,6 +100,7 @@ statement_days = Table(
 _NAME = (ledger.c.gateway, ledger.c.epoch, ledger.c.lane, ledger.c.seq)
 _LANE = (compacted_lanes.c.gateway, compacted_lanes.c.epoch, compacted_lanes.c.lane)
 NAMES_PER_QUERY = 500
+DENSE_FROM = 4  # names of one lane that are asked for as one span
 UNKNOWN = b""
 """The hash of a message whose row was compacted."""
 CONFLICT = "another message came with this name: is the gateway there twice?"
@@ -153,13 +155,30 @@ def known(connection: Connection, names: Collection[Name]) -> dict[Name, Entry]:
 
 
 def _known_in_rows(connection: Connection, names: Collection[Name]) -> dict[Name, Entry]:
-    wanted, found = list(names), {}
-    for start in range(0, len(wanted), NAMES_PER_QUERY):
-        some = wanted[start : start + NAMES_PER_QUERY]
-        for row in connection.execute(select(ledger).where(tuple_(*_NAME).in_(some))):
-            name = Name(row.gateway, row.epoch, Lane(row.lane), row.seq)
-            found[name] = Entry(name, row.hash, row.readings, row.outcome, row.reason, row.received_at, row.day)
+    """Ask for spans of numbers where names lie close together, as those of a busy gateway do, and name by name else."""
+    lanes: dict[tuple[str, str, Lane], list[int]] = {}
+    for name in names:
+        lanes.setdefault(name[:3], []).append(name.seq)
+    found: dict[Name, Entry] = {}
+    scattered: list[Name] = []
+    for (gateway, epoch, lane), seqs in lanes.items():
+        first, last = min(seqs), max(seqs)
+        if len(seqs) >= DENSE_FROM and last - first < 2 * len(seqs):
+            of_lane = (ledger.c.gateway == gateway, ledger.c.epoch == epoch, ledger.c.lane == lane)
+            rows = connection.execute(select(ledger).where(*of_lane, ledger.c.seq.between(first, last)))
+            wanted = set(seqs)
+            found |= {entry.name: entry for entry in map(_entry_of, rows) if entry.name.seq in wanted}
+        else:
+            scattered += [Name(gateway, epoch, lane, seq) for seq in seqs]
+    for start in range(0, len(scattered), NAMES_PER_QUERY):
+        rows = connection.execute(select(ledger).where(tuple_(*_NAME).in_(scattered[start : start + NAMES_PER_QUERY])))
+        found |= {entry.name: entry for entry in map(_entry_of, rows)}
     return found
+
+
+def _entry_of(row: Row[Any]) -> Entry:
+    name = Name(row.gateway, row.epoch, Lane(row.lane), row.seq)
+    return Entry(name, row.hash, row.readings, row.outcome, row.reason, row.received_at, row.day)
 
 
 def _known_in_ranges(connection: Connection, names: Collection[Name]) -> dict[Name, Entry]:

@@ -38,6 +38,7 @@ from edge.journal import Journal
 from edge.missing_log import MissingLog
 from edge.outbox import Outbox
 from edge.outbox_drafts import Origin
+from edge.outbox_salvage import Salvaged
 from edge.pipeline import Taken
 from edge.recorder import Recorder
 from edge.stamps import Marks
@@ -108,6 +109,8 @@ class Agent:
         self._devices = {device.id: _Device(device, self) for device in config.devices}
         self._stopping = asyncio.Event()
         self._restore(kept)
+        if outbox.salvaged is not None:
+            self._say_salvaged(outbox.salvaged)
         if clock.is_known and outbox.has_undated:
             self._date()
 
@@ -157,6 +160,7 @@ class Agent:
                 # Being cancelled may not be enough: asyncio.wait_for of Python 3.11, in pymodbus, loses that when an
                 # answer comes at the same moment. What such a poll has read is kept like any other.
                 await asyncio.gather(*polling, return_exceptions=True)
+            self._keep_marks()
             self._recorder.stop()
             await recording
             self._uplink.stop()
@@ -201,8 +205,11 @@ class Agent:
         for looks in itertools.count(1):
             self._look_at_clock()
             if looks % MARKS_EVERY == 0:
-                self._recorder.keep_state(MARKS_KEY, _marks_text(self.marks, self.clock))
+                self._keep_marks()
             await asyncio.sleep(LOOK_S)
+
+    def _keep_marks(self) -> None:
+        self._recorder.keep_state(MARKS_KEY, _marks_text(self.marks, self.clock))
 
     def _look_at_clock(self) -> None:
         if self.clock.look():
@@ -244,6 +251,26 @@ class Agent:
                 detectors[key].restore(open_event)
             else:
                 self._recorder.close_event(key, abandon(open_event, now_ms=now_ms))
+
+    def _say_salvaged(self, salvaged: Salvaged) -> None:
+        """Let people know that the disk of this gateway goes bad, if the gateway is one of its own devices."""
+        own = next((device for device, kind in self._kinds.items() if kind == "gateway"), None)
+        if own is None:
+            return
+        now_ms = self.clock.now_ms()
+        event = Event(
+            gateway=self.config.gateway,
+            id=self.new_id(),
+            revision=1,
+            state=EventState.CONFIRMED,
+            class_code="DEV.OUTBOX",
+            device=own,
+            severity=event_classes()["DEV.OUTBOX"].severity,
+            began_at=now_ms,
+            updated_at=now_ms,
+            note=f"taken over: {salvaged.messages} messages, {salvaged.drafts} drafts; lost: {salvaged.lost} readings",
+        )
+        self._recorder.take(Taken([], [], 0, [event], {}))
 
     def _camera_listener(self, config: CameraListenerConfig) -> CameraListener:
         from edge.drivers.camera import CameraListener  # noqa: PLC0415 -- a gateway without cameras needs no HTTP

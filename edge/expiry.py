@@ -9,9 +9,10 @@ from pathlib import Path
 import structlog
 
 from edge.contract.clock import Clock
+from edge.contract.readings import is_undated
 
 SOON_DAYS, DAY_MS = 30, 86_400_000
-_LOOK_S = 86_400.0
+_LOOK_S, _TIME_S = 86_400.0, 60.0
 _UTC_TIME, _GENERALIZED_TIME, _VERSION = 0x17, 0x18, 0xA0
 _BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 
@@ -21,6 +22,8 @@ _log = structlog.get_logger()
 async def watch_expiry(certificate: Path, clock: Clock) -> None:
     """Warn each day, from 30 days before the certificate ends; for ever."""
     while True:
+        while is_undated(clock.now_ms()):
+            await clock.sleep(_TIME_S)
         say_expiry(certificate, clock.now_ms())
         await clock.sleep(_LOOK_S)
 

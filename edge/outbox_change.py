@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
@@ -15,6 +16,7 @@ from edge.contract.messages import (
     LANE_KIND,
     Body,
     EpochState,
+    Event,
     GiveUpReason,
     Lane,
     Receipt,
@@ -22,8 +24,9 @@ from edge.contract.messages import (
     encode_event,
     seal,
 )
-from edge.outbox_drafts import Draft, DraftError, Hours, Sealed, by_day
+from edge.outbox_drafts import Draft, DraftError, Hours, Sealed, by_day, dated_event
 
+NEVER_KNOWN: Final = "the gateway did not know the time: this was before its last start, at the latest"
 KEPT_REFUSED: Final = 64  # messages set aside; a further one takes the place of the oldest
 
 
@@ -118,10 +121,12 @@ class Change:
             (receipt.epoch, receipt.lane, part.first, part.last),
         ).fetchall()
         self.load.add(receipt.lane, -len(rows), -sum(size for _, _, size, *_ in rows))
+        days: Counter[str] = Counter()
         for _, readings, _, day, committed_at in rows:
+            days[day or day_of(committed_at)] += readings
+        for day, readings in days.items():
             refused = readings if part.outcome == "refused" else 0
-            its_day = day or day_of(committed_at)
-            accounts.count(self.db, receipt.epoch, its_day, refused=refused, waiting=-readings)
+            accounts.count(self.db, receipt.epoch, day, refused=refused, waiting=-readings)
         return [message_id for message_id, *_ in rows]
 
     def _set_aside(self, receipt: Receipt, part: ReceiptRange) -> None:
@@ -206,7 +211,9 @@ class Change:
                 self.put_draft(kept.name, draft, draft.to_bytes(), is_undated=True)
 
     def give_up_strangers(self) -> int:
-        """Give up undated drafts of other runs of the machine; return how many readings that were."""
+        """Give up undated readings of other runs of the machine; return how many that were. Their events are sent."""
+        others = self.db.execute("SELECT DISTINCT boot FROM drafts WHERE boot NOT IN ('', ?)", (self.boot,)).fetchall()
+        events = [event for (boot,) in others for event in self._as_of_now(boot)]
         rows = self.db.execute(
             "DELETE FROM drafts WHERE boot NOT IN ('', ?) RETURNING size, readings", (self.boot,)
         ).fetchall()
@@ -214,7 +221,18 @@ class Change:
         self.load.bytes -= sum(size for size, _ in rows)
         self.load.strangers = 0
         self.lose(day_of(self.now_ms), GiveUpReason.UNDATED, readings)
+        for event in events:
+            self.put(Lane.EVENTS, encode_event(event))
         return readings
+
+    def _as_of_now(self, boot: str) -> list[Event]:
+        """Return what another run of the machine saw: for a flood, a wrong time is better than no word."""
+        events = [event for kept in kept_drafts(self.db, boot) if kept.draft for event in kept.draft.events]
+        latest = max((event.updated_at for event in events), default=0)
+        return [
+            replace(dated_event(event, self.now_ms - latest), note=f"{NEVER_KNOWN} {event.note}".strip()[:500])
+            for event in events
+        ]
 
 
 def load_of(db: sqlite3.Connection, boot: str) -> Load:

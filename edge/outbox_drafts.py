@@ -111,7 +111,7 @@ class Draft(Struct, frozen=True, kw_only=True):
             rows=[_shifted_row(row, offset_ms) for row in self.rows],
             unchanged=_shifted_hours(self.unchanged, offset_ms),
             disk_full=_shifted_hours(self.disk_full, offset_ms),
-            events=[_shifted_event(event, offset_ms) for event in self.events],
+            events=[dated_event(event, offset_ms) for event in self.events],
         )
 
     def has_undated(self) -> bool:
@@ -215,7 +215,8 @@ def _shifted_hours(hours: Hours, offset_ms: int) -> dict[int, int]:
     return dict(shifted)
 
 
-def _shifted_event(event: Event, offset_ms: int) -> Event:
+def dated_event(event: Event, offset_ms: int) -> Event:
+    """Return an event of which what is undated has its time."""
     return replace(
         event,
         began_at=_shifted(event.began_at, offset_ms),

@@ -102,8 +102,11 @@ class Recorder:
 
     def take(self, taken: Taken) -> None:
         """Accept one judged poll. Never waits."""
-        self._rows += rows_of(taken.to_send)
-        self._readings += len(taken.to_send)
+        if self._readings < 2 * MOST_READINGS:
+            self._rows += rows_of(taken.to_send)
+            self._readings += len(taken.to_send)
+        else:  # a disk that hangs in the midst of a commit, of which nothing may be taken away
+            self._let_go(taken.to_send)
         if taken.unchanged:
             self._unchanged[hour_of(taken.readings[0].taken_at)] += taken.unchanged
         self._events += taken.revisions
@@ -291,13 +294,16 @@ class Recorder:
             too_many = _rows_for(self._rows, self._readings - MOST_READINGS)
             given_up = [reading for row in self._rows[:too_many] for reading in row.readings()]
             self._forget_rows(too_many)
-            self._given_up.update(hour_of(reading.taken_at) for reading in given_up)
-            self._on_give_up(given_up)
+            self._let_go(given_up)
         newest = {event.id: event for event in self._events}  # the highest revision of an event says all
         self._events = list(newest.values())
         if len(self._events) > MOST_EVENTS:
             _log.error("disk is full: gave up the oldest events", events=len(self._events) - MOST_EVENTS)
             self._events = self._events[-MOST_EVENTS:]
+
+    def _let_go(self, readings: Sequence[Reading]) -> None:
+        self._given_up.update(hour_of(reading.taken_at) for reading in readings)
+        self._on_give_up(readings)
 
     def _forget_rows(self, count: int) -> None:
         self._readings -= sum(len(row.points) for row in self._rows[:count])

@@ -234,4 +234,7 @@ def _first_mqtt_error() -> Iterator[None]:
         lost, others = group.split(MqttError)
         if others is not None or lost is None:
             raise
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():  # a task group of Python 3.11 forgets that it was, over such errors
+            raise asyncio.CancelledError from None
         raise lost.exceptions[0] from None

@@ -95,6 +95,7 @@ PURE = (
     "cloud.workorders.work_time",
     "cloud.workorders.case_codes",
     "cloud.health",
+    "cloud.twins",
     "cloud.registry.areas",
 )
 IMPURE = {"asyncio", "threading", "subprocess", "socket", "ssl", "sqlite3", "selectors", "requests", "tenacity", "time"}

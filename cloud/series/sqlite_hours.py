@@ -14,6 +14,7 @@ to the part in which it begins.
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from itertools import pairwise
 from sqlite3 import Connection
 from typing import Any
@@ -24,6 +25,7 @@ from cloud.series import Bucket
 
 HOUR_MS = 3_600_000
 MOST_AT_ONCE = 20_000  # what one transaction of `sum_up` may cost, in readings: some 20 ms
+ASKED_AT_ONCE = 3  # pieces of a part: readings, hours, readings
 COST_OF_HOUR = 50  # of asking for an hour, in readings
 Sums = tuple[Any, ...]
 """Low, high, failed low, failed high, then how many readings of each flag: what follows `start` in a `Bucket`."""
@@ -127,13 +129,26 @@ def summarise(connection: Connection, series: tuple[str, str, str], *, starts: r
     for number, before in connection.execute(FIND_SUMMED, series).fetchall():
         stale = [start for (start,) in connection.execute(FIND_STALE, (number, edges[0], edges[-1]))]
         for start, (begin, end) in zip(starts, pairwise(edges), strict=True):
-            sums = []
-            for piece in _pieces(begin, end, before, stale):
-                statement = SUMMARISE_HOURS if piece.is_summed else SUMMARISE
-                sums.append(connection.execute(statement, (number, piece.start, piece.end)).fetchone())
+            sums = _sums_of(connection, number, list(_pieces(begin, end, before, stale)))
             if any(any(one[4:]) for one in sums):
                 found.append(Bucket(start, *_together(sums)))
     return found
+
+
+def _sums_of(connection: Connection, series: int, pieces: Sequence[_Piece]) -> list[Sums]:
+    """Return the sums of each piece; of an ordinary part by one question, for each may wait for other threads."""
+    found: list[Sums] = []
+    for first in range(0, len(pieces), ASKED_AT_ONCE):
+        some = pieces[first : first + ASKED_AT_ONCE]
+        statement = _statement(tuple(piece.is_summed for piece in some))
+        values = [value for piece in some for value in (series, piece.start, piece.end)]
+        found += connection.execute(statement, values).fetchall()
+    return found
+
+
+@cache
+def _statement(are_summed: tuple[bool, ...]) -> str:
+    return "UNION ALL".join(SUMMARISE_HOURS if is_summed else SUMMARISE for is_summed in are_summed)
 
 
 def _edges(starts: range, end_ms: int, singles_since: int) -> list[int]:

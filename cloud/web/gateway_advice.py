@@ -5,11 +5,13 @@ from urllib.parse import quote
 
 from msgspec import Struct
 
+from cloud import twins
 from cloud.gateway_states import clock_off_ms
 from cloud.health import Condition, Reason
 from cloud.registry.person import Role
 from cloud.web.conditions import sentence
 from cloud.web.gateway_view import GatewayView
+from cloud.web.notices import ONE_NAME, TAKE_TURNS
 from cloud.web.page import Page
 from cloud.web.words import N_
 from edge.contract.messages import ClockState, Status
@@ -101,16 +103,17 @@ def _unregistered(page: Page, view: GatewayView) -> Advice:
 
 def _of_messages(page: Page, view: GatewayView) -> Iterator[Advice]:
     letters = f"/letters?gateway={quote(view.gateway)}" if page.may(Role.OPERATOR) else None
-    if view.letters.conflicts:
+    is_there_twice = view.state is not None and twins.is_there_twice(view.state.turns, now_ms=page.now_ms)
+    if view.letters.conflicts or is_there_twice:
         yield Advice(
             tone="bad",
             title=page._("It seems to be there twice"),
-            meaning=page._("Two messages came under one name: a copied card, or two programs with one identity."),
+            meaning=page._(ONE_NAME if view.letters.conflicts else TAKE_TURNS),
             steps=(
                 page._("Find the second gateway that calls itself so, and stop it."),
                 page._("Give it an id of its own and an empty data folder before it starts again."),
             ),
-            path=letters,
+            path=letters if view.letters.conflicts else None,
             link=page._("The messages in question"),
         )
     if view.lost:

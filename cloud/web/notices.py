@@ -36,6 +36,9 @@ class More(Struct, frozen=True):
     path: str
 
 
+ONE_NAME = N_("Two messages came under one name: a copied card, or two programs with one identity.")
+TAKE_TURNS = N_("Two programs enter by its name in turn: a copied card, or two programs with one identity.")
+
 Count = Callable[[Words, int], str]
 MORE: Mapping[Kind, tuple[Count, str]] = {
     Kind.OVERDUE: (lambda w, n: w.plural("%(n)s more overdue order", "%(n)s more overdue orders", n), "/board"),
@@ -131,10 +134,12 @@ class Notices:
         )
 
     def conflict(self, finding: Finding) -> Notice:
-        """Say that two messages of one gateway have one name."""
+        """Say that two messages of one gateway have one name, or that two programs take turns."""
         title = N_("%(name)s seems to be there twice")
-        text = N_("Two messages came under one name: a copied card, or two programs with one identity.")
-        return self._of_messages(finding, title, self._page._(text), _letters_of(finding), tone="bad")
+        if finding.letter is None:
+            path = f"/gateways/{quote(finding.gateway or '')}"
+            return self._of_messages(finding, title, self._page._(TAKE_TURNS), path, tone="bad")
+        return self._of_messages(finding, title, self._page._(ONE_NAME), _letters_of(finding), tone="bad")
 
     def lost(self, finding: Finding) -> Notice:
         """Say how many messages never came."""

@@ -44,7 +44,7 @@ class ClockState(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Batch(Struct, frozen=True, kw_only=True):
+class Batch(Struct, frozen=True, kw_only=True, gc=False):
     """What a gateway took over a short time, under one configuration and one state of its clock."""
 
     gateway: str

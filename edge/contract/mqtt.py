@@ -112,12 +112,12 @@ class Message:
 
     __slots__ = ("_connection", "_mid", "payload", "retained", "topic")
 
-    def __init__(self, connection: Connection, message: MQTTMessage) -> None:
+    def __init__(self, connection: Connection, mid: int | None, topic: str, payload: bytes, *, retained: bool) -> None:
         self._connection = connection
-        self._mid: int | None = message.mid if message.qos else None
-        self.topic: str = message.topic
-        self.payload: bytes = bytes(message.payload)
-        self.retained: bool = message.retain
+        self._mid = mid
+        self.topic = topic
+        self.payload = payload
+        self.retained = retained
 
     async def ack(self) -> None:
         """Tell the broker that this message is done; again is harmless. Raises DisconnectedError."""
@@ -212,6 +212,7 @@ class Connection:
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
+        client.on_qos1 = lambda mid, name, payload, retained: self._take(mid, name, payload, retained=retained)
         client.on_publish = lambda _client, _data, mid, code, _properties: self._on_answer(mid, [code])
         client.on_subscribe = lambda _client, _data, mid, codes, _properties: self._on_answer(mid, codes)
         properties = None
@@ -319,19 +320,24 @@ class Connection:
         self._finish(f"connection lost{said}")
 
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
+        mid = message.mid if message.qos == QOS else None
+        self._take(mid, message.topic, bytes(message.payload), retained=message.retain)
+
+    def _take(self, mid: int | None, topic: str, payload: bytes, *, retained: bool) -> None:
         # Brokers send more than they were asked to: Mosquitto 2.0.11 while it empties a queue, and with 3.1.1 there is
         # no way to ask. What does not fit is dropped, and acked, because a broker that waits for too many acks falls
         # silent. Its sender gets no receipt, and sends it again.
-        size = MESSAGE_SIZE + len(message.payload)
+        size = MESSAGE_SIZE + len(payload)
         if self._waiting == 0 or self._waiting + size <= MAX_WAITING:
             self._is_dropping = self._is_dropping and not self._inbox.empty()
             self._waiting += size
-            self._inbox.put_nowait(Message(self, message))
+            self._inbox.put_nowait(Message(self, mid, topic, payload, retained=retained))
             return
         if not self._is_dropping:
             self._is_dropping = True
             _log.warning("messages dropped: too many wait", broker=self.address, waiting=self._inbox.qsize())
-        self._client.ack(message.mid, message.qos)
+        if mid is not None:
+            self._client.ack(mid, QOS)
 
     def _on_answer(self, mid: int, codes: list[ReasonCode]) -> None:
         answer = self._answers.get(mid)

@@ -82,6 +82,8 @@ def _planes(numbers: array[int] | array[float]) -> bytes:
 
 def _from_planes(planes: bytes, typecode: str, what: str) -> list[int] | list[float]:
     numbers = array(typecode)
+    if not planes:
+        return []
     size = numbers.itemsize
     count, rest = divmod(len(planes), size)
     if rest:

@@ -14,7 +14,7 @@ from msgspec import Struct
 from edge.contract.readings import Flag, Reading
 
 
-class Column(Struct, frozen=True):
+class Column(Struct, frozen=True, gc=False):
     """One point of a table or block.
 
     ``flags`` holds one byte a row, 0 where the row has no reading of this point; empty where all of the table or block
@@ -39,7 +39,7 @@ class Column(Struct, frozen=True):
         return (Column(self.point, self.values[v:w], some, self.tests[t:u]) for some, (v, w), (t, u) in parts)
 
 
-class Table(Struct, frozen=True):
+class Table(Struct, frozen=True, gc=False):
     """The readings of one device: one row a time, strictly ascending, one column a point."""
 
     device: str
@@ -56,7 +56,7 @@ class Table(Struct, frozen=True):
             yield taken_at, [reading for reading in row if reading is not None]
 
 
-class Block(Struct, frozen=True):
+class Block(Struct, frozen=True, gc=False):
     """The readings of devices of one kind: each has as many rows as ``rows`` says, strictly ascending in time."""
 
     kind: str

@@ -1,4 +1,4 @@
-"""How long a day's backlog takes, and how late live readings are meanwhile: ``./anlan bench backlog [--influx]``.
+"""How long a day's backlog takes, and how late live readings are meanwhile: ``./anlan bench backlog``.
 
 A gateway with 20 meters of 10 points, read every 10 s, had no uplink for 24 h: 1,728,000 readings wait in its outbox,
 in batches as the agent makes them with the default settings (put there by the outbox itself, at full speed). Then the
@@ -52,7 +52,7 @@ POINTS: Final = {
     "energy_export": (0, 0),
     "reactive_import": (400_000, 3),
 }
-OUTAGE_MS: Final = 24 * 3_600_000
+HOUR_MS: Final = 3_600_000
 POLL_MS: Final = 10_000  # and as much in a batch: batch_s as it is shipped
 LEAST_WATCHED_S: Final = 60.0  # so that there are live readings to speak of, however fast it drains
 MOST_S: Final = 1800.0
@@ -78,17 +78,17 @@ def walk(chance: random.Random) -> Iterator[dict[str, float | int]]:
         yield dict(values)
 
 
-def fill(gateway: LineGateway, *, until_ms: int) -> set[MessageName]:
-    """Put a day's readings into the outbox, as the agent would have; return what they are called."""
+def fill(gateway: LineGateway, *, since_ms: int, until_ms: int) -> set[MessageName]:
+    """Put an outage's readings into the outbox, as the agent would have; return what they are called."""
     chance = random.Random(1)
     meters = {device: walk(chance) for device in METERS}
     origin = Origin(gateway.name, "ab12", ClockState.SYNCHRONISED)
     gateway.outbox.parent.mkdir(parents=True)
-    clock, journal = Then(until_ms - OUTAGE_MS), Journal(gateway.journal)
+    clock, journal = Then(since_ms), Journal(gateway.journal)
     outbox = Outbox.open(
-        gateway.outbox, max_bytes=10**9, max_age_ms=10 * OUTAGE_MS, clock=clock, on_commit=journal.record
+        gateway.outbox, max_bytes=10**9, max_age_ms=1000 * HOUR_MS, clock=clock, on_commit=journal.record
     )
-    for batch_ms in range(until_ms - OUTAGE_MS, until_ms, POLL_MS):
+    for batch_ms in range(since_ms, until_ms, POLL_MS):
         clock.show(batch_ms + POLL_MS)
         rows = [
             Row(device, batch_ms + place * POLL_MS // len(METERS), tuple(POINTS), tuple(next(meter).values()), {})
@@ -171,12 +171,15 @@ async def change_meters(gateway: LineGateway, poll_s: float) -> None:
             await asyncio.sleep(poll_s / len(meters))
 
 
-async def measure(folder: Path, broker: Mosquitto, influx: InfluxDB | None, poll_s: float) -> dict[str, float | int]:
+async def measure(
+    folder: Path, broker: Mosquitto, influx: InfluxDB | None, *, hours: float, poll_s: float
+) -> dict[str, float | int]:
     """Fill, drain, stop, compare."""
     line = BacklogLine(folder, broker_port=broker.port, profiles=METERS, influx=influx, poll_s=poll_s)
     [gateway] = line.gateways
     began = time.monotonic()
-    backlog = await asyncio.to_thread(fill, gateway, until_ms=int(time.time() * 1000))
+    now_ms = int(time.time() * 1000)
+    backlog = await asyncio.to_thread(fill, gateway, since_ms=now_ms - round(hours * HOUR_MS), until_ms=now_ms)
     size = gateway.outbox.stat().st_size / 2**20
     print(f"{len(backlog)} batches, {size:.1f} MiB, in {time.monotonic() - began:.0f} s")
     async with (
@@ -219,6 +222,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="./anlan bench backlog", description=__doc__)
     parser.add_argument("--influx", action="store_true", help="store in InfluxDB 1.x, in place of SQLite")
     parser.add_argument("--poll", type=float, default=10.0, metavar="S", help="how often live meters are read")
+    parser.add_argument("--hours", type=float, default=24.0, metavar="H", help="how long there was no uplink")
     options = parser.parse_args()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="anlan-bench-")))
@@ -232,7 +236,9 @@ def main() -> None:
             influx = InfluxDB(folder / "influx")
             influx.start()
             stack.callback(influx.stop)
-        print(json.dumps(asyncio.run(measure(folder / "line", broker, influx, options.poll))))
+        print(
+            json.dumps(asyncio.run(measure(folder / "line", broker, influx, hours=options.hours, poll_s=options.poll)))
+        )
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 A year of readings at one a minute of each of four sensors (2.1 million) lies in the embedded store, not summed up yet.
 First all of it is summed up while 10,000 readings a second are written in batches of 200, some of them late. Then one
 sensor's year is asked for again and again, from times that are on no hour, through the HTTP API of a real server, with
-the same writing beside it. Printed: what summing up took, the times of charts and writes; the last line is JSON.
+the same writing beside it. At last all readings but those of half a year are deleted, their hours stay, and the writing
+goes on. Printed: what each took, and the times of the writes beside it; the last line is JSON.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from cloud.registry.load import load_registry
 from cloud.registry.registry_file import RegistryFile
 from cloud.registry.sign_in import open_session
 from cloud.run import Server, server_settings
+from cloud.series.retention import Retention
 from cloud.series.sqlite import SqliteStore
 from cloud.start import keep_out_of_collections, listen
 from edge.contract.clock import SteppedClock
@@ -43,6 +45,7 @@ NOW = 1_795_651_200_000
 MINUTE_MS, DAY_MS = 60_000, 86_400_000
 YEAR_MS = 365 * DAY_MS
 SENSORS = 4
+SINGLE_DAYS = 180
 READINGS_PER_S = 10_000
 PORT = 18_471
 REGISTRY = {
@@ -115,22 +118,29 @@ async def _run(folder: Path, charts: int) -> int:
     database.write_now(lambda c: load_registry(c, RegistryFile.model_validate_json(json.dumps(REGISTRY))))
     readings = await _fill(folder / "series.db")
     print(f"{readings:,} readings, {(folder / 'series.db').stat().st_size / 2**20:.0f} MiB", flush=True)
-    store = SqliteStore(folder / "series.db")
+    store = SqliteStore(folder / "series.db", singles=Retention(SINGLE_DAYS, SteppedClock(NOW)))
+    server = _server(folder, database, store)
     ingest = Ingest(store)
     writing = asyncio.create_task(ingest.run())
     began = time.perf_counter()
     await store.sum_up(until_ms=NOW)
     summing = ingest.taken()
     print(f"summed up in {time.perf_counter() - began:.1f} s, beside it {_said(summing)}", flush=True)
-    took = await _charts(folder, database, store, charts)
+    took = await _charts(server, database, charts)
     charting = ingest.taken()
+    print(f"charts: {_said(took)}; beside them {_said(charting)}", flush=True)
+    began = time.perf_counter()
+    thinned = await store.forget_expired()
+    thinning = ingest.taken()
+    print(
+        f"{thinned:,} readings thinned in {time.perf_counter() - began:.1f} s, beside it {_said(thinning)}", flush=True
+    )
     ingest.is_stopped = True
     await writing
     await store.close()
     database.close()
-    print(f"charts: {_said(took)}; beside them {_said(charting)}")
     p50, p99 = statistics.median(took), statistics.quantiles(took, n=100)[-1]
-    pause = max(*summing, *charting)
+    pause = max(*summing, *charting, *thinning)
     found = {"chart_year_p50_ms": p50, "chart_year_p99_ms": p99, "longest_write_pause_ms": pause}
     print(json.dumps({name: round(value, 1) for name, value in found.items()}))
     return 0
@@ -169,14 +179,18 @@ def _batch(at_ms: int) -> Batch:
     return Batch.of(readings, gateway="gw-1", config_hash="ab", clock=ClockState.SYNCHRONISED, kinds=kinds)
 
 
-async def _charts(folder: Path, database: Database, store: SqliteStore, charts: int) -> list[float]:
-    """Ask a real server for the year again and again; return how long each took, from request to last byte, in ms."""
+def _server(folder: Path, database: Database, store: SqliteStore) -> Server:
     clock = SteppedClock(NOW)
     services = Services(
         database=database, series=store, clock=clock, counters=Counters(), blobs_folder=folder / "blobs"
     )
     server = Server(server_settings(services))
     keep_out_of_collections()
+    return server
+
+
+async def _charts(server: Server, database: Database, charts: int) -> list[float]:
+    """Ask a real server for the year again and again; return how long each took, from request to last byte, in ms."""
     secret = database.write_now(lambda c: open_session(c, "zhao", agent="bench", now_ms=NOW))
     with listen(ApiConfig(port=PORT)) as api_socket:
         serving = asyncio.create_task(server.serve(sockets=[api_socket]))

@@ -57,6 +57,7 @@ SHOTS: Sequence[Shot] = (
     Shot("sensor", "/gateways/gw-east/devices/road-r3/depth?range=1h", "operator"),
     Shot("gateways", "/gateways", "operator"),
     Shot("gateway", "/gateways/gw-west", "operator"),
+    Shot("statement", "/gateways/gw-west/statement", "operator"),
     Shot("letters", "/letters", "operator"),
     Shot("installer-gateways", "/gateways", "installer"),
     Shot("new-gateway", "/gateways/new", "installer"),

@@ -18,11 +18,14 @@ from cloud.workorders.alerts import record_event
 from cloud.workorders.order_rules import rule_of
 from cloud.workorders.orders import Move, act, find_order
 from cloud.workorders.states import State
+from edge.contract.clock import SystemClock
+from edge.contract.days import DAY_MS, day_of
 from edge.contract.messages import ClockState, EventState, Severity, Status
 from tests.browser.axe import axe
 from tests.browser.pages import Pages
 from tests.browser.served import Served
 from tests.cloud.batches import sealed
+from tests.cloud.statements import Books
 from tests.cloud.workorders.samples import MINUTE, make_event
 
 CODE = "WO-000001"
@@ -246,6 +249,7 @@ async def test_the_banner_is_on_every_page_until_something_is_heard(served: Serv
 async def test_everybody_can_read_the_pages(served: Served, new_page: Pages, *, width: int, dark: bool) -> None:
     """Axe-core finds nothing serious, nothing is wider than the window; Chinese by day, English by night."""
     await hear(served, at_ms=served.now_ms - 10 * MINUTE)
+    await asyncio.to_thread(Books(served.database).live_through_a_bad_day, YESTERDAY)
     await flood(served)
     await move(served, "li", State.RETURNED, reason="不在我网格")
     await flood(served, 2, device="river-1", severity=Severity.RED)
@@ -260,6 +264,7 @@ async def test_everybody_can_read_the_pages(served: Served, new_page: Pages, *, 
         assert await page.evaluate("document.documentElement.scrollWidth") <= width, path
 
 
+YESTERDAY = day_of(SystemClock().now_ms() - DAY_MS)
 PAGES = (
     "/overview",
     "/board",
@@ -268,6 +273,7 @@ PAGES = (
     "/letters",
     "/letters?tab=waiting",
     "/letters/1",
+    f"/gateways/gw-1/statement?day={YESTERDAY}",
 )
 
 

@@ -182,6 +182,7 @@ class Storm:
         self.backup_file = folder / "middle.tar"
         self.storm_s = self.settling_s = 0.0
         self.second: Program
+        self._last: list[Status] = []  # of each gateway, once all is settled
         self._programs = programs
         self._plan(scale, random.Random(seed))
 
@@ -256,12 +257,10 @@ class Storm:
     def faults_of_restored(self, config: CloudConfig) -> list[str]:
         """What is wrong in a database that the backup was restored into: it must be whole, and name what came after."""
         said = {(event.gateway, event.id, event.revision) for each in self.gateways for event in each.revisions}
-        with Database(self.config.database) as database:
-            statuses = database.read_now(self._last_statuses)
         with Database(config.database) as database:
             found = database.read_now(inconsistencies)
             known = database.read_now(revisions_of)
-            accounts = database.read_now(lambda c: [one for status in statuses for one in account(c, status)])
+            accounts = database.read_now(lambda c: [one for status in self._last for one in account(c, status)])
             pictures = database.read_now(lambda c: c.scalars(select(blobs.c.sha256)).all())
         if not known < said or not known:
             found.append(f"{len(known)} revisions were backed up, {len(said)} were said: this is not the middle")
@@ -271,17 +270,12 @@ class Storm:
             found.append(f"what came after the backup is not named: {accounts}")
         return found
 
-    def _last_statuses(self, connection: Connection) -> list[Status]:
-        states = [find_state(connection, each.name) for each in self.gateways]
-        return [state.status for state in states if state is not None and state.status is not None]
-
     def _is_accounted_for(self, connection: Connection) -> bool:
-        for each in self.gateways:
-            state = find_state(connection, each.name)
-            accounts = account(connection, state.status) if state is not None and state.status is not None else []
-            if sum(one.stored for one in accounts) != len(each.rows) or state is None or _waits(state.status):
-                return False
-        return True
+        """Whether the ledger has everything, and every gateway has said that nothing waits; keep these last words."""
+        states = [find_state(connection, each.name) for each in self.gateways]
+        self._last = [state.status for state in states if state is not None and state.status is not None]
+        stored = [sum(one.stored for one in account(connection, status)) for status in self._last]
+        return stored == [len(each.rows) for each in self.gateways] and not any(map(_waits, self._last))
 
     async def _back_up(self) -> None:
         """Back up in the middle: on a busy machine the cloud may only then hear of the first flood that is over."""
@@ -309,9 +303,9 @@ class Storm:
         return program
 
 
-def _waits(status: Status | None) -> bool:
+def _waits(status: Status) -> bool:
     """Whether a gateway says that it has messages without a receipt."""
-    lanes = [lane for epoch in (status.epochs if status else []) for lane in epoch.lanes.values()]
+    lanes = [lane for epoch in status.epochs for lane in epoch.lanes.values()]
     return any(lane.oldest_kept < lane.next_seq for lane in lanes)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from simulators.demo.proof import compare, read_journal
 from tests.chaos.neighbourhood import alive, profiles, road_options
 from tests.e2e.line import Line
-from tests.e2e.waiting import kill, terminate, until_async
+from tests.e2e.waiting import WAIT_S, kill, terminate, until_async
 from tests.servers import InfluxDB, Mosquitto
 
 
@@ -47,7 +47,7 @@ async def test_a_second_cloud_takes_over(tmp_path: Path, mosquitto: Mosquitto, i
                 gateway.folder / "gateway.yaml", gateway.folder / "second.jsonl", name="second"
             )
             intruder.stopping = True
-            assert await asyncio.wait_for(intruder.process.wait(), 30) == 1
+            assert await asyncio.wait_for(intruder.process.wait(), WAIT_S) == 1
             assert f"process {gateway.agent.process.pid} has this outbox open" in intruder.log.read_text()
             await gateway.take_more()
 

@@ -1,7 +1,7 @@
 """A ledger for the tests of statements: messages that come, statuses that gateways say, days that close."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from sqlalchemy import Connection
@@ -59,12 +59,12 @@ class Books:
         epoch: str = EPOCH,
     ) -> list[Entry]:
         """Let messages come; return what the ledger says of them."""
-        entries = [
-            Entry(
-                Name(gateway, epoch, lane, seq), hash_of(b"%d" % seq), readings, outcome, reason, at, day or day_of(at)
-            )
-            for seq in seqs
-        ]
+        said = (outcome, reason, at, day or day_of(at))
+        names = [Name(gateway, epoch, lane, seq) for seq in seqs]
+        return self.enter([Entry(name, hash_of(b"%d" % name.seq), readings, *said) for name in names])
+
+    def enter(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Enter these; return what the ledger says of them."""
         return list(self.database.write_now(lambda connection: record(connection, entries)).values())
 
     def settle(self, seq: int, *, at: int, readings: int = 10) -> None:
@@ -119,21 +119,21 @@ class Books:
         Each ten minutes it takes a batch of 100 readings, and 20 that are unchanged.
         """
         start, _ = bounds_of(day)
-        live = backlog = 0
+        entries: list[Entry] = []
         for slot in range(144):
             at = start + (slot + 1) * SLOT_MS - 1
-            if 36 <= slot < 54:  # the uplink is down: what is taken comes later
-                backlog += 1
-            elif slot not in {78, 79, 80, 143}:  # the disk is full; and the last one waits
-                live += 1
-                refused = slot == 96
-                self.come(
-                    live, at=at, readings=100, outcome="refused" if refused else "stored", reason=ODD if refused else ""
-                )
-            if slot == 54:
-                self.come(*range(1, 19), at=at + 1, day=day, readings=100, lane=Lane.BACKLOG)
+            is_cut_off = 36 <= slot < 54  # what is taken meanwhile comes later
+            if slot in {78, 79, 80, 143}:  # the disk is full; and the last one waits
+                continue
+            came_at = start + 55 * SLOT_MS if is_cut_off else at
+            lane = Lane.BACKLOG if is_cut_off else Lane.LIVE
+            name = Name("gw-1", EPOCH, lane, 1 + sum(each.name.lane == lane for each in entries))
+            said: tuple[Outcome, str] = ("refused", ODD) if slot == 96 else ("stored", "")
+            entries.append(Entry(name, hash_of(b"%d" % name.seq), 100, *said, came_at, day))
+        self.enter(entries)
+        live, backlog = 122, 18
         self.come(1, 2, at=start + HOUR, lane=Lane.EVENTS, readings=0)
         given_up = {GiveUpReason.DISK_FULL: 300}
-        said = DayCounts(day, taken=17_280, unchanged=2880, refused=100, waiting=100, given_up=given_up)
-        lanes = {"events": (3, 3), "live": (live + 1, live + 2), "backlog": (backlog + 1, backlog + 1)}
-        self.say(said, at=start + DAY_MS, lanes=lanes, counts=Counts(17_280, 2880, 300, 100))
+        counted = DayCounts(day, taken=17_280, unchanged=2880, refused=100, waiting=100, given_up=given_up)
+        stand = {"events": (3, 3), "live": (live + 1, live + 2), "backlog": (backlog + 1, backlog + 1)}
+        self.say(counted, at=start + DAY_MS, lanes=stand, counts=Counts(17_280, 2880, 300, 100))

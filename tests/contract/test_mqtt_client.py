@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 from paho.mqtt.client import Client
-from paho.mqtt.enums import MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from edge.contract import mqtt
 from edge.contract.broker_config import BrokerConfig
 from edge.contract.mqtt import Connection, Message, connect
+from edge.contract.mqtt_client import QuickClient
 from tests.servers import Mosquitto
 
 MESSAGES = 300
@@ -104,3 +107,41 @@ async def test_a_backlog_waits_at_the_broker(
             if len(found) == 1000:
                 break
         assert found == [str(number).encode() for number in range(1000)]
+
+
+@pytest.mark.parametrize("version", [MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311])
+async def test_what_is_not_plain_comes_too(
+    start_mosquitto: Callable[..., Mosquitto], monkeypatch: pytest.MonkeyPatch, version: MQTTProtocolVersion
+) -> None:
+    """Messages with properties, of another QoS, empty, or under a topic in Chinese are what was sent."""
+    broker = BrokerConfig(host="127.0.0.1", port=start_mosquitto().port)
+    monkeypatch.setitem(mqtt._versions, broker.address, version)
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    properties.UserProperty = ("水", "wet")
+    async with connect(broker, client_id="plain-a") as receiver:
+        await receiver.subscribe("plain/+")
+        async with connect(broker, client_id="plain-b") as sender:
+            if version == MQTTProtocolVersion.MQTTv5:
+                sender._client.publish("plain/properties", b"1", qos=1, properties=properties)
+            sender._client.publish("plain/0", b"2", qos=0)
+            await sender.publish("plain/街道", b"3")
+            await sender.publish("plain/empty", b"")
+        expected = [("plain/0", b"2"), ("plain/街道", b"3"), ("plain/empty", b"")]
+        if version == MQTTProtocolVersion.MQTTv5:
+            expected.insert(0, ("plain/properties", b"1"))
+        found = await taken(receiver, len(expected))
+        assert [(message.topic, message.payload, message.retained) for message in found] == [
+            (*each, False) for each in expected
+        ]
+        for message in found:
+            await message.ack()
+
+
+@pytest.mark.parametrize(
+    "body", ["", "00", "0001", "000161", "00016100", "ffff6100010041", "0001ff000141", "0000000141"]
+)
+def test_a_malformed_publish_is_no_message(body: str) -> None:
+    """What is cut off or names no topic is left to paho, which ends the connection or drops it; it is never taken."""
+    client = QuickClient(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+    client._in_packet |= {"command": 0x32, "packet": bytearray.fromhex(body)}
+    assert client._plain_message() is None

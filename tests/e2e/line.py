@@ -31,6 +31,7 @@ from cloud.registry.load import load_registry
 from cloud.registry.registry_file import RegistryFile
 from cloud.registry.tokens import issue_token
 from edge.contract.config_file import load_yaml
+from edge.contract.days import day_of
 from simulators.demo.processes import Program, Programs, wait_for_port
 from simulators.demo.proof import Counts, Row, compare, join
 from tests.cloud.databases import new_sqlite
@@ -41,6 +42,7 @@ from tests.servers import InfluxDB, free_ports
 
 GATEWAY = "gw-1"  # of a line that has its broker for itself
 OPERATOR, WORKER = "zhao", "wang"
+FIGURES = ("taken", "unchanged", "stored", "refused", "pending", "given_up", "missing")
 
 _log = structlog.get_logger()
 
@@ -201,8 +203,8 @@ class Line:
     async def prove(self) -> None:
         """Check, after :meth:`settle`, that all that was taken is stored and nothing else, by everybody's account.
 
-        The agents' journals against the store both ways, each journal's counts against those of the cloud's ledger, and
-        an outbox in which nothing waits any more.
+        The agents' journals against the store both ways; each journal's counts against the cloud's accounts of epochs
+        and its statements of days; and an outbox in which nothing waits any more.
         """
         taken = self.taken()
         assert len(taken) == len({row[:4] for row in taken}), "two readings of one point and one time"
@@ -214,14 +216,20 @@ class Line:
     async def _prove_account(self, gateway: LineGateway) -> None:
         counts, rows = gateway.taken()
         given_up = counts.given_up  # because memory was full while the disk was: in no journal
-        sums = Counts(taken=counts.unchanged + len(rows) + given_up, unchanged=counts.unchanged, given_up=given_up)
-        assert counts == sums, counts
+        taken = counts.unchanged + len(rows) + given_up
+        assert counts == Counts(taken=taken, unchanged=counts.unchanged, given_up=given_up), counts
+        proven = dict.fromkeys(FIGURES, 0) | {
+            "taken": taken,
+            "unchanged": counts.unchanged,
+            "stored": len(rows),
+            "given_up": given_up,
+        }
         accounts = await self.accounts(gateway)
-        names = ("taken", "unchanged", "stored", "refused", "pending", "given_up", "missing", "pending_messages")
-        totals = {name: sum(epoch[name] for epoch in accounts) for name in names}
-        proven = {"taken": sums.taken, "unchanged": sums.unchanged, "stored": len(rows), "given_up": given_up}
-        assert totals == dict.fromkeys(names, 0) | proven, f"{accounts}, but by the journal {proven}"
-        assert not any(epoch["gaps"] for epoch in accounts), accounts
+        assert _sum(accounts) == proven, f"{accounts}, but by the journal {proven}"
+        assert not any(epoch["gaps"] or epoch["pending_messages"] for epoch in accounts), accounts
+        days = sorted({day_of(row.taken_at) for row in rows} | {day_of(time.time_ns() // 1_000_000)})
+        statements = [await self.get(f"/statements/{gateway.name}/{day}") for day in days]
+        assert _sum([each["figures"] for each in statements]) == proven, f"{statements}, but by the journal {proven}"
         assert await self.dead_letters(gateway) == []
         assert gateway.waiting() == 0, f"{gateway.name}: messages without a receipt"
 
@@ -256,6 +264,10 @@ class Line:
             "api": {"host": "127.0.0.1", "port": self.api_port},
             **self._cloud_options,
         }
+
+
+def _sum(figures: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    return {name: sum(each[name] for each in figures) for name in FIGURES}
 
 
 def registry_document(devices: Iterable[str], *gateways: str) -> dict[str, Any]:

@@ -92,9 +92,11 @@ class LineGateway:
         await until(lambda: self._taken_so_far() >= wanted, f"{readings} more readings of {self.name}")
 
     def waiting(self) -> int:
-        """How many messages in its outbox have no receipt."""
+        """How much in its outbox has no receipt: messages, and what is in none yet."""
         with closing(sqlite3.connect(f"file:{self.outbox}?mode=ro", uri=True)) as outbox:
-            [waiting] = outbox.execute("SELECT COUNT(*) FROM messages").fetchone()
+            [waiting] = outbox.execute(
+                "SELECT (SELECT COUNT(*) FROM messages) + (SELECT COUNT(*) FROM drafts)"
+            ).fetchone()
         return int(waiting)
 
     def _taken_so_far(self) -> int:

@@ -13,6 +13,7 @@ import random
 import re
 import socket
 import ssl
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -20,6 +21,7 @@ import httpx
 import pytest
 import serial
 
+from edge.contract.clock import AcceleratedClock
 from simulators.device import SimulatedDevice, load_modbus_profile
 from simulators.faults import Fault, FaultKind, FaultPlan
 from simulators.modbus_server import ModbusServer
@@ -37,6 +39,7 @@ DIFFERS = [
     (re.compile(r"\b\d{1,3}(\.\d{1,3}){3}(:\d+)?"), "ADDRESS"),
     (re.compile(r"(?<![\w.])(/[\w.+-]+)+/(?=[\w.])"), "FOLDER/"),
     (re.compile(r"\bprocess \d+"), "process NUMBER"),
+    (re.compile(r"\bcorrupt-\d+"), "corrupt-NUMBER"),
     (re.compile(r"\b([0-9a-f]{32}|[0-9a-f]{16})\b"), "ID"),
     (re.compile(r"\b(count|messages|readings)=\d+"), r"\1=NUMBER"),
 ]
@@ -368,6 +371,20 @@ async def test_full_disk(terminal: Terminal, small_disk: Path) -> str:
     return terminal.said
 
 
+@holds("The outbox is corrupt")
+async def test_corrupt_outbox(terminal: Terminal) -> str:
+    """What can be read goes on in a new file, and the log says how much that is and where the old one is."""
+    terminal.write("gateway.yaml", gateway_yaml())
+    async with terminal.running("edge", "run", *GATEWAY) as agent:
+        await agent.wait_for("points_missing")
+    outbox = terminal.folder / "data" / "outbox.sqlite"
+    outbox.write_bytes(bytes(100) + outbox.read_bytes()[100:])
+    async with terminal.running("edge", "run", *GATEWAY) as agent:
+        await agent.wait_for("a new one goes on")
+        await agent.wait_for("agent runs")
+    return terminal.said
+
+
 @holds("The outbox is full")
 async def test_full_outbox(terminal: Terminal, camera: int) -> str:
     """What is oldest makes room for what is new, and that is said; an outbox too small for a picture is refused."""
@@ -379,6 +396,22 @@ async def test_full_outbox(terminal: Terminal, camera: int) -> str:
         await agent.wait_for("gave up the oldest messages")
     terminal.write("gateway.yaml", camera_yaml(camera, more="outbox: {max_mb: 1}").replace("max_mb: 0.5", "max_mb: 4"))
     assert await terminal.run("edge", "check", *GATEWAY) == 2
+    return terminal.said
+
+
+@holds("The gateway does not know the time")
+async def test_no_time(terminal: Terminal) -> str:
+    """A clock that shows 1970 is said, and when it is set."""
+    terminal.write("gateway.yaml", gateway_yaml())
+    path = terminal.folder / "clock.json"
+    clock = AcceleratedClock(origin_ms=time.time_ns() // 1_000_000, speed=1, started_ns=time.monotonic_ns())
+    clock.set_by_ms = -clock.origin_ms
+    clock.write(path)
+    async with terminal.running("edge", "run", *GATEWAY, "--clock", "clock.json") as agent:
+        await agent.wait_for("the time is not known yet")
+        clock.set_by_ms = 0
+        clock.write(path)
+        await agent.wait_for("the time is known")
     return terminal.said
 
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from simulators.demo.processes import Program
 
-WAIT_S: Final = 90.0  # no wait in a test is longer
+WAIT_S: Final = 180.0  # no wait in a test is longer, on a machine that has much else to do
 
 
 async def until(is_true: Callable[[], bool], what: str) -> None:

@@ -27,9 +27,11 @@ from edge.contract.messages import ClockState, Event, EventState, Flag, GiveUpRe
 from edge.drivers import Part, Snapshot
 from edge.drivers.modbus import ModbusPoll
 from edge.outbox import Outbox
+from edge.stamps import class_of
 from simulators.device import SimulatedDevice, load_modbus_profile
 from simulators.faults import Fault, FaultKind
 from simulators.modbus_server import ModbusServer
+from tests.e2e.waiting import until
 from tests.edge.cloud_stand_in import CloudStandIn, cloud_for
 from tests.edge.hand_clock import RunningClock
 from tests.servers import Mosquitto, free_ports
@@ -210,6 +212,18 @@ async def test_a_term_signal_loses_nothing(site: Site) -> None:
         assert epoch.counts.taken == epoch.counts.unchanged + len(cloud.readings)
 
 
+async def test_a_corrupt_outbox_is_an_event(site: Site) -> None:
+    """The gateway says of itself that its storage goes bad, with what was taken over."""
+    outbox = site.folder / "data" / "outbox.sqlite"
+    outbox.parent.mkdir()
+    outbox.write_bytes(b"no database" * 1000)
+    async with cloud_for(site.gateway, site.broker.port) as cloud, running(site.write(), SystemClock()):
+        await cloud.wait_for(lambda: len(cloud.events) == 1, "the event")
+        [event] = cloud.revisions()
+    assert (event.class_code, event.device, event.state) == ("DEV.OUTBOX", "gateway", EventState.CONFIRMED)
+    assert event.note == "taken over: 0 messages, 0 drafts; lost: 0 readings"
+
+
 async def test_a_kill_loses_nothing_committed_and_the_event_goes_on(site: Site) -> None:
     """After -9 during a flood, all that the journal has arrives, and the restarted agent ends the same event."""
     site.write()
@@ -227,6 +241,22 @@ async def test_a_kill_loses_nothing_committed_and_the_event_goes_on(site: Site) 
         assert said(cloud.revisions()) == [(1, "suspect"), (2, "confirmed"), (3, "ended")]
         assert len({event.id for event in cloud.revisions()}) == 1
         assert before.items() <= site.journalled().items()
+        assert stored(cloud) == site.journalled()
+
+
+async def test_a_kill_takes_no_readings_that_were_drafted(site: Site) -> None:
+    """Long before a batch is due readings are on disk: after -9 the next start sends them, and what it takes itself."""
+    site.write(batch_s=3600)
+    async with cloud_for(site.gateway, site.broker.port) as cloud:
+        async with process(site) as agent:
+            await until(lambda: site.journal.exists() and site.journal.read_text().count("draft") >= 2, "two drafts")
+            agent.kill()
+            await agent.wait()
+        assert stored(cloud) == {}
+        before = site.journalled()
+        async with process(site) as agent:
+            await cloud.wait_for(lambda: before.items() <= stored(cloud).items(), "what was drafted")
+            await terminate(agent)
         assert stored(cloud) == site.journalled()
 
 
@@ -278,7 +308,7 @@ async def test_a_state_that_cannot_be_read_does_not_keep_the_agent_down(site: Si
         await cloud.wait_for(lambda: len(cloud.events) == 2, "the flood")
     assert said(cloud.revisions()) == [(1, "suspect"), (2, "confirmed")]
     outbox = open_outbox(site.folder / "data" / "outbox.sqlite")
-    assert list(outbox.open_events()) == ["road-1/WATERLOG.ROAD.2:depth"]
+    assert list(outbox.open_events()) == ["agent/stamps", "road-1/WATERLOG.ROAD.2:depth"]
     outbox.close()
 
 
@@ -323,15 +353,16 @@ async def test_what_another_run_of_the_machine_left_undated_is_given_up_and_coun
         async with running(path, clock):
             await clock.slept(10)
         async with running(path, RunningClock(AT, "second")):
-            await cloud.wait_for(lambda: len(cloud.events) == 1, "the flood")
+            await cloud.wait_for(lambda: len(cloud.events) == 3, "the flood")
             await cloud.wait_for(
                 lambda: cloud.status is not None and any(
                     day.given_up.get(GiveUpReason.UNDATED) for epoch in cloud.status.epochs for day in epoch.days
                 ), "the account of what is lost",
             )  # fmt: skip
-        [told] = cloud.revisions()
-        assert told.state is EventState.UPDATED
-        assert abs(told.began_at - AT) < MINUTE
+        told = [cloud.events[f"{1:032x}", revision] for revision in (1, 2, 3)]
+        assert [event.state.value for event in told] == ["suspect", "confirmed", "updated"]
+        assert all(abs(event.began_at - AT) < MINUTE for event in told)
+        assert "did not know the time" in told[0].note
         assert min(at for *_, at in cloud.readings) >= AT
 
 
@@ -379,6 +410,21 @@ async def test_a_clock_that_is_set_leaves_no_polls_out(site: Site) -> None:
 
             await cloud.wait_for(is_read_now, "readings of both devices")
         assert agent.skipped() == 0
+
+
+async def test_a_time_lived_through_again_after_a_restart_has_other_milliseconds(site: Site) -> None:
+    """The machine comes back with a clock that is behind: no reading gets the time of one from before."""
+    path = site.write()
+    async with cloud_for(site.gateway, site.broker.port) as cloud:
+        for boot, now in (("first", AT), ("second", AT - 1000)):
+            known = set(cloud.readings)
+            site.road.set("depth", 20 if boot == "first" else 40)
+            async with running(path, RunningClock(now, boot)):
+                await cloud.wait_for(lambda known=known: len(cloud.readings.keys() - known) > 20, "readings")  # type: ignore[misc]
+            if boot == "first":
+                assert {class_of(at) for *_, at in cloud.readings} == {0}
+            else:
+                assert {class_of(at) for *_, at in cloud.readings.keys() - known} == {1}
 
 
 async def test_a_poll_that_outlasts_its_cancellation_is_kept(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import resource
-import shutil
 import sqlite3
 import subprocess
 from collections.abc import Iterator
@@ -26,7 +25,8 @@ from edge.outbox import (
 )
 from edge.outbox_salvage import Salvaged
 from tests.edge.hand_clock import HandClock
-from tests.edge.outbox_parts import NOW, body, draft, file_of, kill, names, open_outbox, read_back, receipt, waiting_in
+from tests.edge.outbox_parts import NOW, body, draft, file_of, kill, names, open_outbox, receipt, waiting_in
+from tests.edge.torn_outbox import tear
 
 PAGE = 4096
 
@@ -158,40 +158,12 @@ def test_a_stop_while_a_new_file_takes_its_place(path: Path) -> None:
     outbox.close()
 
 
-def torn_copies(folder: Path, *, of: Path, wal: bytes, since: int) -> Iterator[Path]:
-    """The file with its log cut at, or with a wrong byte at, some places of the last commit."""
-    places = sorted({since, since + 1, len(wal) - 1, *random.Random(3).sample(range(since, len(wal)), 60)})
-    for place in places:
-        wrong = bytes([wal[place] ^ 0x55])
-        for name, log in (("cut", wal[:place]), ("wrong", wal[:place] + wrong + wal[place + 1 :])):
-            copy = folder / f"{name}-{place}" / of.name
-            copy.parent.mkdir()
-            shutil.copy(of, copy)
-            copy.with_name(f"{of.name}-wal").write_bytes(log)
-            yield copy
+def test_a_torn_last_commit_takes_nothing_else_along(tmp_path: Path) -> None:
+    """Wherever the last commit was cut or is wrong, all commits before it are there, and it is there whole or not.
 
-
-def test_a_torn_last_commit_takes_nothing_else_along(path: Path, tmp_path: Path) -> None:
-    """Wherever the last commit was cut or is wrong, all commits before it are there, and it is there whole or not."""
-    outbox = open_outbox(path)
-    log = path.with_name(f"{path.name}-wal")
-    for second in range(20):
-        outbox.append_all([(Lane.EVENTS, body(0))], draft=draft(NOW + second))
-    since = log.stat().st_size
-    outbox.append_all([(Lane.EVENTS, body(0, size=6000))], draft=draft(NOW + 20, NOW + 21))
-    wal, main = log.read_bytes(), tmp_path / "main" / path.name
-    main.parent.mkdir()
-    shutil.copy(path, main)
-    outbox.close()
-    seen: set[int] = set()
-    for copy in torn_copies(tmp_path, of=main, wal=wal, since=since):
-        outbox = open_outbox(copy)
-        assert read_back(outbox)[:20] == [NOW + second for second in range(20)]
-        assert (outbox.waiting(Lane.EVENTS), len(read_back(outbox))) in {(20, 20), (21, 22)}
-        assert outbox.salvaged is None
-        seen.add(outbox.waiting(Lane.EVENTS))
-        outbox.close()
-    assert 20 in seen
+    At some places; ``./anlan bench torn`` tries all.
+    """
+    assert tear(tmp_path, lambda all_of_it: random.Random(3).sample(all_of_it, 60)) == 2 * 63
 
 
 def test_a_damaged_index_is_made_anew(path: Path) -> None:

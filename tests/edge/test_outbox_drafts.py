@@ -27,6 +27,7 @@ from edge.outbox import (
     MessageName,
     Outbox,
 )
+from edge.outbox_change import NEVER_KNOWN
 from edge.outbox_drafts import Draft
 from tests.edge.hand_clock import HandClock
 from tests.edge.outbox_parts import (
@@ -131,10 +132,10 @@ def test_undated_readings_wait_until_they_have_their_time(path: Path) -> None:
 
 
 def test_what_was_undated_when_the_machine_went_down_is_given_up(path: Path) -> None:
-    """No time is made up for it; it counts, once it is known on which day."""
+    """No time is made up for readings; they count, once it is known on which day. An event is told, as of now."""
     clock = HandClock(UNSET)
     outbox = open_outbox(path, clock=clock, boot="first")
-    outbox.append_all(draft=draft(UNSET + 1, UNSET + 2))
+    outbox.append_all(draft=draft(UNSET + 1, UNSET + 2, events=[undated_event(UNSET + 1)]))
     kill(outbox)
     outbox = open_outbox(path, clock=clock, boot="second")
     outbox.seal_drafts(Lane.LIVE)
@@ -144,6 +145,9 @@ def test_what_was_undated_when_the_machine_went_down_is_given_up(path: Path) -> 
     [day] = outbox.states()[0].days
     assert (day.day, day.taken, day.given_up) == (day_of(NOW), 2, {GiveUpReason.UNDATED: 2})
     assert outbox.has_drafts is False
+    [waiting] = waiting_in(outbox, Lane.EVENTS)
+    event = decode_event(waiting.payload, "gw")[1]
+    assert (event.began_at, event.ended_at, event.note) == (NOW - 2, NOW, NEVER_KNOWN)
     outbox.close()
 
 

@@ -168,7 +168,7 @@ class OutboxModel(RuleBasedStateMachine):
         assert self.outbox.has_drafts is False
 
     @precondition(lambda self: self.kills < KILLS)
-    @rule(statement=st.integers(1, 40), which=st.sampled_from(["append", "seal", "forget"]))
+    @rule(statement=st.integers(1, 40), which=st.sampled_from(["append", "seal", "date", "forget"]))
     def crashes(self, statement: int, which: str) -> None:
         """The power is cut before some statement of a transaction, or after it: all of it is there or nothing."""
         file = file_of(self.outbox)
@@ -178,6 +178,8 @@ class OutboxModel(RuleBasedStateMachine):
                 self.append(20, 1, 1, 1)
             elif which == "seal":
                 self.outbox.seal_drafts(Lane.LIVE)
+            elif which == "date":
+                self.date()
             else:
                 for one in list(waiting_in(self.outbox, Lane.BACKLOG))[:1]:
                     self.honour(one, "stored", 3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
@@ -313,6 +314,29 @@ async def test_what_memory_cannot_hold_is_given_up_and_counted(disk: Disk, monke
     counts = disk.outbox.states()[0].counts
     assert (counts.taken, counts.unchanged, counts.given_up) == (15, 5, 6)
     assert [disk.given_up.get_nowait() for _ in range(6)] == [reading(number) for number in range(1, 7)]
+
+
+async def test_a_disk_that_hangs_does_not_fill_the_memory(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a commit does not end, what is beyond twice the bound is given up, and counted once it has ended."""
+    monkeypatch.setattr(recorder_module, "MOST_READINGS", 4)
+    hanging, append_all = threading.Event(), disk.outbox.append_all
+
+    def hang(*args: object, **options: object) -> object:
+        hanging.wait(10)
+        return append_all(*args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(disk.outbox, "append_all", hang)
+    for number in range(1, 13):
+        disk.recorder.take(taken(number))
+    await disk.clock.advance_to(AT + 10_000)
+    hanging.set()
+    await disk.next_attempt()
+    await disk.clock.advance_to(AT + 20_000)
+    disk.recorder.stop()
+    await disk.running
+    assert sorted(number for batch in disk.batches() for number in batch) == list(range(1, 9))
+    counts = disk.outbox.states()[0].counts
+    assert (counts.taken, counts.given_up) == (12, 4)
 
 
 async def test_a_value_that_was_given_up_is_sent_at_the_next_poll(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from edge.contract.broker_config import BrokerConfig
 from edge.contract.clock import SteppedClock
 from edge.contract.days import bounds_of
 from edge.contract.messages import ClockState, Head, Lane, topic
-from edge.contract.mqtt import Connection, connect
+from edge.contract.mqtt import Connection, DisconnectedError, connect
 from edge.drain import Drain
 from edge.outbox import Outbox, OutboxBrokenError
 from edge.uplink import NEARLY_DRAINED, Uplink
@@ -425,6 +425,27 @@ async def test_a_timeout_that_nobody_expected_is_no_quiet_end(
     monkeypatch.setattr(Uplink, "_session", time_out)
     with pytest.raises(TimeoutError, match="a bug"):
         await make_uplink(outbox, broker).run()
+    outbox.close()
+
+
+async def test_a_connection_lost_while_being_cancelled(
+    outbox: Outbox, broker: BrokerConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An uplink that is cancelled ends, though its connection is lost in the same moment: it must not begin anew."""
+
+    async def lose(_self: Drain) -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise DisconnectedError("lost just now") from None
+
+    monkeypatch.setattr(Drain, "receive", lose)
+    uplink = make_uplink(outbox, broker)
+    task = asyncio.create_task(uplink.run())
+    await until(lambda: uplink.is_current)
+    task.cancel()
+    await asyncio.wait([task], timeout=10)
+    assert task.cancelled()
     outbox.close()
 
 

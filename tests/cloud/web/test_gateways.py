@@ -12,6 +12,7 @@ from cloud.gateway_states import find_state, take_inventory, take_status
 from cloud.ledger import CONFLICT, Entry, Name, record
 from cloud.registry.gateway_files import GatewayFile, keep_file
 from cloud.registry.tables import devices, gateways
+from cloud.twins import FORGET_MS
 from edge.contract.days import day_of
 from edge.contract.messages import (
     Batch,
@@ -261,6 +262,19 @@ async def test_messages_that_were_not_taken_are_told(site: Site) -> None:
     assert "1 message was not taken" in page
     assert 'href="/letters?gateway=gw-1"' in page
     assert "/letters" not in await site.see("sun", "/gateways/gw-1")
+
+
+async def test_two_that_take_turns_are_told(site: Site) -> None:
+    """Two outboxes that do not know each other and speak in turn are an alarm, on the overview too."""
+    for epoch in ("aa" * 8, "bb" * 8) * 2:
+        say(site, EpochState(epoch, {}, Counts()), session=epoch)
+    page = await site.see("chen", "/gateways/gw-1")
+    assert "It seems to be there twice" in page
+    assert "Two programs enter by its name in turn" in page
+    overview = await site.see("chen", "/overview")
+    assert "Two programs enter by its name in turn" in overview
+    await site.clock.advance_to(NOW + FORGET_MS + 1)
+    assert "seems to be there twice" not in await site.see("chen", "/overview")
 
 
 async def test_a_full_disk_is_told(site: Site) -> None:

@@ -266,3 +266,17 @@ async def test_old_time_is_said_to_be_hours(site: Site, tmp_path: Path) -> None:
     await thinning.close()
     assert "only the lowest and the highest value of each hour are kept" in await site.see("chen", f"{DEPTH}?range=1y")
     assert "of each hour" not in await site.see("chen", f"{DEPTH}?range=7d")
+
+
+async def test_tests_of_readings_that_are_gone_are_not_said_to_be_counted(site: Site, tmp_path: Path) -> None:
+    """Of hours the flags are known and not the tests that set them, so the count by test is a least one."""
+    readings = [Reading("river-1", "flow", NOW - day * 24 * HOUR_MS, 99.0, Flag.FAIL, Test.SPAN) for day in (50, 49, 1)]
+    await site.services.series.write([batch_of([*readings, Reading("river-1", "flow", NOW, 1.0)])])
+    span = {"start": NOW - 51 * 24 * HOUR_MS, "end": NOW + 1}
+    before = await count_flags(site.services.series, FLOW, **span)
+    thinning = SqliteStore(tmp_path / "series.db", None, Retention(40, site.clock))
+    await thinning.forget_expired()
+    await thinning.close()
+    after = await count_flags(site.services.series, FLOW, **span)
+    assert (before.flags, before.is_complete) == (after.flags, True)
+    assert (after.tests, after.is_complete) == ({Test.SPAN: 1}, False)
