@@ -308,7 +308,7 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="./anlan bench ingest",
         description=__doc__,
-        epilog="The last line is JSON; with --influx its keys are those of InfluxDB too.",
+        epilog="The last line is JSON; what begins with influx_ was measured with InfluxDB.",
     )
     parser.add_argument("--readings", type=int, default=1_000_000, help="of a round (default: 1,000,000)")
     parser.add_argument("--rounds", type=int, default=2, help="of which the best counts (default: 2)")
