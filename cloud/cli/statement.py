@@ -15,7 +15,7 @@ from cloud.statements.statement import read_statement, read_statements
 from cloud.statements.verify import Verified, heads_of, read_heads, verify
 from cloud.statements.words import line_of, lines_of
 from edge.contract.clock import SystemClock
-from edge.contract.days import bounds_of, day_of
+from edge.contract.days import DAY_MS, bounds_of, day_of
 from edge.contract.messages import Head
 from edge.contract.program import example
 
@@ -67,11 +67,13 @@ def statement(
         fail("--since and --against belong to --verify", code=2)
     if verifies + heads + bool(gateway or day) > 1:
         fail("--verify and --heads are of all gateways and days: give them alone", code=2)
-    with errors_said(), open_database(load_cloud_config(config)) as database:
+    with errors_said(), open_database(settings := load_cloud_config(config)) as database:
         if heads:
             typer.echo(msgspec.json.format(msgspec.json.encode(database.read_now(heads_of))).decode())
         elif verifies:
-            _verify(database, since=since or "", exported=_exported(against), as_json=as_json)
+            kept_since = day_of(SystemClock().now_ms() - settings.ledger_days * DAY_MS)
+            wanted = partial(verify, since=since or "", exported=_exported(against), kept_since=kept_since)
+            _verify(database.read_now(wanted), as_json=as_json)
         else:
             _show(database, gateway, day, as_json=as_json)
 
@@ -103,8 +105,7 @@ def _exported(path: Path | None) -> list[Head]:
         fail(f"{path}: {error}", code=2)
 
 
-def _verify(database: Database, *, since: str, exported: list[Head], as_json: bool) -> None:
-    found = database.read_now(partial(verify, since=since, exported=exported))
+def _verify(found: Verified, *, as_json: bool) -> None:
     if as_json:
         typer.echo(msgspec.json.encode(found._asdict()).decode())
     else:
@@ -117,7 +118,9 @@ def _say(found: Verified) -> None:
     compared = f"{found.witnessed:,} of their heads witnessed by gateways, {found.exported:,} in the file"
     if not found.differences:
         typer.echo(f"{looked}: nothing was changed; {compared}")
-        return
-    typer.echo(f"CHANGED: {looked}, {compared}; first {found.differences[0].day}:")
+    else:
+        typer.echo(f"CHANGED: {looked}, {compared}; first {found.differences[0].day}:")
     for each in found.differences:
         typer.echo(f"  {each}")
+    if found.compacted:
+        typer.echo(f"{count(found.compacted, 'range')} of messages hold no rows any more: compacted")

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import ColumnElement, Connection, Row, exists, func, select
 
-from cloud.ledger import MOST_ROWS, ledger_ranges, statement_days
+from cloud.ledger import MOST_ROWS, ledger, ledger_ranges, statement_days
 from cloud.statements.chain import (
     Range,
     digest_of_day,
@@ -26,6 +26,16 @@ from cloud.statements.said import head_witnesses
 from edge.contract.days import is_day
 from edge.contract.messages import Head, Lane
 
+NEVER = "~"
+"""As a day: later than any."""
+
+_HAS_ROWS = exists().where(
+    ledger.c.gateway == ledger_ranges.c.gateway,
+    ledger.c.epoch == ledger_ranges.c.epoch,
+    ledger.c.lane == ledger_ranges.c.lane,
+    ledger.c.seq.between(ledger_ranges.c.first, ledger_ranges.c.last),
+)
+
 
 class Difference(NamedTuple):
     """What of a day is not as it was sealed or witnessed; `gateway` is empty where that cannot be told."""
@@ -39,10 +49,14 @@ class Difference(NamedTuple):
 
 
 class Verified(NamedTuple):
-    """What a verification has looked at, and how many heads it could compare with what others have."""
+    """What a verification has looked at, and how many heads it could compare with what others have.
+
+    Of `compacted` ranges no row is there any more to compare with: a sudden rise means that rows were deleted.
+    """
 
     days: int
     rows: int
+    compacted: int
     witnessed: int
     exported: int
     differences: Sequence[Difference]
@@ -62,8 +76,13 @@ def read_heads(text: bytes) -> list[Head]:
         raise ValueError(f"not a list of heads as `statement --heads` writes it: {error}") from None
 
 
-def verify(connection: Connection, *, since: str = "", exported: Sequence[Head] = ()) -> Verified:
-    """Recompute the chain from a day on and compare it; differences come in the order of their days."""
+def verify(
+    connection: Connection, *, since: str = "", exported: Sequence[Head] = (), kept_since: str = NEVER
+) -> Verified:
+    """Recompute the chain from a day on and compare it; differences come in the order of their days.
+
+    `kept_since` is the first day of receipt whose rows are too young to be compacted.
+    """
     chain = {head.day: head.hash for head in heads_of(connection)}
     witnesses = [
         (Head(row.day, row.hash), row.gateway)
@@ -72,6 +91,7 @@ def verify(connection: Connection, *, since: str = "", exported: Sequence[Head] 
     wanted = [head for head in exported if head.day >= since]
     found = [
         *_of_days(connection, chain, since),
+        *_of_compacted(connection, since, kept_since),
         *_of_others(chain, [(head, f"{gateway} has witnessed") for head, gateway in witnesses]),
         *_of_others(chain, [(head, "the kept heads have") for head in wanted]),
     ]
@@ -79,6 +99,7 @@ def verify(connection: Connection, *, since: str = "", exported: Sequence[Head] 
     return Verified(
         days=sum(day >= since for day in chain),
         rows=sum(connection.scalars(rows)),
+        compacted=_count(connection, [*_compacted_since(since), ~_HAS_ROWS]),
         witnessed=len({head.day for head, _ in witnesses if head.day in chain}),
         exported=sum(head.day in chain for head in wanted),
         differences=sorted(found),
@@ -98,6 +119,28 @@ def _of_days(connection: Connection, chain: Mapping[str, str], since: str) -> It
             if head_of(previous, day, sealed) != head:
                 yield Difference(day, "", "its head does not follow from what it holds and the head before it")
         previous = head
+
+
+def _of_compacted(connection: Connection, since: str, kept_since: str) -> Iterator[Difference]:
+    """Find what compaction would not have done: that a range is compacted is no part of any digest."""
+    too_young = "compacted, but younger than ledger_days (unless that was raised since)"
+    for which, what in (
+        ((_HAS_ROWS,), "marked as compacted, but their rows are there"),
+        ((ledger_ranges.c.outcome != "stored",), "marked as compacted, but were refused: these are kept"),
+        ((ledger_ranges.c.received_on >= kept_since, ~_HAS_ROWS), too_young),
+    ):
+        place = (ledger_ranges.c.received_on, ledger_ranges.c.gateway)
+        wanted = select(*place, func.count()).where(*_compacted_since(since), *which).group_by(*place)
+        for day, gateway, ranges in connection.execute(wanted):
+            yield Difference(day, gateway, f"ranges of messages are {what}: {ranges}")
+
+
+def _compacted_since(since: str) -> list[ColumnElement[bool]]:
+    return [ledger_ranges.c.compacted, ledger_ranges.c.received_on >= since]
+
+
+def _count(connection: Connection, which: Iterable[ColumnElement[bool]]) -> int:
+    return connection.scalar(select(func.count()).select_from(ledger_ranges).where(*which)) or 0
 
 
 def _sealed(connection: Connection, day: str) -> dict[str, bytes]:

@@ -12,7 +12,7 @@ from cloud.ledger import Entry, Name, Outcome, hash_of, record, settle
 from cloud.statements.closing import close_days
 from cloud.statements.compaction import compact
 from cloud.statements.statement import Statement, read_statement
-from cloud.statements.verify import Verified, verify
+from cloud.statements.verify import NEVER, Verified, verify
 from edge.contract.days import DAY_MS, bounds_of, day_of
 from edge.contract.messages import (
     ClockState,
@@ -109,9 +109,10 @@ class Books:
         assert found is not None
         return found
 
-    def verify(self, *, since: str = "", exported: Iterable[Head] = ()) -> Verified:
+    def verify(self, *, since: str = "", exported: Iterable[Head] = (), kept_since: str = NEVER) -> Verified:
         """Verify the chain."""
-        return self.read(lambda connection: verify(connection, since=since, exported=list(exported)))
+        heads = list(exported)
+        return self.read(lambda connection: verify(connection, since=since, exported=heads, kept_since=kept_since))
 
     def live_through_a_bad_day(self, day: str = DAY) -> None:
         """Let gw-1 have an outage from 6 to 9, a full disk from 13 to 13:30 and a refused batch at 16; one batch waits.

@@ -121,6 +121,22 @@ def test_a_day_that_is_none_is_named_as_changed(books: Books) -> None:
     assert books.statement().figures.stored == 50
 
 
+def test_what_only_looks_compacted_is_found(books: Books) -> None:
+    """Ranges marked so while their rows are there, of what was refused, or too young; what is compacted is counted."""
+    closed(books)
+    books.database.write_now(lambda connection: connection.execute(update(ledger_ranges).values(compacted=True)))
+    said = [str(one) for one in books.verify().differences]
+    assert f"{DAY} gw-1: ranges of messages are marked as compacted, but their rows are there: 4" in said
+    assert f"{DAY} gw-1: ranges of messages are marked as compacted, but were refused: these are kept: 1" in said
+    assert books.verify().compacted == 0
+    books.database.write_now(lambda connection: connection.execute(delete(ledger).where(ledger.c.seq == 5)))
+    young = (
+        f"{DAY} gw-1: ranges of messages are compacted, but younger than ledger_days (unless that was raised since): 1"
+    )
+    verified = books.verify(kept_since=DAY)
+    assert (verified.compacted, young in [str(one) for one in verified.differences]) == (1, True)
+
+
 def test_another_content_is_found(books: Books) -> None:
     """A hash that was exchanged shows, though no figure differs."""
     closed(books)
@@ -190,7 +206,8 @@ def test_old_days_become_ranges(books: Books) -> None:
     after = books.statement()
     assert (after.figures, after.events, after.settled) == (before.figures, before.events, before.settled)
     assert after.silences is None
-    assert books.verify().differences == []
+    verified = books.verify(kept_since=day_of(NOON + 2 * DAY_MS))
+    assert (verified.differences, verified.compacted) == ([], 4)
     assert books.compact(at=NOON + 2 * DAY_MS) == 0
 
 
