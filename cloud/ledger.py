@@ -15,6 +15,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     Connection,
     Index,
     Integer,
@@ -31,7 +32,7 @@ from sqlalchemy import (
 )
 
 from cloud.database import insert_new, metadata
-from edge.contract.days import bounds_of
+from edge.contract.days import bounds_of, is_day
 from edge.contract.messages import Header, Lane
 
 _SETTLED = text("settled_at IS NOT NULL")
@@ -238,8 +239,16 @@ def open_since(connection: Connection) -> int:
 
     A message may have waited for the series store since before its day was closed, and two clouds' clocks may differ.
     """
-    newest: str | None = connection.scalar(select(func.max(statement_days.c.day)))
+    newest = newest_day(connection, statement_days.c.day)
     return bounds_of(newest)[1] if newest else 0
+
+
+def newest_day(connection: Connection, days: ColumnElement[str], *which: ColumnElement[bool]) -> str | None:
+    """Return the newest day in a column; what is no day was put there by somebody, and stops nobody who writes."""
+    newest: str | None = connection.scalar(select(func.max(days)).where(*which))
+    while newest is not None and not is_day(newest):
+        newest = connection.scalar(select(func.max(days)).where(*which, days < newest))
+    return newest
 
 
 def _row_of(entry: Entry) -> dict[str, Any]:

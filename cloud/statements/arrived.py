@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, FromClause, and_, case, func, literal, or_, select, union_all
 
-from cloud.ledger import Outcome, ledger, ledger_ranges, statement_days
+from cloud.ledger import Outcome, ledger, ledger_ranges, newest_day, statement_days
 from edge.contract.days import bounds_of
 from edge.contract.messages import Lane, LaneState, Status
 
@@ -54,9 +54,7 @@ def ends_of(status: Status | None) -> Ends:
 
 def sealed_until(connection: Connection) -> int:
     """Return until when what was received is in ranges."""
-    newest: str | None = connection.scalar(
-        select(func.max(statement_days.c.day)).where(statement_days.c.head.is_not(None))
-    )
+    newest = newest_day(connection, statement_days.c.day, statement_days.c.head.is_not(None))
     return bounds_of(newest)[1] if newest else 0
 
 

@@ -12,10 +12,10 @@ from typing import NoReturn
 
 import structlog
 from msgspec.structs import asdict
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import ColumnElement, Connection, func, select, update
 
 from cloud.database import Database, DatabaseError, insert_new
-from cloud.ledger import ledger, ledger_ranges, open_since, statement_days
+from cloud.ledger import ledger, ledger_ranges, newest_day, open_since, statement_days
 from cloud.statements.chain import GatewayDay, head_of, statement_gateways, sum_up
 from cloud.statements.compaction import compact
 from edge.contract.clock import Clock
@@ -68,7 +68,7 @@ async def close_days(database: Database, *, now_ms: int) -> list[Head]:
 
 def mark(connection: Connection, *, now_ms: int) -> str | None:
     """Let no row enter the next day that is over, and return it; None while there is none."""
-    begun: str | None = connection.scalar(select(statement_days.c.day).where(statement_days.c.head.is_(None)))
+    begun = newest_day(connection, statement_days.c.day, statement_days.c.head.is_(None))
     if begun is not None:
         return begun
     first_at = min(_firsts(connection), default=None)
@@ -99,15 +99,18 @@ def seal(connection: Connection, *, day: str, sums: Sequence[GatewayDay], now_ms
 
 def newest_head(connection: Connection) -> Head | None:
     """Return the end of the chain; None while no day is closed."""
-    return head_before(connection, "~")
+    return _head_of(connection)
 
 
 def head_before(connection: Connection, day: str) -> Head | None:
     """Return the last head before a day."""
-    sealed = (statement_days.c.head.is_not(None), statement_days.c.day < day)
-    wanted = select(statement_days.c.day, statement_days.c.head).where(*sealed)
-    row = connection.execute(wanted.order_by(statement_days.c.day.desc()).limit(1)).one_or_none()
-    return Head(row.day, row.head) if row else None
+    return _head_of(connection, statement_days.c.day < day)
+
+
+def _head_of(connection: Connection, *which: ColumnElement[bool]) -> Head | None:
+    day = newest_day(connection, statement_days.c.day, statement_days.c.head.is_not(None), *which)
+    head = connection.scalar(select(statement_days.c.head).where(statement_days.c.day == day))
+    return Head(day, head) if day and head else None
 
 
 def gateways_of(connection: Connection) -> list[str]:

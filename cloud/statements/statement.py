@@ -7,7 +7,7 @@ from msgspec import Struct
 from sqlalchemy import Connection, func, select
 
 from cloud.gateway_states import GatewayState, find_state
-from cloud.ledger import ledger, ledger_ranges, statement_days
+from cloud.ledger import ledger, ledger_ranges, newest_day, statement_days
 from cloud.registry.registry import known_gateways
 from cloud.statements.accounts import Gap, came_of
 from cloud.statements.arrived import EVERY_SEQ, Arrived, arrived, ends_of, holes, sealed_until
@@ -198,7 +198,7 @@ def _last_came_at(connection: Connection, gateway: str, day: str) -> int | None:
     if at is not None:
         return at
     ranges = ledger_ranges.c
-    on = connection.scalar(select(func.max(ranges.received_on)).where(ranges.gateway == gateway, ranges.day == day))
+    on = newest_day(connection, ranges.received_on, ranges.gateway == gateway, ranges.day == day)
     if on is None:
         return None
     start, end = bounds_of(on)

@@ -25,3 +25,12 @@ def bounds_of(day: str) -> tuple[int, int]:
     if day_of(start) != day:  # days are compared as text, and 2026-1-1 would be one of which there is nothing
         raise ValueError(f"{day} is not written as {day_of(start)}")
     return start, start + DAY_MS
+
+
+def is_day(text: str) -> bool:
+    """Whether this is a day, written as days are."""
+    try:
+        bounds_of(text)
+    except (ValueError, OverflowError):
+        return False
+    return True

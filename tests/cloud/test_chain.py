@@ -108,6 +108,19 @@ def test_a_change_is_found(books: Books, change: str, found: str) -> None:
     assert any(found in one for one in differences), differences
 
 
+def test_a_day_that_is_none_is_named_as_changed(books: Books) -> None:
+    """And stops nobody: statements are told, messages are taken, and the newest head is that of a day."""
+    first, _ = closed(books)
+    books.database.write_now(
+        lambda c: c.execute(update(statement_days).where(statement_days.c.day == NEXT).values(day="zzz"))
+    )
+    found = [str(one) for one in books.verify().differences]
+    assert "zzz: is no day: it was changed" in found
+    assert books.read(newest_head) == first
+    books.come(9, at=NOON + DAY_MS)
+    assert books.statement().figures.stored == 50
+
+
 def test_another_content_is_found(books: Books) -> None:
     """A hash that was exchanged shows, though no figure differs."""
     closed(books)
