@@ -90,7 +90,7 @@ class Drain:
         if not self._outbox.waiting(lane):
             return True  # most lanes are empty most of the time: that is known without a look into the file
         while self._window.has_room(lane):
-            waiting = await asyncio.to_thread(self._outbox.next_waiting, lane, after=self._sent_up_to[lane])
+            waiting = await asyncio.to_thread(self._outbox.next_to_send, lane, after=self._sent_up_to[lane])
             if waiting is None:
                 return True
             if not self._window.has_room(lane, len(waiting.payload)):

@@ -103,6 +103,7 @@ class Outbox:
         self._file: OutboxFile | None = None
         self._load = Load()
         self._own_offset_ms = 0
+        self._backlog_sent_up_to = 0  # the highest id, since the file is open
         self.epoch = ""  # until the disk has taken it
         self.salvaged: Salvaged | None = None
 
@@ -254,6 +255,14 @@ class Outbox:
             after,
         )
 
+    def next_to_send(self, lane: Lane, *, after: int = 0) -> Waiting | None:
+        """Return what :meth:`next_waiting` does, to be sent: from now on the cloud may have it."""
+        with self._turn:
+            found = self.next_waiting(lane, after=after)
+            if found is not None and lane is Lane.BACKLOG:
+                self._backlog_sent_up_to = max(self._backlog_sent_up_to, found.id)
+        return found
+
     def find_waiting(self, message_id: int) -> Waiting | None:
         """Return a message by its id, None when it no longer waits."""
         return self._one_waiting("SELECT id, epoch, lane, seq, payload FROM messages WHERE id = ?", message_id)
@@ -350,7 +359,12 @@ class Outbox:
         """Give up what is too old, and the oldest until ``size`` more bytes fit; ValueError where they never can."""
         if size > self._max_bytes:
             raise ValueError(f"{size} bytes at once can never fit an outbox of {self._max_bytes} bytes")
-        make_room(change, room=self._max_bytes - size, before_ms=change.own_ms - self._max_age_ms)
+        make_room(
+            change,
+            room=self._max_bytes - size,
+            before_ms=change.own_ms - self._max_age_ms,
+            sent_up_to=self._backlog_sent_up_to,
+        )
 
 
 def _own_time_of(db: sqlite3.Connection, clock: Clock) -> int:

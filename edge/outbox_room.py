@@ -23,10 +23,10 @@ THINNED_AT_ONCE: Final = 16  # messages
 THINNED_READINGS: Final = 10_000
 
 _OLDEST = "SELECT id, epoch, day, readings, size, committed_at FROM messages WHERE lane = ? ORDER BY id LIMIT 1"
-_LEVEL = "SELECT MIN(thinned) FROM messages WHERE lane = ?"
+_LEVEL = "SELECT MIN(thinned) FROM messages WHERE lane = ? AND id > ?"
 _TO_THIN = (
     "SELECT id, epoch, day, readings, size, committed_at, payload FROM messages"
-    " WHERE lane = ? AND thinned = ? ORDER BY id LIMIT ?"
+    " WHERE lane = ? AND id > ? AND thinned = ? ORDER BY id LIMIT ?"
 )
 
 _log = structlog.get_logger()
@@ -48,12 +48,15 @@ class _Kept(NamedTuple):
         return self.day or day_of(self.committed_at)
 
 
-def make_room(change: Change, *, room: int, before_ms: int) -> None:
-    """Let go of what was committed before a time, and of as much that at most ``room`` bytes wait."""
+def make_room(change: Change, *, room: int, before_ms: int, sent_up_to: int) -> None:
+    """Let go of what was committed before a time, and of as much that at most ``room`` bytes wait.
+
+    What was sent (backlog up to this id) is not thinned: the cloud may have it whole, and would get half of it twice.
+    """
     dropped = sum(_drop_old(change, lane, before_ms) for lane in Lane)
     left_out = 0
-    while change.load.bytes > room and (level := _lowest_level(change)) < MOST_THINNED:
-        left_out += _thin(change, level)
+    while change.load.bytes > room and (level := _lowest_level(change, sent_up_to)) < MOST_THINNED:
+        left_out += _thin(change, level, after=sent_up_to)
     dropped += _drop_oldest(change, (Lane.BACKLOG, Lane.LIVE), room)
     if change.load.bytes > room:
         change.give_up_undated(room)
@@ -64,9 +67,9 @@ def make_room(change: Change, *, room: int, before_ms: int) -> None:
         _log.warning("gave up the oldest messages: beyond outbox.max_mb or max_days", messages=dropped)
 
 
-def _lowest_level(change: Change) -> int:
+def _lowest_level(change: Change, after: int) -> int:
     """Return how often all of the backlog was thinned; what is empty cannot be thinned."""
-    [level] = change.db.execute(_LEVEL, (Lane.BACKLOG,)).fetchone()
+    [level] = change.db.execute(_LEVEL, (Lane.BACKLOG, after)).fetchone()
     return MOST_THINNED if level is None else int(level)
 
 
@@ -103,9 +106,9 @@ def _remove(change: Change, lane: Lane, kept: _Kept) -> None:
     change.load.add(lane, -1, -kept.size)
 
 
-def _thin(change: Change, level: int) -> int:
+def _thin(change: Change, level: int, *, after: int) -> int:
     """Thin the oldest batches that were thinned so often; return how many readings that left out."""
-    rows = change.db.execute(_TO_THIN, (Lane.BACKLOG, level, THINNED_AT_ONCE)).fetchall()
+    rows = change.db.execute(_TO_THIN, (Lane.BACKLOG, after, level, THINNED_AT_ONCE)).fetchall()
     pieces: list[tuple[_Kept, Batch]] = []
     for *columns, payload in rows:
         kept = _Kept(*columns)

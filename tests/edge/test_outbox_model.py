@@ -232,7 +232,8 @@ class OutboxModel(RuleBasedStateMachine):
             [day] = {day_of(at) for at in times_in(each)}
             days[day] += len(times_in(each))
         assert days == {day.day: day.waiting for day in state.days if day.waiting}
-        for name in ("taken", "unchanged", "refused"):
+        assert state.counts.taken == sum(day.taken - day.moved for day in state.days)
+        for name in ("unchanged", "refused"):
             assert getattr(state.counts, name) == sum(getattr(day, name) for day in state.days)
         assert state.counts.given_up == sum(sum(day.given_up.values()) for day in state.days)
 

@@ -9,7 +9,7 @@ import pytest
 
 from edge.contract.messages import Batch, ClockState, DayCounts, Flag, GiveUpReason, Lane, Reading, decode_batch
 from edge.contract.rows import rows_of
-from edge.outbox import Outbox
+from edge.outbox import MessageName, Outbox
 from edge.outbox_drafts import Draft
 from edge.thinning import thinned
 from tests.edge.outbox_parts import NOW, ORIGIN, UNSET, draft, kill, names, open_outbox, read_back, waiting_in
@@ -70,6 +70,22 @@ def test_all_is_thinned_once_before_any_is_thinned_twice(path: Path) -> None:
     fill(outbox, batches=range(40, 120))
     assert len({(at - NOW) // 60_000 for at in read_back(outbox)}) == 120  # of every minute something is left
     assert {reason for day in outbox.states()[0].days for reason in day.given_up} == {GiveUpReason.THINNED}
+    outbox.close()
+
+
+def test_what_was_sent_is_not_thinned(path: Path) -> None:
+    """The cloud may have it whole, without a receipt yet: it would get half of it under another name once more."""
+    outbox = open_outbox(path, max_bytes=9_000)
+    fill(outbox, batches=range(20))
+    sent: list[MessageName] = []
+    after = 0
+    while len(sent) < 10 and (waiting := outbox.next_to_send(Lane.BACKLOG, after=after)):
+        sent.append(waiting.name)
+        after = waiting.id
+    fill(outbox, batches=range(20, 60))
+    assert names(outbox)[:10] == sent
+    assert sizes(outbox)[:10] == [32] * 10
+    assert min(sizes(outbox)[10:]) >= 16
     outbox.close()
 
 

@@ -458,7 +458,7 @@ async def test_a_failing_disk_ends_the_uplink(
         raise OutboxBrokenError(f"disk I/O error after {after}")
 
     outbox.append_all([(Lane.LIVE, body())])
-    monkeypatch.setattr(outbox, "next_waiting", fail)
+    monkeypatch.setattr(outbox, "next_to_send", fail)
     with pytest.RaisesGroup(OutboxBrokenError):
         await make_uplink(outbox, broker).run()
     outbox.close()
