@@ -14,7 +14,7 @@ from cloud.registry.person import Person, Role
 from cloud.registry.tables import communities, devices, gateways, grids, sites, streets
 from cloud.statements.accounts import account
 from cloud.statements.statement import read_statement
-from edge.contract.days import bounds_of
+from edge.contract.days import bounds_of, day_of
 
 router = APIRouter(responses=ERRORS, tags=["places"])
 
@@ -110,7 +110,7 @@ async def show_gateway(gateway: str, services: ServicesHere, _person: Equipping)
     return found
 
 
-@router.get("/statements/{gateway}/{day}", summary="Where the readings of a day are", responses=errors(403, 404))
+@router.get("/statements/{gateway}/{day}", summary="Where the readings of a day are", responses=errors(403, 404, 422))
 async def show_statement(gateway: str, day: str, services: ServicesHere, _person: Equipping) -> dict[str, Any]:
     """Return the statement of a gateway and day (UTC+8), such as 2026-11-26."""
     try:
@@ -118,6 +118,8 @@ async def show_statement(gateway: str, day: str, services: ServicesHere, _person
     except (ValueError, OverflowError):
         raise HTTPException(404, f"{day[:20]}: not a day such as 2026-11-26") from None
     now_ms = services.clock.now_ms()
+    if day > day_of(now_ms):
+        raise HTTPException(422, f"{day} has not begun (UTC+8)")
     found = await services.database.read(lambda connection: read_statement(connection, gateway, day, now_ms=now_ms))
     if found is None:
         raise HTTPException(404, f"gateway {gateway[:64]}: neither registered nor ever heard")

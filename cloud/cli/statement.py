@@ -81,6 +81,8 @@ def statement(
 def _show(database: Database, gateway: str | None, day: str | None, *, as_json: bool) -> None:
     now_ms = SystemClock().now_ms()
     wanted = day or day_of(now_ms)
+    if wanted > day_of(now_ms):
+        fail(f"{wanted} has not begun (UTC+8)", code=2)
     if gateway is None:
         found = database.read_now(partial(read_statements, day=wanted, now_ms=now_ms))
         if not as_json:

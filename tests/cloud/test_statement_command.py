@@ -34,6 +34,7 @@ async def test_a_statement_is_said_in_words_and_as_json(cloud: Cloud) -> None:
     assert await cloud.do("statement", "--gateway", "gw-7") == (1, "gateway gw-7: neither registered nor ever heard\n")
     code, said = await cloud.do("statement", "--day", "2026-11-31")
     assert (code, "2026-11-31 is not a day" in said) == (2, True)
+    assert await cloud.do("statement", "--day", "2126-11-26") == (2, "2126-11-26 has not begun (UTC+8)\n")
 
 
 async def test_a_change_is_found_and_ends_with_1(cloud: Cloud) -> None:

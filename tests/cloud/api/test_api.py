@@ -12,6 +12,7 @@ from cloud.database import Database
 from cloud.gateway_states import gateway_states, take_status
 from cloud.registry.tables import people_grids
 from cloud.status import status_lines
+from edge.contract.days import DAY_MS, day_of
 from edge.contract.messages import EventState
 from tests.cloud.api.callers import BIG, JPEG, Caller, make_status, record
 from tests.cloud.workorders.samples import MINUTE, NOW, flood
@@ -224,6 +225,13 @@ async def test_a_gateway_shows_its_accounts(caller: Caller) -> None:
     [account] = gateway["accounts"]
     assert (account["taken"], account["stored"], account["pending"]) == (7, 0, 7)
     assert (await caller.ask("sun", "gateways/gw-9")).status_code == 404
+
+
+async def test_a_statement_is_of_a_day_that_has_begun(caller: Caller) -> None:
+    """Of one that has not there is nothing to say yet, and that is said."""
+    assert (await caller.get("sun", f"statements/gw-1/{day_of(NOW)}"))["gateway"] == "gw-1"
+    answer = await caller.ask("sun", f"statements/gw-1/{day_of(NOW + DAY_MS)}")
+    assert (answer.status_code, "has not begun" in answer.text) == (422, True)
 
 
 async def test_silence_is_not_taken_for_life(caller: Caller, neighbourhood: Database) -> None:

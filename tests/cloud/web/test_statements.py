@@ -54,6 +54,12 @@ async def test_it_can_be_paged_by_day(site: Site) -> None:
     assert 'href="/gateways/gw-1/statement"' in await site.see("chen", "/gateways/gw-1")
 
 
+async def test_a_day_that_has_not_begun_is_said_to(site: Site) -> None:
+    """Instead of a sum of nothing."""
+    page = await site.see("chen", f"/gateways/gw-1/statement?day={day_of(NOW + DAY_MS)}")
+    assert ("This day has not begun yet." in page, "sum-title" in page) == (True, False)
+
+
 async def test_a_whole_day_is_said_to_be_whole(site: Site, books: Books) -> None:
     """And with which number it was sealed, once it is."""
     noon = bounds_of(DAY)[0] + DAY_MS // 2
