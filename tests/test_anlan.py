@@ -239,7 +239,7 @@ def test_a_group_that_is_a_folder_and_a_marker_is_the_folder(checkout: Checkout)
     (checkout.root / "tests" / "browser").mkdir(parents=True)
     (checkout.root / "tests" / "browser" / "test_pages.py").touch()
     assert "groups: browser servers slow\n" in checkout.run("help", "test").stdout
-    started = "run -m pytest -n 3 --dist worksteal"
+    started = "run -m pytest -n 2 --dist worksteal"
     assert checkout.run("test", "browser").stdout.splitlines()[0] == f"{started} tests/browser"
     assert checkout.run("test", "slow").stdout.splitlines()[0] == f"{started} -m slow"
 

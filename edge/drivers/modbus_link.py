@@ -24,7 +24,8 @@ fitted its unit, function and count.
   (:mod:`edge.drivers.repeats`).
 
 What remains: an answer that comes later than ``most_s``, just when the same unit is asked again for as many registers
-by the same function; ``timeout_s`` in gateway.yaml is that bound.
+by the same function; ``timeout_s`` in gateway.yaml is that bound. And of an answer that comes more than once: a copy
+later than ``most_s``, or one more of the same behind a copy that was found out and ``SETTLE_S`` of quiet.
 """
 
 from __future__ import annotations

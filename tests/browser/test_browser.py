@@ -173,7 +173,7 @@ def test_a_test_with_troubles_fails_and_has_pictures(tmp_path: Path, site: str) 
     command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "tests.browser.conftest"]
     done = subprocess.run(
         [*command, "-p", "no:cacheprovider", "-c", layout.ROOT / "pyproject.toml", tmp_path],
-        capture_output=True, text=True, check=False, cwd=layout.ROOT, timeout=60,
+        capture_output=True, text=True, check=False, cwd=layout.ROOT, timeout=300,
         env={**os.environ, "PYTHONPATH": str(layout.ROOT)},
     )  # fmt: skip
     assert "1 failed, 2 passed, 1 error" in done.stdout, done.stdout

@@ -227,7 +227,7 @@ class Visitor:
         csrf = await self.csrf()
         other = self.watch.hide(f"other password for {self.login}", f"other-{self.login}{HARD}")
         await self.post("/account/password", {"csrf": csrf, "present": other, "password": self.password})
-        await self.post("/account/password", {"csrf": csrf[:-1] + "x", "present": self.password, "password": other})
+        await self.post("/account/password", {"csrf": csrf[::-1], "present": self.password, "password": other})
         await self.post("/sign-in", {"login": self.login, "password": other})
         typed = self.watch.hide(f"password that {self.login} typed as login", f"typed-{self.login}-4711")
         await self.client.post("/sign-in", data={"login": typed, "password": other})  # its form shows what was typed

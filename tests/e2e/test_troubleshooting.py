@@ -20,13 +20,19 @@ from pathlib import Path
 import httpx
 import pytest
 import serial
+from sqlalchemy import update
 
+from cloud.database import Database
+from cloud.ledger import ledger
+from cloud.statements.closing import CLOSE_AFTER_MS, close_days
 from edge.contract.clock import AcceleratedClock
+from edge.contract.days import bounds_of
 from simulators.device import SimulatedDevice, load_modbus_profile
 from simulators.faults import Fault, FaultKind, FaultPlan
 from simulators.modbus_server import ModbusServer
 from simulators.rtu_line import RtuLine
 from tests import layout
+from tests.cloud.statements import Books
 from tests.e2e.line import registry_document
 from tests.e2e.terminal import Terminal
 from tests.servers import InfluxDB, Mosquitto, free_ports
@@ -202,6 +208,23 @@ async def test_no_tables(terminal: Terminal) -> str:
     """A cloud that was never set up names the command that does it."""
     terminal.write("cloud.yaml", f"data_dir: cloud\napi: {{port: {free_ports(1)[0]}}}\n")
     assert await terminal.run("cloud", "run") == 1
+    return terminal.said
+
+
+@holds("Rows of the ledger are not as they were sealed")
+async def test_changed_rows(terminal: Terminal) -> str:
+    """A cloud whose old rows are to be compacted says that somebody has changed some; they stay."""
+    terminal.write("cloud.yaml", f"data_dir: cloud\napi: {{port: {free_ports(1)[0]}}}\n")
+    assert await terminal.run("cloud", "init") == 0
+    old, older = (bounds_of(day)[0] for day in ("2026-10-17", "2026-10-16"))
+    with Database.at(terminal.folder / "cloud" / "cloud.db") as database:
+        books = Books(database)
+        books.come(1, 2, at=older)
+        await close_days(database, now_ms=old + CLOSE_AFTER_MS)
+        books.come(3, at=old)
+        database.write_now(lambda connection: connection.execute(update(ledger).values(readings=7)))
+    async with terminal.running("cloud", "run") as cloud:
+        await cloud.wait_for("rows are not as they were sealed")
     return terminal.said
 
 

@@ -182,7 +182,7 @@ async def test_heads_are_kept_and_said_back(outbox: Outbox, broker: BrokerConfig
     async with running_cloud(broker, silent) as cloud, running(uplink):
         await cloud.until(lambda: cloud.received)
         await cloud.send_receipt(name, head=head)
-        await cloud.until(lambda: cloud.statuses[-1].heads == [head])
+        await cloud.until(lambda: bool(cloud.statuses) and cloud.statuses[-1].heads == [head])
     assert outbox.heads() == [head]
     outbox.close()
 
