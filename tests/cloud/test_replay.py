@@ -331,11 +331,11 @@ def count_orders(database: Database) -> int:
 async def test_an_event_that_was_stored_meanwhile_changes_nothing(cloud: Cloud, neighbourhood: Database) -> None:
     """Its gateway was registered and has sent it again by itself: the letter only goes."""
     register(neighbourhood, active=False)
-    await cloud.taker.take(topic("gw-1", "event"), sealed_event(NOON))
+    await cloud.taker.take(topic("gw-1", "event"), sealed_event(NOON + HOUR))
     [letter] = cloud.letters()
     register(neighbourhood, active=True)
     fresh = EventTaker(neighbourhood, Registry(neighbourhood), cloud.clock, blobs_folder=cloud.folder / "blobs")
-    await fresh.take(topic("gw-1", "event"), sealed_event(NOON))
+    await fresh.take(topic("gw-1", "event"), sealed_event(NOON + HOUR))
     await cloud.replay(letter)
     assert (count_orders(neighbourhood), cloud.letters()) == (1, [])
 

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
-from sqlalchemy import select
+from sqlalchemy import Connection, func, select
 
 from cloud.database import Database
 from cloud.events import EventTaker, run_event_worker
 from cloud.ingest import Counters, run_batch_worker
+from cloud.ledger import ledger
 from cloud.migrations import migrate
 from cloud.registry.load import load_registry
 from cloud.registry.registry import Registry
@@ -42,6 +43,11 @@ DRY_S = 31 * 60
 MOST_WAITING = 12  # messages in the outbox; beyond it the replay waits for the line instead of filling the disk
 
 
+class _Counts(NamedTuple):
+    revisions: int
+    readings: int
+
+
 class Replay:
     """One device whose samples a test gives; made by :func:`open_replay`."""
 
@@ -54,19 +60,28 @@ class Replay:
         self._agent = agent
         self._device = device
         self._database = database
+        self._handed_over = _Counts(0, 0)
 
     async def sample(self, at_ms: int, values: Mapping[str, float | None]) -> list[Reading]:
-        """Move the clock, let the device show these values, poll it once; return the readings it became."""
+        """Move the clock, let the device show these values, poll it once; return the readings it became.
+
+        What it says of events is heard before the clock moves on: the cloud judges how late it hears of them.
+        """
         await self.clock.advance_to(at_ms)
         for point, value in values.items():
             self._device.set(point, value)
         taken = await self._agent.poll(self.name)
+        revisions, readings = self._handed_over
+        self._handed_over = _Counts(revisions + len(taken.revisions), readings + len(taken.to_send))
+        if taken.revisions:
+            await self._wait_until_heard(lambda arrived: arrived.revisions == self._handed_over.revisions)
         await self._wait_for_room(MOST_WAITING)
         return taken.readings
 
     async def settle(self) -> None:
-        """Wait until the cloud has receipted all that the agent has committed."""
+        """Wait until the cloud has all that was polled, also what no message holds yet, and has receipted it."""
         await self.clock.advance_to(self.clock.now_ms() + 3_600_000)  # the batch that is being collected is due
+        await self._wait_until_heard(lambda arrived: arrived == self._handed_over)
         await self._wait_for_room(0)
 
     async def orders(self) -> list[Any]:
@@ -82,12 +97,24 @@ class Replay:
         query = select(event_revisions.c.event).where(event_revisions.c.state == state)
         return set(await self._database.read(lambda connection: list(connection.scalars(query))))
 
+    async def _wait_until_heard(self, is_enough: Callable[[_Counts], bool]) -> None:
+        deadline = time.monotonic() + WAIT_S
+        while not is_enough(arrived := await self._database.read(_arrived)):
+            assert time.monotonic() < deadline, f"{arrived} came of {self._handed_over}"
+            await asyncio.sleep(0.002)
+
     async def _wait_for_room(self, most: int) -> None:
         deadline = time.monotonic() + WAIT_S
         await asyncio.sleep(0)
         while self._agent.waiting() > most:
             assert time.monotonic() < deadline, f"{self._agent.waiting()} messages without a receipt"
             await asyncio.sleep(0.002)
+
+
+def _arrived(connection: Connection) -> _Counts:
+    """Count what the cloud has heard."""
+    revisions = connection.scalar(select(func.count()).select_from(event_revisions))
+    return _Counts(revisions or 0, int(connection.scalar(select(func.sum(ledger.c.readings))) or 0))
 
 
 async def replay_flood(replay: Replay, flood: Flood) -> tuple[int, int]:
