@@ -21,6 +21,7 @@ from tests.servers import Mosquitto
 
 START_MS = 1_767_225_600_000  # 2026-01-01
 RIVER = "lro_stage_MainStreet2019.csv.gz"
+LATER_MS = 4383 * 86_400_000  # twelve years: a clock that shows a year before 2020 is one that nobody has set
 
 
 def data_folder(file: str) -> Path:
@@ -67,7 +68,8 @@ async def test_recorded_river_reads_back_identical(tmp_path: Path, mosquitto: Mo
     """A month of recorded river stage comes back from the store at the profile's resolution, sample for sample."""
     with gzip.open(data_folder(RIVER) / RIVER, "rt", encoding="utf-8") as file:
         rows = list(itertools.islice(csv.DictReader(file), 30 * 96))
-    recorded = [(_ms(row["timestamp"]), float(row["stage_raw_cm"])) for row in rows if row["stage_raw_cm"]]
+    taken = [(_ms(row["timestamp"]), float(row["stage_raw_cm"])) for row in rows if row["stage_raw_cm"]]
+    recorded = [(at_ms + LATER_MS, stage_cm) for at_ms, stage_cm in taken]
     async with open_replay(
         tmp_path, broker_port=mosquitto.port, profile="generic_qdy30a", rules=[], start_ms=recorded[0][0] - 1
     ) as replay:
