@@ -33,7 +33,7 @@ from edge.contract.readings import EARLIEST, LATEST, ContractError, Flag, Id, Re
 from edge.contract.rows import Row, rows_of
 from edge.contract.tables import Block, Column, Table
 
-FORMAT = 2  # of the body; what an older gateway wrote had a table for every device
+FORMAT = 2  # of the body; what an older gateway wrote has a table for every device, and is read too
 
 
 class ClockState(StrEnum):
@@ -146,7 +146,40 @@ class _WireBatch(Struct, array_like=True, frozen=True):
     blocks: Annotated[list[_WireBlock], Meta(min_length=1, max_length=MAX_DEVICES)]
 
 
+class _OldTable(Struct, array_like=True, frozen=True):
+    device: Id
+    kind: Id
+    times: Integers
+    points: Annotated[list[Id], Meta(min_length=1, max_length=MAX_POINTS)]
+    written: bytes
+    flags: bytes
+    tests: Annotated[list[Annotated[int, Meta(ge=0, lt=2**31)]], Meta(max_length=MAX_READINGS)]
+    integers: Integers
+    singles: bytes
+    doubles: bytes
+
+    def as_block(self) -> _WireBlock:
+        """The same with the device as the only one of its block."""
+        numbers = (self.times, self.points, self.written, self.flags, self.tests)
+        numbers_of_columns = (self.integers, self.singles, self.doubles)
+        return _WireBlock(self.kind, [self.device], [self.times.count], *numbers, *numbers_of_columns)
+
+
+class _OldBatch(Struct, array_like=True, frozen=True):
+    gateway: Id
+    config_hash: Annotated[str, Meta(pattern=r"\A[0-9a-f]{1,64}\Z")]
+    clock: ClockState
+    clock_since: Annotated[int, Meta(ge=EARLIEST, le=LATEST)] | None
+    tables: Annotated[list[_OldTable], Meta(min_length=1, max_length=MAX_DEVICES)]
+
+    def as_new(self) -> _WireBatch:
+        """The same in the present format."""
+        blocks = [table.as_block() for table in self.tables]
+        return _WireBatch(FORMAT, self.gateway, self.config_hash, self.clock, self.clock_since, blocks)
+
+
 _BEGINNING = msgspec.msgpack.encode([FORMAT, *[None] * 5])[:2]
+_OLD_BEGINNING = msgspec.msgpack.encode([None] * 5)[:1]
 
 
 def encode_batch(batch: Batch) -> Body:
@@ -164,9 +197,12 @@ def decode_batch(payload: bytes, gateway: str | None) -> tuple[Header, Batch]:
     Without a gateway the batch is our own.
     """
     header, data = open_body(payload, "batch")
-    if data[:2] != _BEGINNING:
-        raise ContractError(f"batch: not written in format {FORMAT}: are gateway and cloud of one version?")
-    wire = from_msgpack(data, _WireBatch, "batch")
+    if data[:1] == _OLD_BEGINNING:
+        wire = from_msgpack(data, _OldBatch, "batch").as_new()
+    elif data[:2] == _BEGINNING:
+        wire = from_msgpack(data, _WireBatch, "batch")
+    else:
+        raise ContractError(f"batch: not written in format {FORMAT} or before: is its gateway newer than the cloud?")
     if gateway is not None:
         check_gateway(wire.gateway, gateway, "batch")
     batch, readings = _unpack(wire)

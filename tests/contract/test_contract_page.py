@@ -23,6 +23,14 @@ from edge.contract.messages import (
 
 PAGE = (Path(__file__).parents[2] / "docs" / "contract.md").read_text(encoding="utf-8")
 GATEWAY = "gw-east"
+BATCH_OF_FORMAT_1 = """
+414c0101018f3a61c2d47b905e000000000000002a00000008000000efbb4cedf7789c45cd414a033114c6f197300b0b
+ee7a8e015b477b80eec50b4848338f349026257938ce0d5cca0c2274e546075450e9d6858baced91eab414cab7fb16bf
+ff63a7ab1c65a4af8bb2181567633953c56c2c27971fb1766a1ebc3311cbdf66f51abc2cf3f375250983f55a1ba74544
+177d68f906803da76b0b29837b18362f252e69fe5e2109e51d4945893396e0a1e5a7e9049e6e18c01652bf55b7c01ecc
+27df68515130ca502df6df91bd3bb06b7418742dcc62e90309f224eddbadb724350a3b4a1c78cad8800d1ac6daec0f7e
+e4555ffb840ea6b0ddd5fe010408594f
+"""
 
 
 def example(name: str, language: str) -> str:
@@ -38,6 +46,14 @@ def test_batch_example() -> None:
     header, batch = decode_batch(bytes.fromhex(example("batch", "hex")), GATEWAY)
     assert list(batch.readings()) == msgspec.json.decode(example("batch", "json"), type=list[Reading])
     assert (header.seq, header.readings) == (42, 8)
+
+
+def test_a_batch_of_before_holds_the_same() -> None:
+    """The example as an older gateway wrote it, such as one that waited through an upgrade, is still read."""
+    header, batch = decode_batch(bytes.fromhex(BATCH_OF_FORMAT_1), GATEWAY)
+    now = msgspec.json.decode(example("batch", "json"), type=list[Reading])
+    assert set(batch.readings()) == set(now)
+    assert (header.seq, header.readings, batch.gateway) == (42, 8, GATEWAY)
 
 
 def test_event_example() -> None:

@@ -139,11 +139,28 @@ def test_table_that_lies(change: dict[str, object], sentence: str) -> None:
     assert any(part in lie for part in sentence.split("|")), lie
 
 
-def test_format_of_before() -> None:
-    """A batch as it was written before devices shared blocks is refused with the reason, by its name."""
-    old = ["gw-1", "ab", "synchronised", None, [["m", "k", [1, AT, b"\x00"], ["a"], b"\x00", b"", [], [1, 5, b"\x00"]]]]
-    assert "not written in format 2: are gateway and cloud of one version?" in refused(message(old))
-    assert decode_header(message(old)).seq == 1
+def test_format_of_a_newer_gateway() -> None:
+    """A batch in a format that is not known yet is refused with the reason, by its name."""
+    newer = [3, "gw-1", "ab", "synchronised", None, []]
+    assert "not written in format 2 or before: is its gateway newer" in refused(message(newer))
+    assert decode_header(message(newer)).seq == 1
+
+
+@pytest.mark.parametrize(
+    ("place", "lie", "sentence"),
+    [
+        (2, [1, AT, b""], "without rows"),
+        (2, [1, 5, b"\x00"], "do not ascend"),
+        (3, ["a", "a"], "each point needs one column"),
+        (6, [1], "every reading passes"),
+        (7, [1, 5, b"\x00\x00"], "values do not match"),
+    ],
+)
+def test_table_of_before_that_lies(place: int, lie: object, sentence: str) -> None:
+    """What is written as before is checked as what is written now."""
+    old: list[object] = ["m", "k", [1, AT, b"\x00"], ["a"], b"\x00", b"", [], [1, 5, b"\x00"], b"", b""]
+    old[place] = lie
+    assert sentence in refused(message(["gw-1", "ab", "synchronised", None, [old]]))
 
 
 def test_too_many_devices() -> None:
