@@ -98,10 +98,8 @@ class Drain:
             self._sent_up_to[lane] = waiting.id
             self._window.add(waiting.id, lane, len(waiting.payload), now=time.monotonic())
             tasks.create_task(self._send(waiting))
-            if self._is_appended.is_set():
-                return (
-                    False  # while receipts come quickly there is always room: what is more urgent may not wait for that
-                )
+            if self._is_appended.is_set():  # while receipts come quickly there is always room: urgent ones may not wait
+                return False
         return False
 
     async def _send(self, waiting: Waiting) -> None:

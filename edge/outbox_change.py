@@ -214,10 +214,12 @@ class Change:
         """Give up undated readings of other runs of the machine; return how many that were. Their events are sent."""
         others = self.db.execute("SELECT DISTINCT boot FROM drafts WHERE boot NOT IN ('', ?)", (self.boot,)).fetchall()
         events = [event for (boot,) in others for event in self._as_of_now(boot)]
+        drafts = (kept.draft for (boot,) in others for kept in kept_drafts(self.db, boot))
+        unsent = sum(sum(draft.disk_full.values()) for draft in drafts if draft is not None)
         rows = self.db.execute(
             "DELETE FROM drafts WHERE boot NOT IN ('', ?) RETURNING size, readings", (self.boot,)
         ).fetchall()
-        readings = sum(int(count) for _, count in rows)
+        readings = unsent + sum(int(count) for _, count in rows)
         self.load.bytes -= sum(size for size, _ in rows)
         self.load.strangers = 0
         self.lose(day_of(self.now_ms), GiveUpReason.UNDATED, readings)

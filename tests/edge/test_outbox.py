@@ -6,7 +6,6 @@ import random
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,18 +33,6 @@ from tests.edge.outbox_parts import (
     receipt,
     waiting_in,
 )
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "outbox.sqlite"
-
-
-@pytest.fixture
-def outbox(path: Path) -> Iterator[Outbox]:
-    outbox = open_outbox(path)
-    yield outbox
-    outbox.close()
 
 
 def test_messages_are_named_and_kept_in_order(outbox: Outbox) -> None:

@@ -6,7 +6,6 @@ import random
 import resource
 import sqlite3
 import subprocess
-from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -29,18 +28,6 @@ from tests.edge.outbox_parts import NOW, body, draft, file_of, kill, names, open
 from tests.edge.torn_outbox import tear
 
 PAGE = 4096
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "outbox.sqlite"
-
-
-@pytest.fixture
-def outbox(path: Path) -> Iterator[Outbox]:
-    outbox = open_outbox(path)
-    yield outbox
-    outbox.close()
 
 
 def test_a_second_process_is_told_who_has_it(outbox: Outbox, path: Path) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from edge.contract.days import bounds_of, day_of
 from edge.contract.messages import (
@@ -41,18 +41,6 @@ from tests.edge.outbox_parts import (
     read_back,
     waiting_in,
 )
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "outbox.sqlite"
-
-
-@pytest.fixture
-def outbox(path: Path) -> Iterator[Outbox]:
-    outbox = open_outbox(path)
-    yield outbox
-    outbox.close()
 
 
 def test_a_draft_is_there_after_a_kill(path: Path) -> None:
@@ -132,10 +120,14 @@ def test_undated_readings_wait_until_they_have_their_time(path: Path) -> None:
 
 
 def test_what_was_undated_when_the_machine_went_down_is_given_up(path: Path) -> None:
-    """No time is made up for readings; they count, once it is known on which day. An event is told, as of now."""
+    """No time is made up for readings; they count, once it is known on which day. An event is told, as of now.
+
+    So do readings that had been given up before, because the disk was full.
+    """
     clock = HandClock(UNSET)
     outbox = open_outbox(path, clock=clock, boot="first")
-    outbox.append_all(draft=draft(UNSET + 1, UNSET + 2, events=[undated_event(UNSET + 1)]))
+    taken = draft(UNSET + 1, UNSET + 2, events=[undated_event(UNSET + 1)])
+    outbox.append_all(draft=replace(taken, disk_full={UNSET: 3}))
     kill(outbox)
     outbox = open_outbox(path, clock=clock, boot="second")
     outbox.seal_drafts(Lane.LIVE)
@@ -143,7 +135,7 @@ def test_what_was_undated_when_the_machine_went_down_is_given_up(path: Path) -> 
     clock.now = NOW
     outbox.seal_drafts(Lane.LIVE)
     [day] = outbox.states()[0].days
-    assert (day.day, day.taken, day.given_up) == (day_of(NOW), 2, {GiveUpReason.UNDATED: 2})
+    assert (day.day, day.taken, day.given_up) == (day_of(NOW), 5, {GiveUpReason.UNDATED: 5})
     assert outbox.has_drafts is False
     [waiting] = waiting_in(outbox, Lane.EVENTS)
     event = decode_event(waiting.payload, "gw")[1]

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-import pytest
-
 from edge.contract.messages import Batch, ClockState, DayCounts, Flag, GiveUpReason, Lane, Reading, decode_batch
 from edge.contract.rows import rows_of
 from edge.outbox import MessageName, Outbox
@@ -139,8 +137,3 @@ def test_what_changes_epochs_is_counted_where_it_is(path: Path) -> None:
     assert (old.taken, new.moved) == (said.taken, 0)
     assert old.moved > 0
     outbox.close()
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "outbox.sqlite"

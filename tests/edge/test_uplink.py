@@ -49,11 +49,6 @@ def broker(server: Mosquitto) -> BrokerConfig:
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "outbox.sqlite"
-
-
-@pytest.fixture
 def outbox(path: Path) -> Outbox:
     return open_outbox(path)
 
