@@ -50,6 +50,25 @@ class Test(IntFlag):
     REFUSED = 4  # the device answered with an exception
     SPAN = 8  # outside what the sensor can physically measure
     COUNTER = 16  # a counter fell, and nobody knows yet whether it begins again
+    RATE = 32  # changed faster than the thing itself can
+    SPIKE = 64  # away from what is around it, for one sample or a few, and back
+    FLAT = 128  # stood still for longer than it ever does
+    ATTENUATED = 256  # still moves, but far less than usual
+    STEP = 512  # jumped to another level and stayed there
+    DRIFT = 1024  # creeps away from what is usual for it
+    GAP = 2048  # was due and did not come, or came late; or is the first one after that
+    SANITY = 4096  # points of one device contradict each other
+    NEIGHBOUR = 8192  # does not go with the sensor beside it
+    BLIP = 1 << 14  # street: one sample up and back
+    PULSES = 1 << 15  # street: a chain of blips
+    BOX = 1 << 16  # street: at once to one height, and as suddenly back
+    SNOW = 1 << 17  # street: rises as snow lies, without rain
+    BYPASS = 1 << 18  # a meter counts far less than its own habit: perhaps led around it
+    STUCK = 1 << 19  # a counter stands still while power or water flows
+    REVERSED = 1 << 20  # one phase runs backwards
+    BURST = 1 << 21  # rain gauge: tips faster than rain falls
+    BLOCKED = 1 << 22  # rain gauge: dry while those around it are wet
+    WET = 1 << 23  # contact and depth contradict each other
 
 
 class Reading(Struct, frozen=True, gc=False):
