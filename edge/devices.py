@@ -10,6 +10,7 @@ from edge.contract.clock import Clock
 from edge.contract.gateway_config import DeviceConfig, GatewayConfig, Reporting
 from edge.contract.messages import DeviceInventory, Inventory, PointInventory
 from edge.contract.profile import ModbusProfile, RegisterPoint
+from edge.contract.rules import in_ladders
 from edge.detect import Detector
 from edge.drivers import Driver
 from edge.drivers.modbus import ModbusLinks, ModbusPoll, ModbusUnit
@@ -60,7 +61,15 @@ def pipeline_for(device: DeviceConfig, *, gateway: str, new_id: Callable[[], str
     """Return what judges the device's polls; ``new_id`` names events, ``boot`` the run of the machine."""
     rules = {point.name: _rule(device.reporting(point)) for point in device.device_profile.points}
     detectors = [
-        Detector(rule, gateway=gateway, device=device.id, new_id=new_id, boot=boot) for rule in device.device_rules
+        Detector(
+            levels,
+            gateway=gateway,
+            device=device.id,
+            new_id=new_id,
+            boot=boot,
+            ahead=[rule for rule in device.device_rules if rule.point == levels[0].point and rule not in levels],
+        )
+        for levels in in_ladders(device.device_rules)
     ]
     return Pipeline(device.id, points=device.device_profile.points, detectors=detectors, reporter=Reporter(rules))
 
