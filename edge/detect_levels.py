@@ -1,4 +1,4 @@
-"""Pure: one level of an event: is its rule's condition met, for long enough, and is it over again?
+"""Pure: one level of an event: is the condition of its rule met, for long enough, and is it over again.
 
 ========== ============================================================================================
 a level    when

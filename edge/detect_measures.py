@@ -11,6 +11,7 @@ the step before, that step was a bad sample; else the next sample tells a bad sa
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -28,7 +29,7 @@ class Rise(Struct):
     """Rises over one window."""
 
     over_ms: int
-    kept: list[tuple[int, float]] = []  # noqa: RUF012 -- msgspec copies it
+    kept: list[tuple[int, float]] = []
 
     def feed(self, at_ms: int, value: float) -> float | None:
         """Take a sample; return the rise per hour, None where there are too few samples to tell."""
@@ -56,7 +57,7 @@ class Total(Struct):
     last: float | None = None
     before: float = 0.0  # the total before its latest step
     low: float | None = None  # a total that fell, until the next sample
-    steps: list[tuple[int, float]] = []  # by minute  # noqa: RUF012 -- msgspec copies it
+    steps: list[tuple[int, float]] = []  # by minute
 
     def feed(self, at_ms: int, total: float) -> None:
         """Take a sample of the total."""
@@ -113,7 +114,7 @@ def median_slope(points: Points) -> float:
 
 def digit_of(points: Points) -> float:
     """Return the smallest step from one value to the next: no less than a digit of the sensor; 0 where none moved."""
-    steps = [abs(b - a) for (_, a), (_, b) in zip(points, points[1:], strict=False) if a != b]
+    steps = [abs(b - a) for (_, a), (_, b) in itertools.pairwise(points) if a != b]
     return min(steps, default=0.0)
 
 

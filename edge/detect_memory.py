@@ -28,10 +28,10 @@ class Memory(Struct, kw_only=True):
     """All a detector remembers."""
 
     open: OpenEvent | None = None
-    levels: dict[str, Level] = {}  # by name of the rule  # noqa: RUF012 -- msgspec copies it
-    rises: dict[int, Rise] = {}  # by window  # noqa: RUF012
+    levels: dict[str, Level] = {}  # by name of the rule
+    rises: dict[int, Rise] = {}  # by window
     total: Total | None = None
-    recent: list[tuple[int, float]] = []  # the latest samples, for forecasts  # noqa: RUF012
+    recent: list[tuple[int, float]] = []  # the latest samples, for forecasts
     offset_ms: int = 0  # of the clock whose times these are
     boot: str = ""  # the run of the machine in which that offset means something
 
@@ -48,8 +48,10 @@ class Memory(Struct, kw_only=True):
         for level in self.levels.values():
             level.since = move(level.since)
             level.clear_since = None if level.clear_since is None else move(level.clear_since)
-        for window in (*self.rises.values(), *([] if self.total is None else [self.total])):
-            window.move(move)
+        for rise in self.rises.values():
+            rise.move(move)
+        if self.total is not None:
+            self.total.move(move)
         self.recent = [(move(at_ms), value) for at_ms, value in self.recent]
         self.offset_ms += by_ms
         if self.open is not None:

@@ -21,9 +21,9 @@ from edge.contract.gateway_config import (
     CameraListenerConfig,
     DeviceConfig,
     GatewayConfig,
-    RuleChoice,
 )
 from edge.contract.profile import profile_names
+from edge.contract.rules import RuleChoice
 
 START: Mapping[str, str] = {
     "broker.port": "8883",

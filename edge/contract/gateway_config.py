@@ -21,6 +21,7 @@ from edge.contract.forms import Id
 from edge.contract.household import DeviceId
 from edge.contract.messages import MAX_BLOB
 from edge.contract.profile import DeviceProfile, ModbusProfile, Point, load_profile, profile_names
+from edge.contract.quality_config import QualityChoice, line_for
 from edge.contract.rules import DeviceRule, RuleChoice, ladder_faults, resolve, rule_faults
 
 LAST_UNIT, OWN_UNIT = 247, 255  # Modbus Messaging on TCP/IP V1.0b: 255 where there is no line behind
@@ -45,6 +46,9 @@ class PointChoice(ConfigModel):
     poll_s: float | None = Field(default=None, ge=0.1, le=86_400, description="Time between two readings.")
     heartbeat_s: float | None = Field(
         default=None, ge=0.1, le=86_400, description="An unchanged value is sent at least this often."
+    )
+    quality: QualityChoice = Field(
+        default=QualityChoice(), description="What this site knows better; one line per test."
     )
     deadband: float | None = Field(
         default=None, ge=0, description="Changes up to this, in the unit of the point's quantity, are not sent."
@@ -101,6 +105,13 @@ class DeviceConfig(ConfigModel):
         heartbeat_s = max(self.heartbeat_s, poll_s) if choice.heartbeat_s is None else choice.heartbeat_s
         deadband = point.deadband if choice.deadband is None else choice.deadband
         return Reporting(poll_s, heartbeat_s, deadband, choice.deadband_percent or 0.0)
+
+    def quality(self, point: Point) -> QualityChoice:
+        """What the site, else the profile, else quality.yaml says of how a point is judged."""
+        said = self.points[point.name].quality if point.name in self.points else QualityChoice()
+        line = line_for(self.device_profile.kind, point.quantity_name)
+        lowest = QualityChoice() if line is None else line.quality
+        return said.said_by("site").over(point.quality.said_by("profile")).over(lowest.said_by("default"))
 
     @cached_property
     def polls(self) -> dict[float, tuple[Point, ...]]:

@@ -70,7 +70,8 @@ class DeviceRule(NamedTuple):
 
 
 class _Timing(Protocol):
-    poll_s: float
+    @property
+    def poll_s(self) -> float: ...
 
 
 def in_ladders(rules: Sequence[DeviceRule]) -> list[tuple[DeviceRule, ...]]:
@@ -142,7 +143,7 @@ def resolve(choice: RuleChoice, profile: DeviceProfile) -> Iterator[DeviceRule]:
             samples=choice.samples or rule.samples,
             hold_s=choice.hold_s if choice.hold_s is not None else rule.hold_s,
             clear_hold_s=choice.clear_hold_s if choice.clear_hold_s is not None else rule.clear_hold_s,
-            ladder=event_class.ladder,
+            ladder=event_class.ladder or "",
             measure=rule.measure,
             over_s=choice.over_s if choice.over_s is not None else rule.over_s,
         )

@@ -108,8 +108,8 @@ def test_plain_examples(name: str, model: type[Status | Inventory | Receipt]) ->
 
 @pytest.mark.parametrize(
     "model",
-    [Header, Reading, Receipt, Status, Inventory, messages.Event, messages.Forecast, messages.BlobPiece, messages.LaneState,
-     messages.Counts, messages.DayCounts, messages.EpochState, messages.Head, messages.ReceiptRange,
+    [Header, Reading, Receipt, Status, Inventory, messages.Event, messages.Forecast, messages.BlobPiece,
+     messages.LaneState, messages.Counts, messages.DayCounts, messages.EpochState, messages.Head, messages.ReceiptRange,
      messages.DeviceInventory, messages.PointInventory,
      batches._WireBatch, batches._WireBlock, planes.Integers],
 )  # fmt: skip

@@ -16,7 +16,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.contract.rules import DeviceRule
 from edge.contract.messages import (
     MAX_EVENT_READINGS,
     Event,
@@ -30,8 +29,9 @@ from edge.contract.messages import (
     seal,
 )
 from edge.contract.readings import EARLIEST
+from edge.contract.rules import DeviceRule
 from edge.detect import FIRST_READINGS, Detector
-from edge.detect_memory import Memory, abandon, read_state
+from edge.detect_memory import abandon, read_state
 
 AT = 1_790_000_000_000
 MINUTE, HOUR = 60_000, 3_600_000

@@ -8,10 +8,10 @@ from typing import NamedTuple
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.contract.rules import DeviceRule
 from edge.contract.messages import Event, Reading, Severity
 from edge.contract.points import Point
 from edge.contract.readings import EARLIEST, is_undated
+from edge.contract.rules import DeviceRule
 from edge.detect import Detector
 from edge.drivers import Snapshot
 from edge.pipeline import Pipeline
