@@ -1,12 +1,12 @@
 """Pure: when the next level will be reached, should it go on as it does.
 
-The latest samples say how fast it rises, by the median of their slopes. A rise is told only where it is one: most slopes
-go up, and by more than three digits of the sensor together. Nobody can see further ahead than the samples reach back,
-so a level that is further off than that is not told.
+The latest samples say how fast it rises, by the median of their slopes. A rise is told only where it is one: most
+slopes go up, and by more than three digits of the sensor together. Nobody can see further ahead than the samples reach
+back, so a level that is further off than that is not told.
 
 How wrong the pace may be, the slopes say (the slowest and the fastest tenth of them are left out); but water also
-changes its pace, which no sample of the past says: it may go up to ``FASTER`` times as fast, or ``SLOWER`` times as slow.
-On recorded floods that makes an interval which holds about four of five crossings, of levels that are reached at all;
+changes its pace, which no sample of the past says: it may go on ``FASTER`` times as fast, or ``SLOWER`` times as slow.
+So the interval holds about four of five crossings of recorded street floods, where the level is reached at all;
 tests/edge/test_forecasts.py counts.
 """
 
