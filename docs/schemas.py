@@ -28,6 +28,7 @@ from edge.contract.profile import (
     profile_names,
     quantities,
 )
+from edge.contract.quality_config import QualityFile
 from edge.contract.readings import RESERVED_ENDINGS
 
 Schema = dict[str, Any]
@@ -310,6 +311,7 @@ SOURCES: Final[Mapping[str, _Source]] = {
     "profile": _Source(ModbusProfile | GatewayProfile, "Device profile", _refine_profile),
     "quantities": _Source(QuantityFile, "quantities.yaml"),
     "event_classes": _Source(EventClassFile, "event_classes.yaml"),
+    "quality": _Source(QualityFile, "quality.yaml"),
     "work_time": _Source(WorkTimeFile, "work_time.yaml"),
     "gateway": _Source(GatewayConfig, "gateway.yaml", _refine_gateway),
     "cloud": _Source(CloudConfig, "cloud.yaml"),

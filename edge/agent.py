@@ -35,6 +35,7 @@ from edge.drivers.modbus import ModbusLinks
 from edge.expiry import watch_expiry
 from edge.health import AGENT_POINTS
 from edge.journal import Journal
+from edge.learned import Learned, Learner
 from edge.missing_log import MissingLog
 from edge.outbox import Outbox
 from edge.outbox_drafts import Origin
@@ -107,6 +108,9 @@ class Agent:
         kept = outbox.open_events()
         self.marks = _read_marks(kept.pop(MARKS_KEY, ""), clock)
         self._devices = {device.id: _Device(device, self) for device in config.devices}
+        learners = [Learner(device, one.pipeline.judges) for device, one in self._devices.items()]
+        self._learned = Learned(learners, clock, keep=self._recorder.keep_state)
+        self._learned.restore(kept)
         self._stopping = asyncio.Event()
         self._restore(kept)
         if outbox.salvaged is not None:
@@ -160,6 +164,9 @@ class Agent:
                 # Being cancelled may not be enough: asyncio.wait_for of Python 3.11, in pymodbus, loses that when an
                 # answer comes at the same moment. What such a poll has read is kept like any other.
                 await asyncio.gather(*polling, return_exceptions=True)
+            for one in self._devices.values():
+                self._recorder.take(one.pipeline.release())
+            self._learned.keep_all()
             self._keep_marks()
             self._recorder.stop()
             await recording
@@ -206,6 +213,7 @@ class Agent:
             self._look_at_clock()
             if looks % MARKS_EVERY == 0:
                 self._keep_marks()
+            self._learned.keep_due(looks)
             await asyncio.sleep(LOOK_S)
 
     def _keep_marks(self) -> None:

@@ -9,13 +9,16 @@ from edge.bus_time import wire_of
 from edge.contract.clock import Clock
 from edge.contract.gateway_config import DeviceConfig, GatewayConfig, Reporting
 from edge.contract.messages import DeviceInventory, Inventory, PointInventory
-from edge.contract.profile import ModbusProfile, RegisterPoint
+from edge.contract.profile import ModbusProfile, Point, RegisterPoint
+from edge.contract.quality_config import line_for
 from edge.detect import Detector
 from edge.drivers import Driver
 from edge.drivers.modbus import ModbusLinks, ModbusPoll, ModbusUnit
 from edge.drivers.sunspec import SunspecPoll
 from edge.health import GatewayHealth
 from edge.pipeline import Pipeline
+from edge.quality.device import DeviceJudges
+from edge.quality.kinds import Setting, judge_for
 from edge.read_plan import plan
 from edge.report import Reporter, ReportRule
 
@@ -62,7 +65,36 @@ def pipeline_for(device: DeviceConfig, *, gateway: str, new_id: Callable[[], str
     detectors = [
         Detector(rule, gateway=gateway, device=device.id, new_id=new_id, boot=boot) for rule in device.device_rules
     ]
-    return Pipeline(device.id, points=device.device_profile.points, detectors=detectors, reporter=Reporter(rules))
+    return Pipeline(
+        device.id,
+        points=device.device_profile.points,
+        detectors=detectors,
+        reporter=Reporter(rules),
+        judges=judges_for(device),
+    )
+
+
+def judges_for(device: DeviceConfig) -> DeviceJudges:
+    """Return what judges the readings of a device by what came before them; nothing is learned yet."""
+    settings = {point.name: setting_of(device, point) for point in device.device_profile.points}
+    judges = {name: judge_for(setting) for name, setting in settings.items() if setting is not None}
+    return DeviceJudges({name: judge for name, judge in judges.items() if judge is not None})
+
+
+def setting_of(device: DeviceConfig, point: Point) -> Setting | None:
+    """Return what is known of a point without having read it, None where only physics judges."""
+    line = line_for(device.device_profile.kind, point.quantity_name)
+    if line is None:
+        return None
+    return Setting(
+        judge=line.judge,
+        unit=point.quantity.unit,
+        interval_ms=round(device.reporting(point).poll_s * 1000),
+        resolution=point.resolution,
+        span=point.span,
+        is_counter=point.counter,
+        choice=device.quality(point).over(line.quality),
+    )
 
 
 @cache

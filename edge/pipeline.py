@@ -16,13 +16,17 @@ from edge.counters import CounterGuard
 from edge.detect import Detector
 from edge.drivers import Answer, Missing, Part, Snapshot
 from edge.quality import flag, flag_unread
+from edge.quality.device import DeviceJudges
 from edge.report import Reporter
 
 _log = structlog.get_logger()
 
 
 class Taken(NamedTuple):
-    """One poll, judged: every reading is in ``to_send`` or counted in ``unchanged``."""
+    """One poll, judged: every one of ``readings`` is in ``to_send`` or counted in ``unchanged``.
+
+    A doubtful sample that is held back is among those of the next poll.
+    """
 
     readings: list[Reading]
     to_send: list[Reading]
@@ -46,13 +50,20 @@ class Taken(NamedTuple):
 
 
 class Pipeline:
-    """Decode, flag, detect, report: in this order, for one device."""
+    """Decode, flag, judge, detect, report: in this order, for one device."""
 
     def __init__(
-        self, device: str, *, points: Sequence[Point], detectors: Sequence[Detector], reporter: Reporter
+        self,
+        device: str,
+        *,
+        points: Sequence[Point],
+        detectors: Sequence[Detector],
+        reporter: Reporter,
+        judges: DeviceJudges | None = None,
     ) -> None:
         self.device = device
         self.detectors = detectors
+        self.judges = DeviceJudges({}) if judges is None else judges
         self._points = {point.name: point for point in points}
         self._guards = {
             point.name: CounterGuard(point.modulus)
@@ -78,6 +89,8 @@ class Pipeline:
             for detector in self.detectors:
                 detector.shift(offset_ms)
             if self._offset_ms is not None:
+                taken.append(self.release())
+                self.judges.shift(offset_ms - self._offset_ms)
                 self._reporter.shift(offset_ms - self._offset_ms)
             self._offset_ms = offset_ms
             taken.append(self._take(list(parts)))
@@ -92,9 +105,16 @@ class Pipeline:
         ]
         if self._guards:
             readings = list(map(self._guard, readings))
-        revisions, states = self._detect(readings)
-        to_send, unchanged = self._reporter.select(readings)
-        return Taken(readings, to_send, unchanged, revisions, states)
+        seen, decided = self.judges.take(readings)
+        revisions, states = self._detect(seen)
+        to_send, unchanged = self._reporter.select(decided)
+        return Taken(decided, to_send, unchanged, revisions, states)
+
+    def release(self) -> Taken:
+        """Hand over what is held back, because nothing more comes, or nothing that goes on from it."""
+        decided = self.judges.release()
+        to_send, unchanged = self._reporter.select(decided)
+        return Taken(decided, to_send, unchanged, [], {})
 
     def forget(self, reading: Reading) -> None:
         """Take note that a reading which was to be sent is lost: the next one of its point is sent in any case."""

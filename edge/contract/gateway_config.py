@@ -28,6 +28,7 @@ from edge.contract.forms import Id
 from edge.contract.household import DeviceId
 from edge.contract.messages import MAX_BLOB, Severity
 from edge.contract.profile import DeviceProfile, ModbusProfile, Point, load_profile, profile_names
+from edge.contract.quality_config import QualityChoice
 
 LAST_UNIT, OWN_UNIT = 247, 255  # Modbus Messaging on TCP/IP V1.0b: 255 where there is no line behind
 MAX_PICTURE_MB = MAX_BLOB / 1_048_576
@@ -63,6 +64,9 @@ class PointChoice(ConfigModel):
     poll_s: float | None = Field(default=None, ge=0.1, le=86_400, description="Time between two readings.")
     heartbeat_s: float | None = Field(
         default=None, ge=0.1, le=86_400, description="An unchanged value is sent at least this often."
+    )
+    quality: QualityChoice = Field(
+        default=QualityChoice(), description="What this site knows better; one line per test."
     )
     deadband: float | None = Field(
         default=None, ge=0, description="Changes up to this, in the unit of the point's quantity, are not sent."
@@ -136,6 +140,11 @@ class DeviceConfig(ConfigModel):
         heartbeat_s = max(self.heartbeat_s, poll_s) if choice.heartbeat_s is None else choice.heartbeat_s
         deadband = point.deadband if choice.deadband is None else choice.deadband
         return Reporting(poll_s, heartbeat_s, deadband, choice.deadband_percent or 0.0)
+
+    def quality(self, point: Point) -> QualityChoice:
+        """What site and profile say of how a point is judged."""
+        said = self.points[point.name].quality if point.name in self.points else QualityChoice()
+        return said.over(point.quality)
 
     @cached_property
     def polls(self) -> dict[float, tuple[Point, ...]]:

@@ -3,51 +3,20 @@
 The quantities that a point may measure are in `firmware_configs/quantities.yaml`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from fractions import Fraction
-from functools import cache, cached_property
-from importlib.resources import files
-from pathlib import Path
-from typing import Annotated, Literal, Self
+from functools import cached_property
+from typing import Literal, Self
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from edge.contract.config_file import ConfigModel, Key, Misfit, load_yaml, nearest
+from edge.contract.config_file import ConfigModel, Key, Misfit, nearest
 from edge.contract.forms import Id
+from edge.contract.quality_config import QualityChoice
+from edge.contract.quantities import Quantity, quantities, quantity_of
 from edge.contract.readings import is_reserved
 from edge.contract.registers import BIT_TABLES, FLOATS, REGISTER_COUNT, Decoder, Order, RegisterType, Table, decoder
-
-Ratio = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*/[1-9][0-9]*$")]
-
-
-class Quantity(ConfigModel):
-    """A physical kind of value: its one unit, and the register units that are brought to it."""
-
-    unit: str = Field(description="The one unit inside the program and in the store.")
-    type: Literal["number", "counter", "contact"] = Field(
-        description="number: 64-bit float; counter: 64-bit integer that only grows; contact: 0.0 or 1.0."
-    )
-    accepts: dict[str, Decimal | Ratio] = Field(
-        default_factory=dict, description="Register unit: factor to the quantity's, a decimal or a ratio such as 10/36."
-    )
-    zh: str = Field(description="Chinese label.")
-    en: str = Field(description="English label.")
-
-    @property
-    def units(self) -> list[str]:
-        """Every unit that a value of this quantity may be given in, its own first."""
-        return [self.unit, *self.accepts]
-
-    def factor(self, unit: str) -> Fraction:
-        """Exact factor from one of `units` to the quantity's own."""
-        return Fraction(self.accepts.get(unit, Decimal(1)))
-
-
-class QuantityFile(ConfigModel):
-    """The whole of quantities.yaml."""
-
-    quantities: dict[Id, Quantity] = Field(description="By name; a point's name begins with its quantity.")
 
 
 class Point(ConfigModel):
@@ -61,6 +30,9 @@ class Point(ConfigModel):
     )
     deadband: float = Field(default=0.0, ge=0, description="Changes up to this are not sent (report by exception).")
     resolution: float | None = Field(default=None, gt=0, description="Smallest step the device can show.")
+    quality: QualityChoice = Field(
+        default=QualityChoice(), description="What is known of how it behaves; see quality.yaml."
+    )
     zh: str = Field(default="", description="Chinese label; the quantity's when empty.")
     en: str = Field(default="", description="English label; the quantity's when empty.")
 
@@ -279,26 +251,6 @@ class RegisterPoint(Point):
 def _field_fault(bits: tuple[int, int]) -> str:
     """Why these cannot be the first and the last bit of a field; empty when they can."""
     return "" if 0 <= bits[0] <= bits[1] <= 15 else "must be the first and the last bit, 0 to 15"
-
-
-def config_folder() -> Path:
-    """The folder `firmware_configs`, in a checkout as in an installed package."""
-    return Path(str(files("firmware_configs").joinpath("quantities.yaml"))).parent
-
-
-@cache
-def quantities() -> Mapping[str, Quantity]:
-    """Every quantity by name, from quantities.yaml. Raises ConfigError."""
-    return load_yaml(config_folder() / "quantities.yaml", QuantityFile).quantities
-
-
-def quantity_of(name: str) -> str:
-    """The longest quantity that a point's name begins with: `voltage_l1` -> `voltage`. Raises ValueError."""
-    found = [quantity for quantity in quantities() if name == quantity or name.startswith(f"{quantity}_")]
-    if not found:
-        hint = nearest(name, quantities()) or nearest(name.rpartition("_")[0], quantities())
-        raise ValueError(f'"{name}" does not begin with a quantity of quantities.yaml{hint}')
-    return max(found, key=len)
 
 
 def not_one_of(word: str, choices: Sequence[str]) -> str:

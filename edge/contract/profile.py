@@ -15,17 +15,8 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from edge.contract.config_file import ConfigError, ConfigModel, Key, Misfit, Problem, nearest, read_document
 from edge.contract.forms import Id
-from edge.contract.points import (
-    Point,
-    Quantity,
-    QuantityFile,
-    RegisterPoint,
-    ScaleFrom,
-    config_folder,
-    not_one_of,
-    quantities,
-    quantity_of,
-)
+from edge.contract.points import Point, RegisterPoint, ScaleFrom, not_one_of
+from edge.contract.quantities import Quantity, QuantityFile, config_folder, quantities, quantity_of
 from edge.contract.registers import BIT_TABLES, REGISTER_COUNT, Order, RegisterType, Table
 from edge.contract.signatures import Signature
 

@@ -12,7 +12,9 @@ from edge.contract.profile import DeviceProfile, load_profile
 from edge.detect import Detector
 from edge.drivers import Answer, Missing, Part, Snapshot
 from edge.pipeline import Pipeline
+from edge.quality.device import DeviceJudges
 from edge.report import Reporter, ReportRule
+from tests.edge.quality.holding import HoldingJudge
 
 AT = 1_790_000_000_000
 PROFILE = """
@@ -35,14 +37,14 @@ def profile(tmp_path: Path) -> DeviceProfile:
     return load_profile(path)
 
 
-def pipeline(profile: DeviceProfile) -> Pipeline:
+def pipeline(profile: DeviceProfile, judges: DeviceJudges | None = None) -> Pipeline:
     rule = DeviceRule(
         name="flood", version=1, class_code="WATERLOG.ROAD.2", severity=Severity.ORANGE, point="depth", unit="mm",
         comparison="at_least", threshold=150.0, clear=100.0, samples=2, hold_s=0, clear_hold_s=0,
     )  # fmt: skip
     points = {p.name: ReportRule(heartbeat_ms=600_000, interval_ms=5_000) for p in profile.points}
     one = Detector(rule, gateway="gw", device="road", new_id=lambda: "0" * 32)
-    return Pipeline("road", points=profile.points, detectors=[one], reporter=Reporter(points))
+    return Pipeline("road", points=profile.points, detectors=[one], reporter=Reporter(points), judges=judges)
 
 
 def poll(depth: Answer, energy: Answer = (0, 0), second: int = 0) -> Snapshot:
@@ -121,3 +123,25 @@ def test_a_reading_that_is_lost_is_sent_again_by_the_next_poll(profile: DevicePr
     line.forget(lost)
     again = line.take(poll((1500,), (0, 900), second=5))
     assert ([one.point for one in again.to_send], again.unchanged) == (["depth"], 1)
+
+
+def test_an_event_does_not_wait_for_what_is_held_back(profile: DeviceProfile) -> None:
+    """The first sample of a flood raises a suspect at once, the second confirms; the series gets both then."""
+    line = pipeline(profile, DeviceJudges({"depth": HoldingJudge()}))
+    line.take(poll((0,), second=-5))
+    first, second = line.take(poll((1500,))), line.take(poll((1505,), second=5))
+    assert [event.state for event in first.revisions + second.revisions] == [EventState.SUSPECT, EventState.CONFIRMED]
+    assert [one.point for one in first.readings] == ["energy_import_total"]
+    assert [(one.value, one.flag) for one in second.to_send] == [(1500, Flag.PASS), (1505, Flag.PASS)]
+
+
+def test_a_clock_that_is_set_lets_go_of_what_is_held_back(profile: DeviceProfile) -> None:
+    """It was taken by another clock: what comes after does not decide it."""
+    judge = HoldingJudge()
+    line = pipeline(profile, DeviceJudges({"depth": judge}))
+    line.take(poll((0,), second=-5))
+    line.take(poll((1500,)))
+    part = poll((1500,), second=5).parts[0]
+    set_on = line.take(Snapshot((part._replace(taken_at=part.taken_at + 60_000, offset_ms=60_000),)))
+    assert next((one.value, one.flag) for one in set_on.to_send if one.point == "depth") == (1500, Flag.SUSPECT)
+    assert judge.shifted_ms == 60_000
