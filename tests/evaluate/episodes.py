@@ -93,12 +93,9 @@ def score(faulty: Faulty, said: Flags, clean: Series) -> Score:
     empty = {at for at, value in zip(clean.times, clean.values, strict=True) if value is None}
     start = clean.times[clean.learn]
     own = [
-        at
-        for at, flag in zip(series.times, said.flags, strict=True)
-        if flag in BAD and at >= start and at not in empty
+        at for at, flag in zip(series.times, said.flags, strict=True) if flag in BAD and at >= start and at not in empty
     ]
-    came = set(clean.times)
-    flagged = sorted({*own, *(at for at in said.missing if at >= start and _is_in(episodes, at, came))})
+    flagged = sorted({*own, *(at for at in said.missing if _is_absent(episodes, at))})
     found, delays = 0, []
     for each in episodes:
         last = each.end_ms + each.grace_ms if each.within_ms is None else each.begin_ms + each.within_ms
@@ -111,9 +108,9 @@ def score(faulty: Faulty, said: Flags, clean: Series) -> Score:
     return Score(len(episodes), found, sides.count(1), sides.count(-1), right, wrong, tuple(delays))
 
 
-def _is_in(episodes: Sequence[Episode], at: int, came: set[int]) -> bool:
-    """Whether a time that was said to be missing is to be scored: in an episode, or where a sample came."""
-    return _side(episodes, at) == 1 or at in came
+def _is_absent(episodes: Sequence[Episode], at: int) -> bool:
+    """Whether a time that was said to be missing is in a dropout; other gaps are those of the recording."""
+    return any(each.begin_ms <= at <= each.end_ms for each in episodes if each.fault == "dropout")
 
 
 def _side(episodes: Sequence[Episode], at: int) -> int:

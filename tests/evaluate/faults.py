@@ -64,9 +64,7 @@ def nature_of(series: Series) -> Nature:
     """Look at the whole of a clean series."""
     there = [value for value in series.values if value is not None]
     steps = sorted(abs(later - one) for one, later in itertools.pairwise(there))
-    rough = sorted(
-        abs(there[at] - (there[at - 1] + there[at + 1]) / 2) for at in range(1, len(there) - 1)
-    )
+    rough = sorted(abs(there[at] - (there[at - 1] + there[at + 1]) / 2) for at in range(1, len(there) - 1))
     ordered = sorted(there)
     moved = [step for step in steps if step > 1e-9]
     return Nature(
@@ -115,7 +113,9 @@ def spike(site: Site, begin: int, end: int) -> tuple[Values, str, float]:
     if site.kind in {"meter", "water"}:
         size = nature.top * log_uniform(rng, 2, 20)
         return [size] * (end - begin), "up", size
-    size = log_uniform(rng, 50, 1500) if site.kind == "street" else nature.at_least(nature.rough * log_uniform(rng, 3, 30))
+    size = (
+        log_uniform(rng, 50, 1500) if site.kind == "street" else nature.at_least(nature.rough * log_uniform(rng, 3, 30))
+    )
     sign = 1 if site.kind == "street" and not _is_wet(site, begin) else rng.choice((-1, 1))
     return _add(site, begin, end, lambda _: sign * size), "up" if sign > 0 else "down", size
 
@@ -227,16 +227,12 @@ def inject(clean: Series, fault: str, seed: int, *, floods: Sequence[tuple[int, 
         if shape == "absent":
             absent.update(range(begin, end))
         grace = clean.times[min(end - 1 + GRACE, len(clean.times) - 1)] - clean.times[end - 1]
-        episodes.append(
-            Episode(fault, clean.times[begin], clean.times[end - 1], grace, shape, size, plan.within_ms)
-        )
+        episodes.append(Episode(fault, clean.times[begin], clean.times[end - 1], grace, shape, size, plan.within_ms))
     kept = [at for at in range(len(values)) if at not in absent]
     return Faulty(clean._replace(times=[clean.times[at] for at in kept], values=[values[at] for at in kept]), episodes)
 
 
-def places(
-    clean: Series, plan: Plan, rng: random.Random, floods: Sequence[tuple[int, int]]
-) -> list[tuple[int, int]]:
+def places(clean: Series, plan: Plan, rng: random.Random, floods: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     """Draw where faults begin and end: as many of the plan as there is room for."""
     interval, first, last = clean.interval_ms, clean.learn, len(clean.times) - GRACE
     room = max(4, round(plan.room_hours * HOUR_MS / interval))

@@ -101,7 +101,7 @@ def _rows(source: Path, file: TextIO) -> Iterator[Row]:
     try:
         header = [name.strip().lower() for name in next(reader, [])]
         if "timestamp" not in header or "value" not in header:
-            raise FileError(f"{source}:1: the header has no column \"timestamp\" or no column \"value\"")
+            raise FileError(f'{source}:1: the header has no column "timestamp" or no column "value"')
         at, of = header.index("timestamp"), header.index("value")
         for cells in reader:
             if not cells:
@@ -118,7 +118,7 @@ def _time(text: str, where: str) -> int:
         at = datetime.fromisoformat(text.strip())
         at_ms = round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
     except (ValueError, OverflowError):
-        raise FileError(f"{where}: \"{text[:40]}\" is no time in ISO 8601, such as 2026-01-01T00:00:00Z") from None
+        raise FileError(f'{where}: "{text[:40]}" is no time in ISO 8601, such as 2026-01-01T00:00:00Z') from None
     if not EARLIEST <= at_ms <= LATEST:
         raise FileError(f"{where}: {text[:40]} is not between 2000 and 2100")
     return at_ms

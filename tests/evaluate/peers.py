@@ -2,8 +2,9 @@
 
 Both are tuned per series on the same first 20 % that Anlan learns from, and better than a site could do it: faults of
 the very kinds that are scored later, drawn with another seed, are injected into a copy of that part, and of a grid of
-limits the one is taken with the best F1 of recall by episodes and precision by samples (of several, the middle one). Limits are quantiles of what
-the test looks at, times a margin, never below two digits. A test that finds nothing there is left out.
+limits those are taken that have the best F1 of recall by episodes and precision by samples (of several, the middle
+ones). Limits are quantiles of what the test looks at, times a margin, never below two digits. A test that finds nothing
+there is left out.
 
 QARTOD (`ioos-qc`): spike (average and differential), rate of change, flat line, attenuated signal (standard deviation),
 gross range, time gap; every sample gets the worst flag of all tests. Hampel: median and 1.4826 MAD of a centred window.
@@ -71,7 +72,9 @@ def tune_qartod(clean: Series) -> Method:
     rates = np.abs(np.diff(values)) / seconds
     floor_rate = least / float(np.median(seconds))
     chosen = [
-        _best(start, ("spike",), itertools.chain(spikes(values, least, "average"), spikes(values, least, "differential"))),
+        _best(
+            start, ("spike",), itertools.chain(spikes(values, least, "average"), spikes(values, least, "differential"))
+        ),
         _best(start, ("step", "spike"), (rate(limit) for limit in limits(rates, floor_rate))),
         _best(start, ("flat",), flats(start, nature_of(start).digit)),
         _best(start, ("flat",), attenuated(start)),
@@ -125,7 +128,7 @@ def flats(start: Series, digit: float) -> Iterable[Apply]:
 def attenuated(start: Series) -> Iterable[Apply]:
     """The attenuated signal test with each window and part of its usual deviation."""
     for hours, part in itertools.product((3, 6, 12, 24), (0.02, 0.1, 0.3)):
-        values, times = arrays(start)
+        values, _ = arrays(start)
         per_window = round(hours * 3_600_000 / start.interval_ms)
         if per_window < 5 or per_window > len(values) // 4:
             continue

@@ -103,7 +103,9 @@ def logan(folder: Path, name: str) -> Series:
     """The clean points of one gauge of the Logan River."""
     rows = list(rows_of(folder / f"lro_stage_{name}.csv.gz"))
     wrong = real_faults(rows)
-    values = [None if is_wrong else _number(row["stage_corrected_cm"]) for row, is_wrong in zip(rows, wrong, strict=True)]
+    values = [
+        None if is_wrong else _number(row["stage_corrected_cm"]) for row, is_wrong in zip(rows, wrong, strict=True)
+    ]
     return Series(name, "level", [to_ms(row["timestamp"]) for row in rows], values)
 
 
@@ -123,9 +125,7 @@ def real_faults(rows: Sequence[dict[str, str]]) -> list[bool]:
         raw, corrected = _number(row["stage_raw_cm"]), _number(row["stage_corrected_cm"])
         offsets.append(None if raw is None or corrected in {None, REMOVED} else raw - (corrected or 0.0))
     usual = running_median(offsets, OFFSET_WINDOW)
-    return [
-        offset is None or abs(offset - middle) > OFFSET_CM for offset, middle in zip(offsets, usual, strict=True)
-    ]
+    return [offset is None or abs(offset - middle) > OFFSET_CM for offset, middle in zip(offsets, usual, strict=True)]
 
 
 def running_median(values: Sequence[float | None], window: int) -> list[float]:
@@ -193,12 +193,17 @@ def street_series(floods: Sequence[Flood], seed: int) -> list[Street]:
     rng = random.Random(f"street {seed}")
     chosen = rng.sample(list(floods), min(len(floods), STREET_SERIES * FLOODS_IN_EACH))
     count = max(1, len(chosen) // FLOODS_IN_EACH)
-    return [
-        embed(f"road-{number + 1}", chosen[number::count], rng, is_cut=number % 2 == 1) for number in range(count)
-    ]
+    return [embed(f"road-{number + 1}", chosen[number::count], rng, is_cut=number % 2 == 1) for number in range(count)]
 
 
-def embed(name: str, floods: Sequence[Flood], rng: random.Random, *, is_cut: bool) -> Street:
+def embed(
+    name: str,
+    floods: Sequence[Flood],
+    rng: random.Random,
+    *,
+    is_cut: bool,
+    dry_minutes: tuple[int, int] = DRY_MINUTES,
+) -> Street:
     """Put recorded floods between dry hours, a sample a minute, with the noise that makers state.
 
     Half of the sensors show the noise of a dry road in whole mm, half (``is_cut``) show 0 below 10 mm, as those of
@@ -207,7 +212,7 @@ def embed(name: str, floods: Sequence[Flood], rng: random.Random, *, is_cut: boo
     times, values, places = list[int](), list[float | None](), list[tuple[int, int]]()
     at = START_MS
     for flood in [*floods, None]:
-        for _ in range(rng.randint(*DRY_MINUTES) * (4 if not times else 1)):
+        for _ in range(rng.randint(*dry_minutes) * (4 if not times else 1)):
             noise = rng.gauss(0, NOISE_MM)
             times.append(at)
             values.append(0.0 if is_cut and noise < 10 else float(round(noise)))
