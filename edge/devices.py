@@ -93,7 +93,7 @@ def setting_of(device: DeviceConfig, point: Point) -> Setting | None:
         resolution=point.resolution,
         span=point.span,
         is_counter=point.counter,
-        choice=device.quality(point).over(line.quality),
+        choice=device.quality(point),
     )
 
 

@@ -28,7 +28,7 @@ from edge.contract.forms import Id
 from edge.contract.household import DeviceId
 from edge.contract.messages import MAX_BLOB, Severity
 from edge.contract.profile import DeviceProfile, ModbusProfile, Point, load_profile, profile_names
-from edge.contract.quality_config import QualityChoice
+from edge.contract.quality_config import QualityChoice, line_for
 
 LAST_UNIT, OWN_UNIT = 247, 255  # Modbus Messaging on TCP/IP V1.0b: 255 where there is no line behind
 MAX_PICTURE_MB = MAX_BLOB / 1_048_576
@@ -142,9 +142,11 @@ class DeviceConfig(ConfigModel):
         return Reporting(poll_s, heartbeat_s, deadband, choice.deadband_percent or 0.0)
 
     def quality(self, point: Point) -> QualityChoice:
-        """What site and profile say of how a point is judged."""
+        """What the site, else the profile, else quality.yaml says of how a point is judged."""
         said = self.points[point.name].quality if point.name in self.points else QualityChoice()
-        return said.over(point.quality)
+        line = line_for(self.device_profile.kind, point.quantity_name)
+        lowest = QualityChoice() if line is None else line.quality
+        return said.said_by("site").over(point.quality.said_by("profile")).over(lowest.said_by("default"))
 
     @cached_property
     def polls(self) -> dict[float, tuple[Point, ...]]:

@@ -12,13 +12,14 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, Literal, Self
 
-from pydantic import Field, GetJsonSchemaHandler, field_validator, model_validator
+from pydantic import Field, GetJsonSchemaHandler, PrivateAttr, field_validator, model_validator
 from pydantic_core import CoreSchema
 
 from edge.contract.config_file import ConfigModel, load_yaml, nearest
 from edge.contract.forms import Id
 from edge.contract.quantities import config_folder, quantities
 
+Source = Literal["site", "profile", "default"]
 JudgeKind = Literal["level", "street", "contact", "meter", "power", "rain", "health"]
 
 
@@ -28,6 +29,18 @@ class TestChoice(ConfigModel):
     __test__ = False  # pytest: not a test class
 
     off: bool = Field(default=False, description="Whether this test is left out; `spike: off` says the same.")
+    _source: Source = PrivateAttr(default="site")
+
+    @property
+    def source(self) -> Source:
+        """Who said this."""
+        return self._source
+
+    def said_by(self, source: Source) -> Self:
+        """The same, said by somebody."""
+        copy = self.model_copy()
+        copy._source = source  # noqa: SLF001 -- of this class itself
+        return copy
 
     @model_validator(mode="before")
     @classmethod
@@ -114,6 +127,11 @@ class QualityChoice(ConfigModel):
         return self.model_copy(
             update={name: getattr(lower, name) for name in type(self).model_fields if getattr(self, name) is None}
         )
+
+    def said_by(self, source: Source) -> Self:
+        """The same, all of it said by somebody."""
+        said = {name: getattr(self, name) for name in type(self).model_fields}
+        return self.model_copy(update={name: each and each.said_by(source) for name, each in said.items()})
 
     def is_off(self, test: str) -> bool:
         """Whether somebody switched a test off."""

@@ -1,8 +1,8 @@
 """What judging costs a gateway: ``./anlan bench quality [--points N] [--data DIR]``.
 
-Each kind of judge is fed, as the agent does it, one sample after the other, with made-up series of its kind: a quiet one,
-and one in which every thousandth sample is a fault, so that the rare paths are walked too. With ``--data`` the recorded
-river, floods and homes are fed as well.
+Each kind of judge is fed, as the agent does it, one sample after the other, with made-up series of its kind: a quiet
+one, and one in which every thousandth sample is a fault, so that the rare paths are walked too. With ``--data`` the
+recorded river, floods and homes are fed as well.
 
 *us* is processor time of one core for one sample, in the judge alone; *bytes* is what one judge holds, by tracemalloc,
 after the whole series; *state* is what is kept of it on disk. *share* compares with what a reading costs in the

@@ -26,6 +26,14 @@ def test_what_the_site_says_goes_before_the_profile() -> None:
     assert both.drift is None
 
 
+def test_who_said_it_stays_known() -> None:
+    """Test by test, so that the page of a sensor can say where a limit comes from."""
+    both = choice(spike=False).said_by("site").over(choice(spike={"least": 3}, flat={"after_s": 60}).said_by("profile"))
+    assert both.spike is not None
+    assert both.flat is not None
+    assert (both.spike.source, both.flat.source) == ("site", "profile")
+
+
 @pytest.mark.parametrize(
     ("said", "reason"),
     [
