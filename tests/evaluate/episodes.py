@@ -9,6 +9,7 @@ samples, because a fault that ends looks like one that begins.
 figure     is
 =========  ==============================================================================================
 recall     episodes found / episodes
+by chance  episodes that the flags of the clean series would have found in the same places / episodes
 precision  flagged samples inside episodes / flagged samples (those within the grace after one count as neither)
 by runs    the same of runs of flagged samples: a run that touches an episode is right
 delay      from ``begin_ms`` to the sample that found it, in samples and in hours; median over those that were found
@@ -20,6 +21,7 @@ Samples that had no value in the clean series already are looked at by no figure
 
 from __future__ import annotations
 
+import operator
 import statistics
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
@@ -61,6 +63,7 @@ class Score(NamedTuple):
 
     episodes: int = 0
     found: int = 0
+    chance: int = 0
     inside: int = 0  # flagged samples
     outside: int = 0
     right_runs: int = 0
@@ -68,11 +71,15 @@ class Score(NamedTuple):
     delays: tuple[tuple[float, float], ...] = ()  # samples, hours
 
     def __add__(self, other: Score) -> Score:  # type: ignore[override]  # sums, not a longer tuple
-        return Score(*(mine + its for mine, its in zip(self, other, strict=True)))
+        return Score(*map(operator.add, self, other))
 
     @property
     def recall(self) -> float:
         return self.found / self.episodes if self.episodes else 0.0
+
+    @property
+    def by_chance(self) -> float:
+        return self.chance / self.episodes if self.episodes else 0.0
 
     @property
     def precision(self) -> float:
@@ -87,25 +94,38 @@ class Score(NamedTuple):
         return statistics.median(each[which] for each in self.delays) if self.delays else None
 
 
-def score(faulty: Faulty, said: Flags, clean: Series) -> Score:
+def score(faulty: Faulty, said: Flags, clean: Series, said_of_clean: Flags | None = None) -> Score:
     """Score one method on one series."""
     series, episodes = faulty
     empty = {at for at, value in zip(clean.times, clean.values, strict=True) if value is None}
     start = clean.times[clean.learn]
-    own = [
-        at for at, flag in zip(series.times, said.flags, strict=True) if flag in BAD and at >= start and at not in empty
-    ]
+    own = [at for at in _bad(series, said) if at >= start and at not in empty]
     flagged = sorted({*own, *(at for at in said.missing if _is_absent(episodes, at))})
-    found, delays = 0, []
-    for each in episodes:
-        last = each.end_ms + each.grace_ms if each.within_ms is None else each.begin_ms + each.within_ms
-        at = bisect_left(flagged, each.begin_ms)
-        if at < len(flagged) and flagged[at] <= last:
-            found += 1
-            delays.append(((flagged[at] - each.begin_ms) / series.interval_ms, (flagged[at] - each.begin_ms) / 3.6e6))
+    found = [(each, at) for each in episodes if (at := _finding(each, flagged)) is not None]
+    by_chance = [] if said_of_clean is None else [at for at in _bad(clean, said_of_clean) if at not in empty]
+    delays = [((at - each.begin_ms) / series.interval_ms, (at - each.begin_ms) / 3.6e6) for each, at in found]
     sides = [_side(episodes, at) for at in flagged]
-    right, wrong = _runs(flagged, sides, series)
-    return Score(len(episodes), found, sides.count(1), sides.count(-1), right, wrong, tuple(delays))
+    return Score(
+        len(episodes),
+        len(found),
+        sum(_finding(each, by_chance) is not None for each in episodes),
+        sides.count(1),
+        sides.count(-1),
+        *_runs(flagged, sides, series),
+        tuple(delays),
+    )
+
+
+def _bad(series: Series, said: Flags) -> list[int]:
+    """The times of the samples that were flagged."""
+    return [at for at, flag in zip(series.times, said.flags, strict=True) if flag in BAD]
+
+
+def _finding(episode: Episode, flagged: Sequence[int]) -> int | None:
+    """The time of the sample that finds an episode."""
+    last = episode.end_ms + episode.grace_ms if episode.within_ms is None else episode.begin_ms + episode.within_ms
+    at = bisect_left(flagged, episode.begin_ms)
+    return flagged[at] if at < len(flagged) and flagged[at] <= last else None
 
 
 def _is_absent(episodes: Sequence[Episode], at: int) -> bool:

@@ -95,7 +95,7 @@ class Plan(NamedTuple):
     """How often and how long a fault of one kind is; lengths are drawn so that short and long ones are as frequent."""
 
     change: Change
-    count: int
+    most: int
     samples: tuple[int, int] | None = None
     hours: tuple[float, float] | None = None
     room_hours: float = 6.0
@@ -219,9 +219,9 @@ def inject(clean: Series, fault: str, seed: int, *, floods: Sequence[tuple[int, 
     values, absent, episodes = list(clean.values), set[int](), list[Episode]()
     for begin, end in places(clean, plan, rng, floods):
         new, shape, size = plan.change(site, begin, end)
-        if not new or (fault != "dropout" and clean.values[begin] is None):
+        if not new or clean.values[begin] is None:
             continue
-        if fault != "dropout":  # nothing is wrong with what did not come
+        if fault != "dropout":  # what did not come stays so
             new = [None if was is None else one for one, was in zip(new, clean.values[begin:end], strict=True)]
         values[begin:end] = new
         if shape == "absent":
@@ -237,7 +237,7 @@ def places(clean: Series, plan: Plan, rng: random.Random, floods: Sequence[tuple
     interval, first, last = clean.interval_ms, clean.learn, len(clean.times) - GRACE
     room = max(4, round(plan.room_hours * HOUR_MS / interval))
     lengths = []
-    for _ in range(plan.count):
+    for _ in range(plan.most):
         if plan.samples is not None:
             length = round(log_uniform(rng, plan.samples[0], plan.samples[1] + 0.49))
         else:
@@ -248,7 +248,8 @@ def places(clean: Series, plan: Plan, rng: random.Random, floods: Sequence[tuple
         lengths.pop()
     spare = last - first - sum(lengths) - room * (len(lengths) + 1)
     cuts = sorted(rng.randint(0, max(0, spare)) for _ in lengths)
-    found, used = [], first + room
+    found: list[tuple[int, int]] = []
+    used = first + room
     for number, (cut, length) in enumerate(zip(cuts, lengths, strict=True)):
         begin = used + cut
         if number % 2 and floods:

@@ -21,10 +21,10 @@ from edge.quality import Verdict
 from tests.evaluate.ours import judge_rows
 
 KINDS: Mapping[str, JudgeKind] = {
-    **dict.fromkeys(("level", "river", "canal", "tide", "level_transmitter"), cast(JudgeKind, "level")),
-    **dict.fromkeys(("street", "waterlogging", "waterlogging_sensor"), cast(JudgeKind, "street")),
-    **dict.fromkeys(("meter", "electricity_meter", "water_meter", "electricity", "water"), cast(JudgeKind, "meter")),
-    **dict.fromkeys(("rain", "rain_gauge"), cast(JudgeKind, "rain")),
+    **dict.fromkeys(("level", "river", "canal", "tide", "level_transmitter"), "level"),
+    **dict.fromkeys(("street", "waterlogging", "waterlogging_sensor"), "street"),
+    **dict.fromkeys(("meter", "electricity_meter", "water_meter", "electricity", "water"), "meter"),
+    **dict.fromkeys(("rain", "rain_gauge"), "rain"),
 }
 COLUMNS = ("timestamp", "value", "flag", "tests")
 

@@ -8,12 +8,13 @@ each sample at once, with the doubt of the judge, as on a gateway.
 from __future__ import annotations
 
 import itertools
+import operator
 import random
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from edge.contract.gateway_config import DeviceRule
-from edge.contract.messages import EventState
+from edge.contract.messages import EventState, Severity
 from edge.contract.readings import Flag, Reading
 from edge.detect import Detector
 from tests.evaluate import series
@@ -27,7 +28,7 @@ RULE = DeviceRule(
     name="road",
     version=1,
     class_code="WATERLOG.ROAD.2",
-    severity="orange",
+    severity=Severity.ORANGE,
     point="depth",
     unit="mm",
     comparison="at_least",
@@ -53,7 +54,7 @@ class Hidden(NamedTuple):
     named: tuple[str, ...] = ()
 
     def __add__(self, other: Hidden) -> Hidden:  # type: ignore[override]  # sums, not a longer tuple
-        return Hidden(*(mine + its for mine, its in zip(self, other, strict=True)))
+        return Hidden(*map(operator.add, self, other))
 
     @property
     def hidden(self) -> int:

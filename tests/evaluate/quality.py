@@ -1,9 +1,9 @@
 """How well readings are judged: ``./anlan evaluate quality [--data DIR] [--seed N]...``.
 
 Faults are injected into clean recorded series (tests/evaluate/faults.py), and three methods judge exactly the same
-series: Anlan without any configuration, and well tuned a QARTOD implementation and a Hampel filter
-(tests/evaluate/peers.py). What a fault that is found is, and what a false flag: tests/evaluate/episodes.py. All learn on the first 20 % of each
-series, where nothing is injected and nothing scored. The last line is JSON. docs/quality.md explains the figures.
+series: Anlan without any configuration; and, well tuned, a QARTOD implementation and a Hampel filter (peers.py there).
+What a fault that is found is, and what a false flag: episodes.py. All learn on the first 20 % of each series, where
+nothing is injected and nothing scored. The last line is JSON. docs/quality.md explains the figures.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, cast
 
 from edge.contract.quality_config import JudgeKind
 from tests import layout
 from tests.evaluate import real, report, series
-from tests.evaluate.episodes import Episode, Faulty, Flags, Score, count_false, score
+from tests.evaluate.episodes import Faulty, Flags, Score, count_false, score
 from tests.evaluate.faults import PLANS, inject
 from tests.evaluate.flags_only import FileError, judge_kind, write_flags
 from tests.evaluate.hidden import Hidden, look_for_hidden
@@ -81,7 +81,7 @@ class Evaluation:
         self.scores: dict[Key, dict[int, Score]] = {}
         self.false: dict[tuple[str, str, str], tuple[int, int]] = {}
         self._started = time.monotonic()
-        self._tuned: dict[str, dict[str, Flagger]] = {}
+        self._tuned: dict[str, dict[str, tuple[Flagger, Flags]]] = {}
 
     def run(self) -> Figures:
         """Evaluate all that is wanted."""
@@ -96,14 +96,18 @@ class Evaluation:
         self._say(f"seed {seed}, {clean.kind} {clean.name}: {len(clean.times)} samples")
         name = f"{clean.name} {seed if clean.kind == 'street' else ''}"
         if name not in self._tuned:
-            self._tuned[name] = flaggers(clean, self.wanted.methods)
-            for method, flag in self._tuned[name].items():
-                self._count_false(clean, method, flag(clean))
+            tuned = flaggers(clean, self.wanted.methods)
+            self._tuned[name] = {method: (flag, flag(clean)) for method, flag in tuned.items()}
+            for method, (_, said) in self._tuned[name].items():
+                self._count_false(clean, method, said)
         for fault in PLANS[clean.kind]:
             if fault in self.wanted.faults:
                 faulty = inject(clean, fault, seed, floods=street.floods)
-                for method, flag in self._tuned[name].items():
-                    self._score(faulty, method, flag(faulty.series), clean, seed)
+                for method, (flag, said_of_clean) in self._tuned[name].items():
+                    said = flag(faulty.series)
+                    self._note(faulty, method, seed, score(faulty, said, clean, said_of_clean))
+                    if self.wanted.show_missed and method == OURS:
+                        print_missed(faulty, said, clean)
 
     def _count_false(self, clean: Series, method: str, said: Flags) -> None:
         key = (clean.kind, clean.name, method)
@@ -111,16 +115,10 @@ class Evaluation:
         before = self.false.get(key, (0, 0))
         self.false[key] = (before[0] + wrong, before[1] + points)
 
-    def _score(self, faulty: Faulty, method: str, said: Flags, clean: Series, seed: int) -> None:
-        if not faulty.episodes:
-            return
-        by_seed = self.scores.setdefault(Key(clean.kind, faulty.episodes[0].fault, method), {})
-        one = score(faulty, said, clean)
-        by_seed[seed] = by_seed.get(seed, Score()) + one
-        if self.wanted.show_missed and method == OURS:
-            for episode in missed(faulty, said, clean):
-                print(f"missed: {clean.name} {_utc(episode.begin_ms)} to {_utc(episode.end_ms)} {_shape(episode)}")
-            print(f"{clean.name} {faulty.episodes[0].fault}: {one.outside} false points in {one.wrong_runs} runs")
+    def _note(self, faulty: Faulty, method: str, seed: int, one: Score) -> None:
+        if faulty.episodes:
+            by_seed = self.scores.setdefault(Key(faulty.series.kind, faulty.episodes[0].fault, method), {})
+            by_seed[seed] = by_seed.get(seed, Score()) + one
 
     def _ordered(self) -> Mapping[Key, Mapping[int, Score]]:
         keys = [Key(kind, fault, method) for kind in KINDS for fault in PLANS[kind] for method in METHODS]
@@ -151,11 +149,17 @@ class Evaluation:
         print(f"{time.monotonic() - self._started:5.0f} s  {text}", file=sys.stderr, flush=True)
 
 
-def missed(faulty: Faulty, said: Flags, clean: Series) -> Iterator[Episode]:
-    """The episodes that were not found."""
+def print_missed(faulty: Faulty, said: Flags, clean: Series) -> None:
+    """Name the episodes that were not found, and count what was flagged elsewhere."""
     for each in faulty.episodes:
         if not score(Faulty(faulty.series, [each]), said, clean).found:
-            yield each
+            print(
+                f"missed: {clean.name} {_utc(each.begin_ms)} to {_utc(each.end_ms)} "
+                f"{each.fault}, {each.shape}, {each.size:.4g}"
+            )
+    one = score(faulty, said, clean)
+    if one.outside:
+        print(f"{clean.name} {faulty.episodes[0].fault}: {one.outside} false points in {one.wrong_runs} runs")
 
 
 def print_all(figures: Figures) -> None:
@@ -255,10 +259,6 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def _utc(at_ms: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M", time.gmtime(at_ms / 1000))
-
-
-def _shape(episode: Episode) -> str:
-    return f"{episode.fault}, {episode.shape}, {episode.size:.4g}"
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ GRACE = 2
 
 
 def count_real(raw: Series, wrong: Sequence[bool], said: Flags) -> tuple[int, int, int, int]:
-    """Return how many faults there are and were found, how many points were flagged, and how many of them are faults."""
+    """Return how many faults there are and were found, how many points were flagged and how many rightly."""
     flagged = [flag in BAD and value is not None for flag, value in zip(said.flags, raw.values, strict=True)]
     runs = found = at = 0
     for is_wrong, group in itertools.groupby(wrong):

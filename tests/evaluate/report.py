@@ -88,6 +88,7 @@ def faults_table(figures: Figures) -> str:
                 *key,
                 str(one.episodes),
                 f"{one.recall:.3f}",
+                f"{one.by_chance:.3f}",
                 f"{one.precision:.3f}",
                 f"{one.by_runs:.3f}",
                 *("" if delay is None else f"{delay:.1f}" for delay in delays),
@@ -95,7 +96,19 @@ def faults_table(figures: Figures) -> str:
                 spread(by_seed, "precision"),
             )
         )
-    head = ("kind", "fault", "method", "faults", "recall", "precision", "by runs", "delay", "hours", "recall by seed")
+    head = (
+        "kind",
+        "fault",
+        "method",
+        "faults",
+        "recall",
+        "by chance",
+        "precision",
+        "by runs",
+        "delay",
+        "hours",
+        "recall by seed",
+    )
     return table((*head, "precision by seed"), rows)
 
 
@@ -116,8 +129,8 @@ def per_1000(counts: tuple[int, int]) -> float:
 def hidden_text(hidden: Hidden) -> str:
     """What became of the recorded floods."""
     lines = [
-        f"{hidden.floods} recorded street floods, {hidden.points} points: {hidden.failed} points failed (4), "
-        f"{hidden.suspected} suspect (3)",
+        f"{hidden.floods} recorded street floods; of their {hidden.points} points",
+        f"{hidden.failed} failed (4), {hidden.suspected} suspect (3)",
         f"{hidden.high} with two samples in a row of 15 cm or more: {hidden.not_raised} not raised at the second",
         f"{hidden.single} with single samples of it: {hidden.suspects_not_raised} not raised as suspect",
         *hidden.named,
@@ -192,6 +205,7 @@ def as_json(figures: Figures) -> dict[str, Any]:
         scores.setdefault(key.kind, {}).setdefault(key.fault, {})[key.method] = {
             "faults": one.episodes,
             "recall": round(one.recall, 4),
+            "recall_by_chance": round(one.by_chance, 4),
             "precision": round(one.precision, 4),
             "precision_by_runs": round(one.by_runs, 4),
             "delay_samples": one.delay(0),

@@ -85,8 +85,10 @@ def level_series(folder: Path) -> list[Series]:
     found = [logan(folder, name) for name in LOGAN]
     neon = list(rows_of(folder / NEON))
     times = [to_ms(row["timestamp"]) for row in neon]
-    for side in ("downstream", "upstream"):
-        found.append(Series(f"Pringle-{side}", "level", times, [_number(row[f"{side}_level_m"]) for row in neon]))
+    found += [
+        Series(f"Pringle-{side}", "level", times, [_number(row[f"{side}_level_m"]) for row in neon])
+        for side in ("downstream", "upstream")
+    ]
     tide = list(rows_of(folder / HONOLULU))
     found.append(
         Series(
