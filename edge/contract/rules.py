@@ -114,12 +114,9 @@ def ladder_faults(rules: Sequence[tuple[int, DeviceRule]]) -> Iterator[tuple[Key
     for levels in in_ladders([rule for _, rule in rules]):
         for lower, upper in pairwise(levels):
             alike = (lower.comparison, lower.measure, lower.over_s) == (upper.comparison, upper.measure, upper.over_s)
-            if alike and upper.comparison == "at_least" and upper.threshold <= lower.threshold:
-                reason = f"{upper.class_code} is the level above {lower.class_code}"
-                yield (
-                    ("rules", place[upper], "threshold"),
-                    f"{upper.threshold:g} must be above its {lower.threshold:g}: {reason}",
-                )
+            if alike and upper.comparison == "at_least" and upper.threshold < lower.threshold:
+                reason = f"{upper.threshold:g} must not be below the {lower.threshold:g} of {lower.class_code}"
+                yield ("rules", place[upper], "threshold"), f"{reason}, the level under {upper.class_code}"
 
 
 def resolve(choice: RuleChoice, profile: DeviceProfile) -> Iterator[DeviceRule]:
