@@ -36,6 +36,7 @@ from edge.expiry import watch_expiry
 from edge.health import AGENT_POINTS
 from edge.journal import Journal
 from edge.learned import Learned, Learner
+from edge.limits_told import Limits
 from edge.missing_log import MissingLog
 from edge.outbox import Outbox
 from edge.outbox_drafts import Origin
@@ -94,6 +95,7 @@ class Agent:
             clock=clock,
             clock_state=self._clock_watch.state,
             status_s=config.status_s,
+            limits=self.limits,
         )
         self._recorder = Recorder(
             outbox,
@@ -126,6 +128,10 @@ class Agent:
     def skipped(self) -> int:
         """Polls that were left out because the ones before took too long, of all devices since the start."""
         return sum(device.skipped for device in self._devices.values())
+
+    def limits(self) -> Limits:
+        """What was learned of the sensors, by device and point."""
+        return {device: one.pipeline.judges.limits() for device, one in self._devices.items()}
 
     def waiting(self) -> int:
         """Messages in the outbox."""
