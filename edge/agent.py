@@ -24,9 +24,10 @@ import msgspec
 import structlog
 
 from edge.clock_state import ClockWatch
+from edge.contract.camera_config import CameraListenerConfig
 from edge.contract.clock import Clock
 from edge.contract.event_classes import event_classes
-from edge.contract.gateway_config import CameraListenerConfig, DeviceConfig, GatewayConfig
+from edge.contract.gateway_config import DeviceConfig, GatewayConfig
 from edge.contract.messages import Event, EventState, Lane, Reading, split_blob
 from edge.detect import abandon, read_state
 from edge.devices import drivers_for, inventory_of, pipeline_for
