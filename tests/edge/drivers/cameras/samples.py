@@ -2,8 +2,9 @@
 
 says: one sentence; content_type: of the post; zone: of the camera's clock, where gateway.yaml gives it;
 body: the text, whose lines end in CRLF (``lines: lf`` in LF alone); %JPEG% stands for a small picture, %GBK% for
-移动侦测 in GBK, %REPEAT% for ``repeat: {text, times}``. Then either ``expect``, a list of sightings (``at`` is its time,
-``picture: true`` that it has one; what is left out is empty), or ``refused`` and ``because``, words of the reason.
+移动侦测 in GBK, %REPEAT% for ``repeat: {text, times}``. Then either ``expect``, a list of sightings (``at`` is its
+time, ``picture: true`` that it has one; what is left out is empty), or ``refused`` and ``because``, words of the
+reason.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 
 import pytest
@@ -87,6 +88,5 @@ def test_what_has_no_end_is_refused(body: bytes, why: Why) -> None:
     """Nothing is collected beyond its bound, and the reason is said."""
     parts = Parts(most_part=8000)
     with pytest.raises(Refused) as refusal:
-        for piece in pieces(body, range(0, len(body), 64)):
-            list(parts.feed(piece))
+        list(itertools.chain.from_iterable(map(parts.feed, pieces(body, range(0, len(body), 64)))))
     assert refusal.value.why == why
