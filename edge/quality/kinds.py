@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from edge.contract.quality_config import JudgeKind, QualityChoice
 from edge.quality.judge import Judge
+from edge.quality.rain import RainJudge
 
 
 class Setting(NamedTuple):
@@ -21,7 +22,9 @@ class Setting(NamedTuple):
     choice: QualityChoice = QualityChoice()
 
 
-JUDGES: Mapping[JudgeKind, Callable[[Setting], Judge | None]] = {}
+JUDGES: Mapping[JudgeKind, Callable[[Setting], Judge | None]] = {
+    "rain": lambda its: RainJudge(resolution=its.resolution, choice=its.choice),
+}
 
 
 def judge_for(setting: Setting) -> Judge | None:
