@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from edge.contract.quality_config import JudgeKind, QualityChoice
+from edge.quality.counter_use import CounterJudge
 from edge.quality.judge import Judge
+from edge.quality.meter import UseJudge
 
 
 class Setting(NamedTuple):
@@ -21,7 +23,13 @@ class Setting(NamedTuple):
     choice: QualityChoice = QualityChoice()
 
 
-JUDGES: Mapping[JudgeKind, Callable[[Setting], Judge | None]] = {}
+def _meter(setting: Setting) -> Judge:
+    if setting.is_counter:
+        return CounterJudge(choice=setting.choice)
+    return UseJudge(interval_ms=setting.interval_ms, choice=setting.choice)
+
+
+JUDGES: Mapping[JudgeKind, Callable[[Setting], Judge | None]] = {"meter": _meter}
 
 
 def judge_for(setting: Setting) -> Judge | None:
