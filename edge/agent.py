@@ -24,9 +24,10 @@ import msgspec
 import structlog
 
 from edge.clock_state import ClockWatch
+from edge.contract.camera_config import CameraListenerConfig
 from edge.contract.clock import Clock
 from edge.contract.event_classes import event_classes
-from edge.contract.gateway_config import CameraListenerConfig, DeviceConfig, GatewayConfig
+from edge.contract.gateway_config import DeviceConfig, GatewayConfig
 from edge.contract.messages import Event, EventState, Lane, Reading, split_blob
 from edge.detect import abandon, read_state
 from edge.devices import drivers_for, inventory_of, pipeline_for
@@ -36,6 +37,7 @@ from edge.expiry import watch_expiry
 from edge.health import AGENT_POINTS
 from edge.journal import Journal
 from edge.learned import Learned, Learner
+from edge.limits_told import Limits
 from edge.missing_log import MissingLog
 from edge.outbox import Outbox
 from edge.outbox_drafts import Origin
@@ -94,6 +96,7 @@ class Agent:
             clock=clock,
             clock_state=self._clock_watch.state,
             status_s=config.status_s,
+            limits=self.limits,
         )
         self._recorder = Recorder(
             outbox,
@@ -126,6 +129,10 @@ class Agent:
     def skipped(self) -> int:
         """Polls that were left out because the ones before took too long, of all devices since the start."""
         return sum(device.skipped for device in self._devices.values())
+
+    def limits(self) -> Limits:
+        """What was learned of the sensors, by device and point."""
+        return {device: one.pipeline.judges.limits() for device, one in self._devices.items()}
 
     def waiting(self) -> int:
         """Messages in the outbox."""

@@ -14,15 +14,10 @@ from typing import Any
 from cloud.registry.forms import Fault, Filled, Form, FormError, fill
 from edge.contract.broker_config import BrokerConfig
 from edge.contract.buses import ModbusAddress
+from edge.contract.camera_config import CameraConfig, CameraListenerConfig
 from edge.contract.config_file import in_yaml
 from edge.contract.event_classes import event_classes
-from edge.contract.gateway_config import (
-    CameraConfig,
-    CameraListenerConfig,
-    DeviceConfig,
-    GatewayConfig,
-    RuleChoice,
-)
+from edge.contract.gateway_config import DeviceConfig, GatewayConfig, RuleChoice
 from edge.contract.profile import profile_names
 
 START: Mapping[str, str] = {
@@ -40,7 +35,8 @@ NUMBERS = frozenset(
     (
         *("port", "unit", "timeout_s", "poll_s", "heartbeat_s", "threshold", "clear", "samples", "hold_s"),
         *("clear_hold_s", "keepalive_s", "batch_s", "status_s", "max_mb", "max_days", "baud", "stop_bits"),
-        *("deadband", "deadband_percent"),
+        *("deadband", "deadband_percent", "after_s", "within_s", "least", "per_min", "share"),
+        *("longest_s", "same_within_s", "silent_s", "mask"),
     )
 )
 """Last parts of the keys that hold numbers, besides the settings of devices, whose names are their profiles'."""

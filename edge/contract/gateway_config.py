@@ -15,7 +15,8 @@ from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from edge.contract.broker_config import BrokerConfig
 from edge.contract.buses import OWN_TIMEOUT_S, BusConfig, Line, ModbusAddress
-from edge.contract.config_file import ConfigModel, Key, LocalPath, Misfit, SecretPath, load_yaml, nearest
+from edge.contract.camera_config import CameraConfig, CameraListenerConfig, FrigateConfig
+from edge.contract.config_file import ConfigModel, Key, LocalPath, Misfit, load_yaml, nearest
 from edge.contract.event_classes import (
     Comparison,
     EventClass,
@@ -26,12 +27,11 @@ from edge.contract.event_classes import (
 )
 from edge.contract.forms import Id
 from edge.contract.household import DeviceId
-from edge.contract.messages import MAX_BLOB, Severity
+from edge.contract.messages import Severity
 from edge.contract.profile import DeviceProfile, ModbusProfile, Point, load_profile, profile_names
 from edge.contract.quality_config import QualityChoice, line_for
 
 LAST_UNIT, OWN_UNIT = 247, 255  # Modbus Messaging on TCP/IP V1.0b: 255 where there is no line behind
-MAX_PICTURE_MB = MAX_BLOB / 1_048_576
 
 
 def _known_profile(name: str, info: ValidationInfo) -> str:
@@ -211,31 +211,6 @@ class DeviceConfig(ConfigModel):
             yield ("settings",), f"{profile.profile} has no settings"
 
 
-class CameraConfig(ConfigModel):
-    """A camera that posts to this gateway when it sees something; it signs in with its id and its password."""
-
-    id: Id = Field(description="Unique on this gateway; the name the camera signs in with.")
-    password_file: SecretPath = Field(description="Its first line is the password.")
-    classes: tuple[Annotated[str, AfterValidator(check_class_code)], ...] = Field(
-        min_length=1, description="Event classes this camera may raise."
-    )
-
-    @model_validator(mode="after")
-    def _raises_camera_classes(self) -> Self:
-        wrong = [(index, code) for index, code in enumerate(self.classes) if not event_classes()[code].camera]
-        if wrong:
-            raise Misfit([(("classes", index), f"{code} is not a camera class") for index, code in wrong])
-        return self
-
-
-class CameraListenerConfig(ConfigModel):
-    """Where cameras post to, by HTTP."""
-
-    host: str = Field(min_length=1, max_length=253, description="Address to listen on: that of the cameras' network.")
-    port: int = Field(ge=1, le=65535, description="Port to listen on.")
-    max_mb: float = Field(default=MAX_PICTURE_MB, gt=0, le=MAX_PICTURE_MB, description="Largest picture.")
-
-
 class OutboxConfig(ConfigModel):
     """How much may wait on disk for the cloud; beyond it the oldest batches are given up, and counted."""
 
@@ -256,10 +231,11 @@ class GatewayConfig(ConfigModel):
         default=(), description="Lines that several devices share: serial ports and serial converters."
     )
     devices: tuple[DeviceConfig, ...] = Field(default=(), description="What this gateway reads.")
-    cameras: tuple[CameraConfig, ...] = Field(default=(), description="What may post pictures to this gateway.")
+    cameras: tuple[CameraConfig, ...] = Field(default=(), description="What tells this gateway what it sees.")
     camera_listener: CameraListenerConfig | None = Field(
-        default=None, description="Where cameras post to; needed when there are cameras."
+        default=None, description="Where cameras post to; needed when there are cameras that do."
     )
+    frigate: FrigateConfig | None = Field(default=None, description="Needed when there are cameras of brand frigate.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -271,8 +247,10 @@ class GatewayConfig(ConfigModel):
     def _problems(self) -> Iterator[tuple[Key, str]]:
         if not self.devices and not self.cameras:
             yield ("devices",), "missing: a gateway reads at least one device or listens to one camera"
-        if self.cameras and self.camera_listener is None:
+        if self.camera_listener is None and any(camera.password_file for camera in self.cameras):
             yield ("camera_listener",), "missing: say where the cameras post to"
+        if self.frigate is None and any(camera.brand == "frigate" for camera in self.cameras):
+            yield ("frigate",), "missing: say which broker Frigate publishes to"
         if self.camera_listener is not None and self.outbox.max_mb < 2 * self.camera_listener.max_mb:
             yield ("outbox", "max_mb"), "must be at least twice camera_listener.max_mb, or a picture would not fit"
         seen: dict[str, str] = {}

@@ -106,8 +106,7 @@ class Habit:
             at = int(PER_OCTAVE * (math.log2(used) - LOWEST_OCTAVE)) + 1
             if at >= BUCKETS:
                 at = BUCKETS - 1
-            if used < state.least:
-                state.least = used
+            state.least = min(state.least, used)
         first = place * BUCKETS
         weight = self._weights[place]
         if weight:
@@ -137,12 +136,10 @@ class Habit:
             else:
                 reduced = background + self._shown_as_nothing(first, shift)
             odds = math.log(reduced / usual)
-            today[number] += (
-                MOST_OF_VALUE if odds > MOST_OF_VALUE else -MOST_OF_VALUE if odds < -MOST_OF_VALUE else odds
-            )
+            today[number] += MOST_OF_VALUE if odds > MOST_OF_VALUE else max(odds, -MOST_OF_VALUE)
         lower = (sum(seen[first : first + at]) + usual / 2) / (weight * (1 + BACKGROUND))
         odds = math.log(1 - LOW_POWER) - LOW_POWER * math.log(lower)
-        today[-1] += odds if odds < MOST_OF_VALUE else MOST_OF_VALUE
+        today[-1] += min(MOST_OF_VALUE, odds)
 
     def _shown_as_nothing(self, first: int, shift: int) -> float:
         """How much of what is usual would be less than half of the smallest step, times a factor."""
@@ -277,4 +274,4 @@ class Habit:
 
 
 def _within(value: float, most: float) -> float:
-    return most if value > most else -most if value < -most else value
+    return most if value > most else max(value, -most)

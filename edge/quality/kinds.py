@@ -9,6 +9,7 @@ from edge.contract.quality_config import JudgeKind, QualityChoice
 from edge.quality.counter_use import CounterJudge
 from edge.quality.judge import Judge
 from edge.quality.meter import UseJudge
+from edge.quality.rain import RainJudge
 
 
 class Setting(NamedTuple):
@@ -23,13 +24,16 @@ class Setting(NamedTuple):
     choice: QualityChoice = QualityChoice()
 
 
-def _meter(setting: Setting) -> Judge:
-    if setting.is_counter:
-        return CounterJudge(choice=setting.choice)
-    return UseJudge(interval_ms=setting.interval_ms, choice=setting.choice)
+def _meter(its: Setting) -> Judge:
+    if its.is_counter:
+        return CounterJudge(choice=its.choice)
+    return UseJudge(interval_ms=its.interval_ms, choice=its.choice)
 
 
-JUDGES: Mapping[JudgeKind, Callable[[Setting], Judge | None]] = {"meter": _meter}
+JUDGES: Mapping[JudgeKind, Callable[[Setting], Judge | None]] = {
+    "meter": _meter,
+    "rain": lambda its: RainJudge(resolution=its.resolution, choice=its.choice),
+}
 
 
 def judge_for(setting: Setting) -> Judge | None:

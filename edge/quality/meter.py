@@ -110,7 +110,7 @@ class UseJudge:
         last, before, held_at = state.last, state.before, state.held_at
         if last is None or before is None or state.is_high:
             return None
-        height = last - (before if before > value else value)
+        height = last - (max(value, before))
         if held_at is None:
             if height > 0 and state.last_at is not None:
                 self._alone.learn(state.last_at // DAY_MS, height)
@@ -206,10 +206,10 @@ def limits_of(choice: QualityChoice, state: _State, highest: float, alone: float
         (Test.RATE, choice.rate, highest, "most in one interval: the second highest day with a margin"),
         (Test.SPIKE, choice.spike, alone, "most above both neighbours: the second highest day with a margin"),
     ):
-        if high:
-            source = "learned" if said is None else said.source
-            own = {"note": note, "since": since, "until": until, "samples": samples} if said is None else {}
-            found.append(LearnedLimit(test=test, high=high, source=source, **own))
+        if high and said is None:
+            found.append(LearnedLimit(test=test, high=high, since=since, until=until, samples=samples, note=note))
+        elif high and said is not None:
+            found.append(LearnedLimit(test=test, high=high, source=said.source))
     found += _flat_limit(choice, state)
     if habit := habit_limit(choice, state.habit, since, until):
         found.append(habit)

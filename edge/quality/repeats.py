@@ -1,9 +1,9 @@
 """How long one value is shown unchanged before that is strange: learned per size of the value.
 
-At its standby a home shows the same few watt-hours again and again; while somebody cooks no two half hours are alike. So
-for each octave of the value it is counted how often the next one was the same. A run is strange once its probability is
-below e ** -13 (one in half a million: in about twenty-five years of half hours) and it is well longer than any that was
-seen at that size. Runs that were flagged are not learned from, unless they come again and again within days.
+At its standby a home shows the same few watt-hours again and again; while somebody cooks no two half hours are alike.
+So for each octave of the value it is counted how often the next one was the same. A run is strange once its probability
+is below e ** -13 (once in 25 years of half hours) and it is well longer than any that was seen at that size. Runs that
+were flagged are not learned from, unless they come again and again within days.
 """
 
 from __future__ import annotations
@@ -89,8 +89,7 @@ class Repeats:
             state.same[octave] /= 2
         state.samples[octave] += length
         state.same[octave] += length - 1
-        if length > state.longest[octave]:
-            state.longest[octave] = length
+        state.longest[octave] = max(state.longest[octave], length)
 
     def _refuse(self, at_ms: int) -> int:
         """Do not learn from a flagged run; but return a usual length of them once they come again and again."""

@@ -1,6 +1,6 @@
 """How high a value ever goes, learned from the tops of days.
 
-The second highest day counts, so that one wrong day does not, times a margin that is the wider the fewer days are known.
+The second highest day counts, so that one wrong day does not, times a margin that is wider while few days are known.
 What was flagged is not learned from, unless it comes again on several days within two weeks and is not out of all
 proportion: then somebody has bought a bigger heater.
 """
@@ -56,8 +56,7 @@ class Tops:
             if state.day is not None and state.today > 0:
                 self._close(state.today)
             state.day, state.today = day, 0.0
-        if height > state.today:
-            state.today = height
+        state.today = max(state.today, height)
 
     def _close(self, top: float) -> None:
         state = self.state

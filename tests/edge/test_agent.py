@@ -455,7 +455,15 @@ async def test_a_camera_post_becomes_an_event_with_its_picture(site: Site) -> No
     password.write_text("secret\n", encoding="utf-8")
     password.chmod(0o600)
     path = site.write(
-        cameras=[{"id": "cam-1", "password_file": "camera.password", "classes": ["CAM.GARBAGE"]}],
+        cameras=[
+            {
+                "id": "cam-1",
+                "purpose": "rubbish at the bins",
+                "sign": "at the door",
+                "password_file": "camera.password",
+                "classes": ["CAM.GARBAGE"],
+            }
+        ],
         camera_listener={"host": "127.0.0.1", "port": port},
     )
     post = {"class": "CAM.GARBAGE", "note": "north gate", "picture": base64.b64encode(JPEG).decode()}

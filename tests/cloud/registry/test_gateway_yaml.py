@@ -40,6 +40,8 @@ RIVER = {
 }
 CAMERA = {
     "cameras.0.id": "cam-1",
+    "cameras.0.purpose": "垃圾投放点巡查",
+    "cameras.0.sign": "门侧公示牌",
     "cameras.0.password_file": "secrets/cam-1.password",
     "cameras.0.classes.0": "CAM.GARBAGE",
     "cameras.0.classes.1": "CAM.BIN",
@@ -263,7 +265,7 @@ def test_numbers_are_those_of_the_models() -> None:
                 found.add(name)
             for key, child in node.items():
                 if key != "patternProperties":  # the names of settings are their profiles'
-                    walk(child, key if key not in ("anyOf", "items", "properties") else name)
+                    walk(child, key if key not in ("anyOf", "items", "prefixItems", "properties") else name)
         elif isinstance(node, list):
             for child in node:
                 walk(child, name)

@@ -181,7 +181,8 @@ def test_limits_that_somebody_said_replace_what_is_learned() -> None:
     verdicts = judged(judge, [(MONDAY_MS + n * HALF_HOUR_MS, value) for n, value in enumerate(values)])
     assert flagged(verdicts) == [1, 6]
     by_test = {limit.test: limit for limit in judge.limits()}
-    assert (by_test[Test.RATE].high, by_test[Test.RATE].source) == (pytest.approx(3.0), "profile")
+    assert by_test[Test.RATE].high == pytest.approx(3.0)
+    assert by_test[Test.RATE].source == "profile"
     assert (by_test[Test.FLAT].high, by_test[Test.FLAT].source) == (7200, "profile")
 
 
@@ -201,7 +202,7 @@ def test_what_was_learned_is_shown() -> None:
 @settings(max_examples=8, deadline=None)
 @given(seed=st.integers(0, 999), cut=st.integers(1, 40 * 48), part=st.sampled_from([1.0, 0.3, 5.0, 0.0]))
 def test_a_judge_that_is_restored_goes_on_exactly(seed: int, cut: int, part: float) -> None:
-    """Whatever has happened before, a judge that was saved and restored says of all that follows what the first says."""
+    """Whatever has happened before, a restored judge says of all that follows what the first one says."""
     series = home(seed, 42)
     series[20 * 48 : 36 * 48] = [(at_ms, round(value * part, 3)) for at_ms, value in series[20 * 48 : 36 * 48]]
     first, second = UseJudge(), UseJudge()
@@ -230,7 +231,9 @@ def test_a_state_of_another_kind_is_refused(state: bytes) -> None:
 @settings(max_examples=50, deadline=None)
 @given(
     values=st.lists(st.floats(-1e9, 1e9, allow_nan=False) | st.sampled_from([0.0, 1e-300, 5.0]), max_size=200),
-    steps=st.lists(st.sampled_from([1, HALF_HOUR_MS, 3 * HALF_HOUR_MS, DAY_MS, 400 * DAY_MS]), min_size=200, max_size=200),
+    steps=st.lists(
+        st.sampled_from([1, HALF_HOUR_MS, 3 * HALF_HOUR_MS, DAY_MS, 400 * DAY_MS]), min_size=200, max_size=200
+    ),
 )
 def test_any_values_at_any_times_are_judged(values: list[float], steps: list[int]) -> None:
     """No value and no gap raises an error, at most one is held, and no verdict is unknown to the contract."""
