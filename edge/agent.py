@@ -43,6 +43,7 @@ from edge.outbox import Outbox
 from edge.outbox_drafts import Origin
 from edge.outbox_salvage import Salvaged
 from edge.pipeline import Taken
+from edge.quality.neighbour import Board
 from edge.recorder import Recorder
 from edge.stamps import Marks
 from edge.timeline import STEP_MS, Timeline
@@ -71,7 +72,9 @@ class _Device:
             config, agent.config, links=agent.links, clock=agent.clock, agent=agent.counts, used=agent.marks.highest
         )
         gateway = agent.config.gateway
-        self.pipeline = pipeline_for(config, gateway=gateway, new_id=agent.new_id, boot=agent.clock.boot)
+        self.pipeline = pipeline_for(
+            config, gateway=gateway, new_id=agent.new_id, board=agent.board, boot=agent.clock.boot
+        )
         self.skipped = 0  # polls left out because the one before took too long
         self.missing_log = MissingLog(config.id)
 
@@ -86,6 +89,7 @@ class Agent:
         self.clock = clock
         self.links = links
         self.new_id = new_id
+        self.board = Board()
         self._outbox = outbox
         self._clock_watch = ClockWatch(clock)
         self._kinds = {device.id: device.device_profile.kind for device in config.devices}
