@@ -16,6 +16,7 @@ Only a value that stands out from the one before it is held, until the next one 
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Sequence
 from typing import Final
 
@@ -171,14 +172,14 @@ class UseJudge:
         return limits_of(self._choice, self._state, self._highest(), self._highest_alone())
 
     def state(self) -> bytes:
-        """Everything, the value that is held too."""
-        return msgspec.msgpack.encode(self._state)
+        """Everything, the value that is held too; compressed, as most of a histogram is empty."""
+        return zlib.compress(msgspec.msgpack.encode(self._state), level=1)
 
     def restore(self, state: bytes) -> None:
         """Go on from a state; nothing changes where it is of another judge."""
         try:
-            kept = msgspec.msgpack.decode(state, type=_State)
-        except msgspec.MsgspecError as error:
+            kept = msgspec.msgpack.decode(zlib.decompress(state), type=_State)
+        except (zlib.error, msgspec.MsgspecError) as error:
             raise ValueError(f"no state of a judge of use: {error}") from None
         habit, repeats = Habit(), Repeats()
         habit.restore(kept.habit)

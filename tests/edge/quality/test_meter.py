@@ -211,7 +211,7 @@ def test_a_judge_that_is_restored_goes_on_exactly(seed: int, cut: int, part: flo
     state = first.state()
     second.restore(state)
     assert second.state() == state
-    assert len(state) < 50_000
+    assert len(state) < 20_000
     assert [first.feed(*one) for one in series[cut:]] == [second.feed(*one) for one in series[cut:]]
     assert first.state() == second.state()
     assert first.limits() == second.limits()
