@@ -76,6 +76,7 @@ class Refused(DriverError):  # noqa: N818 -- a refusal is no fault of ours
     def __init__(self, why: Why, text: str) -> None:
         super().__init__(text)
         self.why = why
+        self.is_counted = False  # in the camera's health
 
 
 class Intake(Protocol):
@@ -88,7 +89,7 @@ class Intake(Protocol):
         """
 
     def refuse(self, refused: Refused) -> None:
-        """Count and log something that was refused before it was a sighting."""
+        """Count and log something that was refused, once."""
 
     def hear(self) -> None:
         """Note that the camera was heard, whatever it said."""

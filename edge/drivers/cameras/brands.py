@@ -23,6 +23,14 @@ Pull = Callable[[CameraConfig, Intake], Awaitable[None]]
 
 def reader_of(brand: Brand) -> Reader:
     """Return what reads posts of the brand. Raises KeyError for one that does not post."""
+    if brand == "anlan":
+        from edge.drivers.cameras.anlan import read_anlan  # noqa: PLC0415
+
+        return read_anlan
+    if brand == "webhook":
+        from edge.drivers.cameras.webhook import read_webhook  # noqa: PLC0415
+
+        return read_webhook
     raise KeyError(brand)
 
 
