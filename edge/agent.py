@@ -37,11 +37,13 @@ from edge.expiry import watch_expiry
 from edge.health import AGENT_POINTS
 from edge.journal import Journal
 from edge.learned import Learned, Learner
+from edge.limits_told import Limits
 from edge.missing_log import MissingLog
 from edge.outbox import Outbox
 from edge.outbox_drafts import Origin
 from edge.outbox_salvage import Salvaged
 from edge.pipeline import Taken
+from edge.quality.neighbour import Board
 from edge.recorder import Recorder
 from edge.stamps import Marks
 from edge.timeline import STEP_MS, Timeline
@@ -70,7 +72,9 @@ class _Device:
             config, agent.config, links=agent.links, clock=agent.clock, agent=agent.counts, used=agent.marks.highest
         )
         gateway = agent.config.gateway
-        self.pipeline = pipeline_for(config, gateway=gateway, new_id=agent.new_id, boot=agent.clock.boot)
+        self.pipeline = pipeline_for(
+            config, gateway=gateway, new_id=agent.new_id, board=agent.board, boot=agent.clock.boot
+        )
         self.skipped = 0  # polls left out because the one before took too long
         self.missing_log = MissingLog(config.id)
 
@@ -85,6 +89,7 @@ class Agent:
         self.clock = clock
         self.links = links
         self.new_id = new_id
+        self.board = Board()
         self._outbox = outbox
         self._clock_watch = ClockWatch(clock)
         self._kinds = {device.id: device.device_profile.kind for device in config.devices}
@@ -95,6 +100,7 @@ class Agent:
             clock=clock,
             clock_state=self._clock_watch.state,
             status_s=config.status_s,
+            limits=self.limits,
         )
         self._recorder = Recorder(
             outbox,
@@ -127,6 +133,10 @@ class Agent:
     def skipped(self) -> int:
         """Polls that were left out because the ones before took too long, of all devices since the start."""
         return sum(device.skipped for device in self._devices.values())
+
+    def limits(self) -> Limits:
+        """What was learned of the sensors, by device and point."""
+        return {device: one.pipeline.judges.limits() for device, one in self._devices.items()}
 
     def waiting(self) -> int:
         """Messages in the outbox."""

@@ -261,6 +261,21 @@ class GatewayConfig(ConfigModel):
                 yield (place, index, "id"), f'"{name}" is already the id of {seen[name]}'
             seen.setdefault(name, f"{place}.{index}")
         yield from self._bus_problems()
+        yield from self._neighbour_problems()
+
+    def _neighbour_problems(self) -> Iterator[tuple[Key, str]]:
+        points = {device.id: {one.name: one.unit for one in device.device_profile.points} for device in self.devices}
+        for index, device in enumerate(self.devices):
+            for name, choice in device.points.items():
+                said = choice.quality.neighbour
+                if said is None or said.device is None:
+                    continue
+                key: Key = ("devices", index, "points", name, "quality", "neighbour", "device")
+                others = [each for each in points if each != device.id]
+                if said.device not in others:
+                    yield key, f'"{said.device}" is not another device of this gateway{nearest(said.device, others)}'
+                elif name in points[device.id] and points[said.device].get(name) != points[device.id][name]:
+                    yield key, f'{said.device} has no point "{name}" in {points[device.id][name]}'
 
     def _bus_problems(self) -> Iterator[tuple[Key, str]]:
         ids = [bus.id for bus in self.buses]

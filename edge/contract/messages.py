@@ -4,7 +4,7 @@ Two families of messages, described field by field in ``docs/contract.md``:
 
 - *Laned* messages (batch, event, blob) carry a fixed binary header and a MessagePack body. The header names the
   message (epoch, lane, seq) without the body, so that one whose body cannot be read can still be refused by name.
-- *Plain* messages (status, inventory, receipt) are JSON documents.
+- *Plain* messages (status, inventory, limits, receipt) are JSON documents.
 
 Everything that comes from outside is bounded before it is allocated, and what does not fit the contract raises
 :class:`ContractError` with one sentence. Times are milliseconds since 1970-01-01 UTC, everywhere.
@@ -40,11 +40,12 @@ from edge.contract.envelope import (
     refuse,
     seal,
 )
+from edge.contract.limits import LearnedLimit
 from edge.contract.readings import ID_PATTERN, ContractError, Flag, Id, Reading, Test, TimeMs, Value, check_value
 from edge.contract.tables import Block, Column, Table
 
 TOPIC_ROOT = "anlan/v1"
-KINDS = frozenset({"batch", "event", "blob", "status", "inventory", "receipt"})
+KINDS = frozenset({"batch", "event", "blob", "status", "inventory", "limits", "receipt"})
 MAX_EVENT_READINGS = 64
 MAX_BLOB = 4 * 1024 * 1024  # bytes of one camera picture
 BLOB_PIECE = 32 * 1024  # bytes of one piece of a picture
@@ -57,6 +58,7 @@ Word = Annotated[str, Meta(max_length=64)]
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Day = Annotated[str, Meta(pattern=DAY_PATTERN)]
 MAX_DAYS, MAX_HEADS = 40, 8
+MAX_LIMITS = 32  # of one point
 
 __all__ = [
     "BLOB_PIECE",
@@ -68,6 +70,7 @@ __all__ = [
     "MAX_DAYS",
     "MAX_EVENT_READINGS",
     "MAX_HEADS",
+    "MAX_LIMITS",
     "MAX_PAYLOAD",
     "MAX_READINGS",
     "Batch",
@@ -80,6 +83,7 @@ __all__ = [
     "Counts",
     "DayCounts",
     "DeviceInventory",
+    "DeviceLimits",
     "EpochState",
     "Event",
     "EventState",
@@ -91,7 +95,9 @@ __all__ = [
     "Inventory",
     "Lane",
     "LaneState",
+    "LearnedLimit",
     "PointInventory",
+    "PointLimits",
     "Reading",
     "Receipt",
     "ReceiptRange",
@@ -322,7 +328,32 @@ class Inventory(Struct, frozen=True, kw_only=True):
         return _from_json(payload, cls, "inventory", gateway)
 
 
-PlainT = TypeVar("PlainT", Receipt, Status, Inventory)
+class PointLimits(Struct, frozen=True):
+    """What a gateway has learned of one point so far."""
+
+    point: Id
+    limits: Annotated[list[LearnedLimit], Meta(max_length=MAX_LIMITS)]
+
+
+class DeviceLimits(Struct, frozen=True, kw_only=True):
+    """What a gateway has learned of one device's sensors; takes the place of what it said of these points before."""
+
+    v: Literal[1] = 1
+    gateway: Id
+    device: Id
+    points: Annotated[list[PointLimits], Meta(max_length=512)]
+
+    def to_bytes(self) -> bytes:
+        """Return the JSON document."""
+        return msgspec.json.encode(self)
+
+    @classmethod
+    def from_bytes(cls, payload: bytes, gateway: str) -> DeviceLimits:
+        """Read limits that arrived under the gateway's own topic; raises ContractError."""
+        return _from_json(payload, cls, "limits", gateway)
+
+
+PlainT = TypeVar("PlainT", Receipt, Status, Inventory, DeviceLimits)
 
 
 def topic(gateway: str, kind: str) -> str:

@@ -11,8 +11,10 @@ import pytest
 
 from edge.contract import batches, messages, planes
 from edge.contract.messages import (
+    DeviceLimits,
     Header,
     Inventory,
+    LearnedLimit,
     Reading,
     Receipt,
     Status,
@@ -68,8 +70,10 @@ def test_blob_example() -> None:
     assert (piece.index, piece.count, piece.size) == (0, 1, len(piece.data))
 
 
-@pytest.mark.parametrize(("name", "model"), [("status", Status), ("inventory", Inventory), ("receipt", Receipt)])
-def test_plain_examples(name: str, model: type[Status | Inventory | Receipt]) -> None:
+@pytest.mark.parametrize(
+    ("name", "model"), [("status", Status), ("inventory", Inventory), ("limits", DeviceLimits), ("receipt", Receipt)]
+)
+def test_plain_examples(name: str, model: type[Status | Inventory | DeviceLimits | Receipt]) -> None:
     """The JSON examples are accepted and say nothing that is not in the contract."""
     document = json.loads(example(name, "json"))
     read = model.from_bytes(example(name, "json").encode(), GATEWAY)
@@ -81,7 +85,7 @@ def test_plain_examples(name: str, model: type[Status | Inventory | Receipt]) ->
     "model",
     [Header, Reading, Receipt, Status, Inventory, messages.Event, messages.BlobPiece, messages.LaneState,
      messages.Counts, messages.DayCounts, messages.EpochState, messages.Head, messages.ReceiptRange,
-     messages.DeviceInventory, messages.PointInventory,
+     messages.DeviceInventory, messages.PointInventory, DeviceLimits, messages.PointLimits, LearnedLimit,
      batches._WireBatch, batches._WireBlock, planes.Integers],
 )  # fmt: skip
 def test_every_field_has_its_place(model: type[msgspec.Struct]) -> None:
