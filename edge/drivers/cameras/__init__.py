@@ -31,6 +31,7 @@ __all__ = ["CameraTime", "Intake", "Refused", "Sighting", "State", "Why", "read_
 
 MOST_TEXT: Final = 200  # characters of anything a camera says that is kept
 LONGEST_TIME: Final = 64
+JPEG_START: Final = b"\xff\xd8\xff"
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 State = Literal["begin", "end", "pulse", "heartbeat"]

@@ -1,6 +1,6 @@
 """Who may post: one secret per camera, compared in constant time; wrong ones are limited per address.
 
-A camera shows its secret by HTTP Basic (RFC 7617) or Digest (RFC 7616 with MD5, which is what cameras speak), or signs each post with it (see
+A camera shows its secret by HTTP Basic (RFC 7617) or Digest, with MD5 as cameras do, or signs each post with it (see
 :mod:`edge.drivers.cameras.webhook`). Which of the first two is the camera's choice: not all can do both.
 """
 

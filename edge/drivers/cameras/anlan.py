@@ -31,7 +31,7 @@ from msgspec import Meta, Struct
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from edge.drivers.cameras import CameraTime, Refused, Sighting, State, Why, read_time
+from edge.drivers.cameras import JPEG_START, CameraTime, Refused, Sighting, State, Why, read_time
 
 MAX_EVENT: Final = 64 * 1024  # bytes of the event's JSON in a multipart post
 LONGEST_BOUNDARY: Final = 200
@@ -71,6 +71,8 @@ def read_anlan(content_type: str, body: bytes, *, zone: tzinfo | None) -> list[S
         )
     if post.class_code == HEARTBEAT and post.state == "inactive":
         return [Sighting(HEARTBEAT, "heartbeat")]
+    if post.picture is not None and not post.picture.startswith(JPEG_START):
+        raise Refused(Why.CONTENT, "picture is not a JPEG: it does not begin with FF D8 FF")
     state = STATES[post.state]
     at_ms, said_at = read_time(post.time, zone) if post.time else CameraTime(None, "")
     return [

@@ -42,7 +42,7 @@ from edge.contract.clock import Clock
 from edge.contract.readings import is_undated
 from edge.drivers import NotStoredError
 from edge.drivers.cameras import Intake, Refused, Sighting, Why
-from edge.drivers.cameras.access import Access, TooManyTriesError
+from edge.drivers.cameras.access import WRONG, Access, TooManyTriesError
 from edge.drivers.cameras.brands import reader_of
 from edge.drivers.cameras.webhook import Signatures
 
@@ -187,6 +187,8 @@ class CameraApp:
         return _answer_of(poster.camera, [event for event in events if event])
 
     def _sign_in(self, request: _Request, poster: Poster | None) -> None:
+        if not request.authorization:  # a camera that signs in by Digest asks first: nothing of it is refused yet
+            raise PostError(401, WRONG)
         query = request.scope.get("query_string", b"").decode("latin-1")
         uri = request.scope["path"] + (f"?{query}" if query else "")
         try:

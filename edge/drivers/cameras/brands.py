@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from datetime import tzinfo
-from typing import Protocol
+from typing import Any, Protocol
 
 from edge.contract.camera_config import Brand, CameraConfig
 from edge.drivers.cameras import Intake, Sighting
@@ -17,7 +17,7 @@ class Reader(Protocol):
         """Return what it says, in its order. Raises Refused."""
 
 
-Pull = Callable[[CameraConfig, Intake], Awaitable[None]]
+Pull = Callable[[CameraConfig, Intake], Coroutine[Any, Any, None]]
 """Asks a camera until it is cancelled."""
 
 

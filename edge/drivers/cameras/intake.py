@@ -9,16 +9,14 @@ from typing import Final, NamedTuple
 import msgspec
 import structlog
 
-from edge.contract.camera_config import CameraConfig
+from edge.contract.camera_config import CAMERA_KEY, CameraConfig
 from edge.contract.clock import Clock
 from edge.contract.messages import MAX_BLOB, BlobPiece, Event, split_blob
-from edge.drivers.cameras import MOST_TEXT, Refused, Sighting
+from edge.drivers.cameras import JPEG_START, MOST_TEXT, Refused, Sighting
 from edge.drivers.cameras.health import CameraHealth
 from edge.drivers.cameras.mask import MaskError, masked
 from edge.drivers.cameras.tracker import Moment, Step, Tracker, note_of
 
-STATE_KEY: Final = "@camera/"  # of a camera's state, before its id; no device's id begins so
-JPEG_START: Final = b"\xff\xd8\xff"
 NO_JPEG: Final = "its picture was no JPEG: left out"
 TOO_LARGE: Final = "its picture was too large: left out"
 
@@ -57,7 +55,7 @@ class CameraIntake:
     @property
     def key(self) -> str:
         """Name of its state among those that are kept."""
-        return STATE_KEY + self.camera.id
+        return CAMERA_KEY + self.camera.id
 
     async def take(self, sighting: Sighting) -> str | None:
         """Commit what follows from a sighting, and return the id of its event, None where it is none.

@@ -183,11 +183,6 @@ class Tracker:
         }
         return set(self._faults)
 
-    def abandon(self, moment: Moment) -> list[Event]:
-        """Return the ends of all open events of a camera that is no longer configured."""
-        steps = [_ending(key, one, moment, moment.now_ms, NOT_CONFIGURED) for key, one in self._opened.items()]
-        return [step.event for step in steps if step.event is not None]
-
     def _not_ours(self, kind: str) -> str:
         classes = self.camera.classes
         hint = nearest(kind, classes) or f" (it may send {', '.join(classes)})"
@@ -255,6 +250,16 @@ class Tracker:
             return self._opened
         opened = step.opened if event is None else replace(step.opened, event=event)
         return {**self._opened, step.key: opened}
+
+
+def abandon(state: str, moment: Moment) -> list[Event]:
+    """Return the ends of what was open of a camera that is no longer configured, by its state."""
+    try:
+        kept = msgspec.json.decode(state, type=_Kept)
+    except msgspec.DecodeError:
+        return []  # nobody can say any more what was open
+    steps = [_ending(key, one, moment, moment.now_ms, NOT_CONFIGURED) for key, one in kept.opened.items()]
+    return [step.event for step in steps if step.event is not None]
 
 
 def stamp_of(sighting: Sighting, moment: Moment) -> Stamp:

@@ -1,0 +1,1 @@
+"""Cameras: parsers, tracker, listener, and brands over the real protocols."""
