@@ -1,1 +1,1 @@
-"""Cameras: parsers, tracker, listener, and brands over the real protocols."""
+"""What cameras send, and what the gateway makes of it."""
