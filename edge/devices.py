@@ -11,6 +11,7 @@ from edge.contract.gateway_config import DeviceConfig, GatewayConfig, Reporting
 from edge.contract.messages import DeviceInventory, Inventory, PointInventory
 from edge.contract.profile import ModbusProfile, Point, RegisterPoint
 from edge.contract.quality_config import line_for
+from edge.contract.rules import in_ladders
 from edge.detect import Detector
 from edge.drivers import Driver
 from edge.drivers.modbus import ModbusLinks, ModbusPoll, ModbusUnit
@@ -69,7 +70,15 @@ def pipeline_for(
     """
     rules = {point.name: _rule(device.reporting(point)) for point in device.device_profile.points}
     detectors = [
-        Detector(rule, gateway=gateway, device=device.id, new_id=new_id, boot=boot) for rule in device.device_rules
+        Detector(
+            levels,
+            gateway=gateway,
+            device=device.id,
+            new_id=new_id,
+            boot=boot,
+            ahead=[rule for rule in device.device_rules if rule.point == levels[0].point and rule not in levels],
+        )
+        for levels in in_ladders(device.device_rules)
     ]
     return Pipeline(
         device.id,
