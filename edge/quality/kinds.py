@@ -9,6 +9,7 @@ from edge.contract.quality_config import JudgeKind, QualityChoice
 from edge.quality.counter_use import CounterJudge
 from edge.quality.judge import Judge
 from edge.quality.meter import UseJudge
+from edge.quality.power import PowerJudge
 from edge.quality.rain import RainJudge
 
 
@@ -30,8 +31,15 @@ def _meter(its: Setting) -> Judge:
     return UseJudge(interval_ms=its.interval_ms, choice=its.choice)
 
 
+def _power(its: Setting) -> Judge:
+    return PowerJudge(unit=its.unit, resolution=its.resolution, choice=its.choice)
+
+
 JUDGES: Mapping[JudgeKind, Callable[[Setting], Judge | None]] = {
     "meter": _meter,
+    "power": _power,
+    # load, memory and disk may stand still and jump; a temperature that does is one that nobody measures
+    "health": lambda its: _power(its) if its.unit == "°C" else None,
     "rain": lambda its: RainJudge(resolution=its.resolution, choice=its.choice),
 }
 
