@@ -8,6 +8,7 @@ from typing import NamedTuple
 from edge.contract.quality_config import JudgeKind, QualityChoice
 from edge.quality.judge import Judge
 from edge.quality.rain import RainJudge
+from edge.quality.street import StreetJudge
 
 
 class Setting(NamedTuple):
@@ -23,6 +24,9 @@ class Setting(NamedTuple):
 
 
 JUDGES: Mapping[JudgeKind, Callable[[Setting], Judge | None]] = {
+    "street": lambda its: StreetJudge(
+        unit=its.unit, interval_ms=its.interval_ms, resolution=its.resolution, choice=its.choice
+    ),
     "rain": lambda its: RainJudge(resolution=its.resolution, choice=its.choice),
 }
 
