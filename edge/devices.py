@@ -140,7 +140,7 @@ def _rule(said: Reporting) -> ReportRule:
 
 
 def inventory_of(config: GatewayConfig) -> Inventory:
-    """Return what the gateway tells the cloud about itself; a camera is a device without points."""
+    """Return what the gateway tells the cloud about itself; a camera is a device too."""
     devices = [
         DeviceInventory(
             device=device.id,
@@ -152,10 +152,9 @@ def inventory_of(config: GatewayConfig) -> Inventory:
                 for said in [device.reporting(point)]
             ],
         )
-        for device in config.devices
+        for device in (*config.devices, *config.camera_devices)
     ]
-    cameras = [DeviceInventory(device=camera.id, kind="camera", profile="", points=[]) for camera in config.cameras]
-    return Inventory(gateway=config.gateway, config_hash=config.config_hash, devices=[*devices, *cameras])
+    return Inventory(gateway=config.gateway, config_hash=config.config_hash, devices=devices)
 
 
 _point_inventory = cache(PointInventory)  # devices of one model have the same ones

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 from edge.contract.broker_config import BrokerConfig
 from edge.contract.buses import OWN_TIMEOUT_S, BusConfig, Line, ModbusAddress
 from edge.contract.camera_config import CameraConfig, CameraListenerConfig, FrigateConfig
+from edge.contract.camera_tables import camera_tables
 from edge.contract.config_file import ConfigModel, Key, LocalPath, Misfit, load_yaml, nearest
 from edge.contract.forms import Id
 from edge.contract.household import DeviceId
@@ -180,6 +181,16 @@ class DeviceConfig(ConfigModel):
             yield ("settings",), f"{profile.profile} has no settings"
 
 
+CAMERA_HEALTH = "anlan_camera"
+CAMERA_FAULTS = ("DEV.CAM_OFF", "DEV.CAM_COVER", "DEV.CAM_VIEW", "DEV.CAM_CLOCK")
+
+
+def camera_device(camera: CameraConfig) -> DeviceConfig:
+    """The device that a camera is: its health as readings, and the events that say that it needs somebody."""
+    rules = tuple(RuleChoice.model_validate({"class": code}) for code in CAMERA_FAULTS)
+    return DeviceConfig(id=camera.id, profile=CAMERA_HEALTH, poll_s=60, heartbeat_s=1800, rules=rules)
+
+
 class OutboxConfig(ConfigModel):
     """How much may wait on disk for the cloud; beyond it the oldest batches are given up, and counted."""
 
@@ -213,6 +224,11 @@ class GatewayConfig(ConfigModel):
             raise Misfit(problems)
         return self
 
+    @cached_property
+    def camera_devices(self) -> tuple[DeviceConfig, ...]:
+        """The cameras as devices of kind camera, which nobody has to name among the devices."""
+        return tuple(camera_device(camera) for camera in self.cameras)
+
     def _problems(self) -> Iterator[tuple[Key, str]]:
         if not self.devices and not self.cameras:
             yield ("devices",), "missing: a gateway reads at least one device or listens to one camera"
@@ -229,6 +245,9 @@ class GatewayConfig(ConfigModel):
             if name in seen:
                 yield (place, index, "id"), f'"{name}" is already the id of {seen[name]}'
             seen.setdefault(name, f"{place}.{index}")
+        for index, device in enumerate(self.devices):
+            if device.device_profile.protocol == "camera":
+                yield ("devices", index, "profile"), "a camera stands among the cameras: its health comes by itself"
         yield from self._bus_problems()
         yield from self._neighbour_problems()
 
@@ -296,9 +315,13 @@ class GatewayConfig(ConfigModel):
             self.model_dump(mode="json", by_alias=True),
             [
                 load_profile(name).model_dump(mode="json")
-                for name in sorted({device.profile for device in self.devices})
+                for name in sorted({device.profile for device in (*self.devices, *self.camera_devices)})
             ],
-            [device.device_rules for device in self.devices],
+            [device.device_rules for device in (*self.devices, *self.camera_devices)],
+            [
+                camera_tables()[brand].model_dump(mode="json")
+                for brand in sorted({camera.brand for camera in self.cameras} & set(camera_tables()))
+            ],
         ]
         text = json.dumps(parts, sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
