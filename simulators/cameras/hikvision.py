@@ -30,13 +30,13 @@ class HikvisionCamera(StreamingCamera):
         said = self._alert(kind, "inactive" if is_over else "active")
         self.say(said, *([Said("image/jpeg", picture)] if picture else []))
 
-    async def post(self, base_url: str, *, camera: str, password: str, kind: str, picture: bytes) -> str:
-        """Post to the gateway's listener as HTTP listening does, and return the id of the event. Raises WebError."""
+    async def post(self, base_url: str, *, camera: str, password: str, kind: str, picture: bytes) -> list[str]:
+        """Post to the gateway's listener as HTTP listening does, and return ids of events. Raises WebError."""
         alert = self._alert(kind, "active")
         form = {kind: (f"{kind}.xml", alert.body, alert.content_type), "detectionPicture": picture}
         async with Web(base_url, sign_in=(camera, password)) as gateway:
             answer = await gateway.request("POST", f"/v1/cameras/{camera}/hikvision", files=form)
-        return str(answer.json()["event"])
+        return [str(event) for event in answer.json()["events"]]
 
     def _alert(self, kind: str, state: str) -> Said:
         entities = ENTITIES if CameraFault.ENTITIES in self.faults else ""

@@ -49,14 +49,14 @@ class OnvifCamera(SimulatedCamera):
             for _ in range(STORM if CameraFault.STORM in self.faults else 1):
                 waiting.put_nowait(message)
 
-    async def post(self, base_url: str, *, camera: str, password: str, topic: str, item: str) -> str:
-        """Post a Notify to the gateway's listener, and return the id of the event. Raises WebError."""
+    async def post(self, base_url: str, *, camera: str, password: str, topic: str, item: str) -> list[str]:
+        """Post a Notify to the gateway's listener, and return ids of events. Raises WebError."""
         body = self._envelope(f"<b:Notify>{self._message(topic, item, value='true')}</b:Notify>")
         async with Web(base_url, sign_in=(camera, password)) as gateway:
             answer = await gateway.request(
                 "POST", f"/v1/cameras/{camera}/onvif", content=body, headers={"content-type": CONTENT_TYPE}
             )
-        return str(answer.json()["event"])
+        return [str(event) for event in answer.json()["events"]]
 
     async def answer(self, request: Request) -> Answer:
         """Answer by what the body asks for."""
