@@ -166,7 +166,7 @@ class EventTaker:
         ahead_ms = max(event.began_at, event.updated_at, event.ended_at or 0) - now_ms
         if ahead_ms > MAX_AHEAD_MS:
             return f"event: {ahead_ms // 60_000} minutes in the future, at most 10 are allowed: set the gateway's clock"
-        record_event(connection, event, rule=rule_of(event.class_code), now_ms=now_ms)
+        record_event(connection, event, rule_of=rule_of, now_ms=now_ms)
         return ""
 
     def _set_aside(self, connection: Connection, arrival: Arrival, reason: str) -> None:

@@ -11,6 +11,7 @@ from edge.contract.gateway_config import DeviceConfig, GatewayConfig, Reporting
 from edge.contract.messages import DeviceInventory, Inventory, PointInventory
 from edge.contract.profile import ModbusProfile, Point, RegisterPoint
 from edge.contract.quality_config import line_for
+from edge.contract.rules import in_ladders
 from edge.detect import Detector
 from edge.drivers import Driver
 from edge.drivers.modbus import ModbusLinks, ModbusPoll, ModbusUnit
@@ -69,7 +70,15 @@ def pipeline_for(
     """
     rules = {point.name: _rule(device.reporting(point)) for point in device.device_profile.points}
     detectors = [
-        Detector(rule, gateway=gateway, device=device.id, new_id=new_id, boot=boot) for rule in device.device_rules
+        Detector(
+            levels,
+            gateway=gateway,
+            device=device.id,
+            new_id=new_id,
+            boot=boot,
+            ahead=[rule for rule in device.device_rules if rule.point == levels[0].point and rule not in levels],
+        )
+        for levels in in_ladders(device.device_rules)
     ]
     return Pipeline(
         device.id,
@@ -128,7 +137,7 @@ def _rule(said: Reporting) -> ReportRule:
 
 
 def inventory_of(config: GatewayConfig) -> Inventory:
-    """Return what the gateway tells the cloud about itself; a camera is a device without points."""
+    """Return what the gateway tells the cloud about itself; a camera is a device too."""
     devices = [
         DeviceInventory(
             device=device.id,
@@ -140,10 +149,9 @@ def inventory_of(config: GatewayConfig) -> Inventory:
                 for said in [device.reporting(point)]
             ],
         )
-        for device in config.devices
+        for device in (*config.devices, *config.camera_devices)
     ]
-    cameras = [DeviceInventory(device=camera.id, kind="camera", profile="", points=[]) for camera in config.cameras]
-    return Inventory(gateway=config.gateway, config_hash=config.config_hash, devices=[*devices, *cameras])
+    return Inventory(gateway=config.gateway, config_hash=config.config_hash, devices=devices)
 
 
 _point_inventory = cache(PointInventory)  # devices of one model have the same ones

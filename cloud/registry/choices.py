@@ -35,7 +35,7 @@ class ProfileChoice(NamedTuple):
 
 
 class WatchedPoint(NamedTuple):
-    """A point that a class watches; numbers are in the quantity's `unit`, None where the site must give them."""
+    """A point that a class watches; numbers are in `unit`, None where the site must give them."""
 
     point: str
     unit: str
@@ -67,7 +67,7 @@ def search_profiles(words: str, *, kinds: Mapping[str, str] = MappingProxyType({
     return [
         _choice(profile)
         for profile in found
-        if profile.protocol != "gateway"
+        if profile.protocol == "modbus"
         and all(word in f"{_text(profile.profile)}\n{kinds.get(profile.kind, '').casefold()}" for word in wanted)
     ]
 
@@ -83,7 +83,8 @@ def _watched(event_class: EventClass, profile: DeviceProfile) -> Iterator[Watche
     for rule in event_class.rules:
         for point in profile.points:
             if rule.quantity == point.quantity_name and profile.kind in rule.kinds:
-                yield WatchedPoint(point.name, point.quantity.unit, rule.comparison, rule.threshold, rule.clear)
+                unit = f"{point.quantity.unit}/h" if rule.measure == "rise" else point.quantity.unit
+                yield WatchedPoint(point.name, unit, rule.comparison, rule.threshold, rule.clear)
 
 
 def _choice(profile: DeviceProfile) -> ProfileChoice:

@@ -16,20 +16,13 @@ from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 from edge.contract.broker_config import BrokerConfig
 from edge.contract.buses import OWN_TIMEOUT_S, BusConfig, Line, ModbusAddress
 from edge.contract.camera_config import CameraConfig, CameraListenerConfig, FrigateConfig
+from edge.contract.camera_tables import camera_tables
 from edge.contract.config_file import ConfigModel, Key, LocalPath, Misfit, load_yaml, nearest
-from edge.contract.event_classes import (
-    Comparison,
-    EventClass,
-    SensingRule,
-    check_class_code,
-    clear_fault,
-    event_classes,
-)
 from edge.contract.forms import Id
 from edge.contract.household import DeviceId
-from edge.contract.messages import Severity
 from edge.contract.profile import DeviceProfile, ModbusProfile, Point, load_profile, profile_names
 from edge.contract.quality_config import QualityChoice, line_for
+from edge.contract.rules import DeviceRule, RuleChoice, ladder_faults, resolve, rule_faults
 
 LAST_UNIT, OWN_UNIT = 247, 255  # Modbus Messaging on TCP/IP V1.0b: 255 where there is no line behind
 
@@ -44,18 +37,6 @@ def _known_profile(name: str, info: ValidationInfo) -> str:
         raise ValueError(f'unknown profile "{name}"{nearest(name, profile_names())}')
     load_profile(name)
     return name
-
-
-class RuleChoice(ConfigModel):
-    """An event class to watch for on a device; every number given here replaces the class's own."""
-
-    event_class: Annotated[str, AfterValidator(check_class_code)] = Field(alias="class", description="Its code.")
-    point: str | None = Field(default=None, description="Only this point; else every point the class has a rule for.")
-    threshold: float | None = Field(default=None, description="In the unit of the point's quantity.")
-    clear: float | None = Field(default=None, description="The safe side of the hysteresis.")
-    samples: int | None = Field(default=None, ge=1, le=100, description="Consecutive samples that confirm.")
-    hold_s: float | None = Field(default=None, ge=0, description="How long they must last at least.")
-    clear_hold_s: float | None = Field(default=None, ge=0, description="How long it must stay clear before it ends.")
 
 
 class PointChoice(ConfigModel):
@@ -86,23 +67,6 @@ class Reporting(NamedTuple):
     heartbeat_s: float
     deadband: float
     deadband_percent: float
-
-
-class DeviceRule(NamedTuple):
-    """One rule, ready for a detector; numbers are in the unit of the point's quantity."""
-
-    name: str
-    version: int
-    class_code: str
-    severity: Severity
-    point: str
-    unit: str
-    comparison: Comparison
-    threshold: float
-    clear: float
-    samples: int
-    hold_s: float
-    clear_hold_s: float
 
 
 class DeviceConfig(ConfigModel):
@@ -159,7 +123,7 @@ class DeviceConfig(ConfigModel):
     @cached_property
     def device_rules(self) -> tuple[DeviceRule, ...]:
         """Every rule to run on this device, in the order of the file."""
-        return tuple(rule for choice in self.rules for rule in _resolve(choice, self.device_profile))
+        return tuple(rule for choice in self.rules for rule in resolve(choice, self.device_profile))
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -178,15 +142,21 @@ class DeviceConfig(ConfigModel):
         if self.heartbeat_s < self.poll_s:
             yield ("heartbeat_s",), f"{self.heartbeat_s:g} s is shorter than poll_s {self.poll_s:g} s"
         yield from self._point_problems()
-        seen: set[str] = set()
+        yield from self._rule_problems()
+
+    def _rule_problems(self) -> Iterator[tuple[Key, str]]:
+        seen: dict[str, int] = {}
+        sound: list[tuple[int, DeviceRule]] = []
         for index, choice in enumerate(self.rules):
             key: Key = ("rules", index)
-            faults = list(_choice_faults(choice, self.device_profile))
+            faults = list(rule_faults(choice, self.device_profile, self.reporting))
             yield from (((*key, *below), reason) for below, reason in faults)
-            names = set() if faults else {rule.name for rule in _resolve(choice, self.device_profile)}
-            for name in sorted(names & seen):
-                yield (*key, "class"), f"{name} is chosen twice"
-            seen |= names
+            rules = [] if faults else list(resolve(choice, self.device_profile))
+            for rule in rules:
+                if seen.setdefault(rule.name, index) != index:
+                    yield (*key, "class"), f"{rule.name} is chosen twice"
+            sound += [(index, rule) for rule in rules]
+        yield from ladder_faults(sound)
 
     def _point_problems(self) -> Iterator[tuple[Key, str]]:
         points = {point.name: point for point in self.device_profile.points}
@@ -209,6 +179,16 @@ class DeviceConfig(ConfigModel):
             yield from ((("settings", *key), reason) for key, reason in profile.setting_faults(self.settings))
         elif self.settings:
             yield ("settings",), f"{profile.profile} has no settings"
+
+
+CAMERA_HEALTH = "anlan_camera"
+CAMERA_FAULTS = ("DEV.CAM_OFF", "DEV.CAM_COVER", "DEV.CAM_VIEW", "DEV.CAM_CLOCK")
+
+
+def camera_device(camera: CameraConfig) -> DeviceConfig:
+    """The device that a camera is: its health as readings, and the events that say that it needs somebody."""
+    rules = tuple(RuleChoice.model_validate({"class": code}) for code in CAMERA_FAULTS)
+    return DeviceConfig(id=camera.id, profile=CAMERA_HEALTH, poll_s=60, heartbeat_s=1800, rules=rules)
 
 
 class OutboxConfig(ConfigModel):
@@ -244,6 +224,11 @@ class GatewayConfig(ConfigModel):
             raise Misfit(problems)
         return self
 
+    @cached_property
+    def camera_devices(self) -> tuple[DeviceConfig, ...]:
+        """The cameras as devices of kind camera, which nobody has to name among the devices."""
+        return tuple(camera_device(camera) for camera in self.cameras)
+
     def _problems(self) -> Iterator[tuple[Key, str]]:
         if not self.devices and not self.cameras:
             yield ("devices",), "missing: a gateway reads at least one device or listens to one camera"
@@ -260,6 +245,9 @@ class GatewayConfig(ConfigModel):
             if name in seen:
                 yield (place, index, "id"), f'"{name}" is already the id of {seen[name]}'
             seen.setdefault(name, f"{place}.{index}")
+        for index, device in enumerate(self.devices):
+            if device.device_profile.protocol == "camera":
+                yield ("devices", index, "profile"), "a camera stands among the cameras: its health comes by itself"
         yield from self._bus_problems()
         yield from self._neighbour_problems()
 
@@ -327,9 +315,13 @@ class GatewayConfig(ConfigModel):
             self.model_dump(mode="json", by_alias=True),
             [
                 load_profile(name).model_dump(mode="json")
-                for name in sorted({device.profile for device in self.devices})
+                for name in sorted({device.profile for device in (*self.devices, *self.camera_devices)})
             ],
-            [device.device_rules for device in self.devices],
+            [device.device_rules for device in (*self.devices, *self.camera_devices)],
+            [
+                camera_tables()[brand].model_dump(mode="json")
+                for brand in sorted({camera.brand for camera in self.cameras} & set(camera_tables()))
+            ],
         ]
         text = json.dumps(parts, sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -338,88 +330,3 @@ class GatewayConfig(ConfigModel):
 def load_gateway_config(path: Path) -> GatewayConfig:
     """Read and check gateway.yaml with all it refers to. Raises ConfigError with every problem found."""
     return load_yaml(path, GatewayConfig)
-
-
-def _matches(choice: RuleChoice, profile: DeviceProfile) -> list[tuple[SensingRule, Point]]:
-    """The class's rules that this device's points can feed."""
-    event_class = event_classes()[choice.event_class]
-    return [
-        (rule, point)
-        for rule in event_class.rules
-        for point in profile.points
-        if point.quantity_name == rule.quantity and choice.point in (None, point.name)
-    ]
-
-
-def _choice_faults(choice: RuleChoice, profile: DeviceProfile) -> Iterator[tuple[Key, str]]:
-    event_class = event_classes()[choice.event_class]
-    names = [point.name for point in profile.points]
-    matches = _matches(choice, profile)
-    if not event_class.rules:
-        yield ("class",), f"{event_class.code} is not sensed from the readings of one device"
-    elif choice.point is not None and choice.point not in names:
-        yield ("point",), f'{profile.profile} has no point "{choice.point}"{nearest(choice.point, names)}'
-    elif not matches:
-        wanted = " or ".join(sorted({rule.quantity for rule in event_class.rules}))
-        yield ("class",), f"{event_class.code} needs {wanted}, which {choice.point or profile.profile} does not measure"
-    elif profile.kind not in {kind for rule, _ in matches for kind in rule.kinds}:
-        kinds = ", ".join(sorted({kind for rule, _ in matches for kind in rule.kinds}))
-        yield ("class",), f"{event_class.code} is for {kinds}, not for {profile.kind}"
-    else:
-        yield from _number_faults(choice, event_class, matches)
-
-
-def _number_faults(
-    choice: RuleChoice, event_class: EventClass, matches: list[tuple[SensingRule, Point]]
-) -> Iterator[tuple[Key, str]]:
-    if len(matches) > 1 and (choice.threshold is not None or choice.clear is not None):
-        points = ", ".join(point.name for _, point in matches)
-        yield ("threshold",), f"{event_class.code} watches {points}: say which with point"
-        return
-    for rule, point in matches:
-        threshold = choice.threshold if choice.threshold is not None else rule.threshold
-        clear = choice.clear if choice.clear is not None else rule.clear
-        reason = clear_fault(rule.comparison, threshold, clear)
-        if threshold is None:
-            yield ("threshold",), f"missing: {event_class.code} has no default, it is a value of the site"
-        elif reason:
-            yield ("clear",), reason
-        else:
-            yield from _span_faults(rule.comparison, point, threshold, threshold if clear is None else clear)
-
-
-def _span_faults(comparison: Comparison, point: Point, threshold: float, clear: float) -> Iterator[tuple[Key, str]]:
-    """Tell numbers beyond what the sensor can measure: a value out there is flagged 4, it begins and ends nothing."""
-    if point.span is None:
-        return
-    lowest, highest = point.span
-    measures = f"{point.name} measures {lowest:g} to {highest:g} {point.quantity.unit}"
-    begins = {"at_least": threshold <= highest, "below": threshold > lowest, "equals": lowest <= threshold <= highest}
-    ends = {"at_least": clear > lowest, "below": clear <= highest, "equals": True}
-    if not begins[comparison]:
-        yield ("threshold",), f"{threshold:g} is never reached: {measures}"
-    elif not ends[comparison]:
-        yield ("clear",), f"the event could never end: {measures}"
-
-
-def _resolve(choice: RuleChoice, profile: DeviceProfile) -> Iterator[DeviceRule]:
-    event_class = event_classes()[choice.event_class]
-    for rule, point in _matches(choice, profile):
-        threshold = choice.threshold if choice.threshold is not None else rule.threshold
-        if threshold is None:
-            raise ValueError(f"{event_class.code}: no threshold")  # the checks above refuse such a choice
-        clear = next((value for value in (choice.clear, rule.clear) if value is not None), threshold)
-        yield DeviceRule(
-            name=f"{event_class.code}:{point.name}",
-            version=rule.version,
-            class_code=event_class.code,
-            severity=event_class.severity,
-            point=point.name,
-            unit=point.quantity.unit,
-            comparison=rule.comparison,
-            threshold=threshold,
-            clear=clear,
-            samples=choice.samples or rule.samples,
-            hold_s=choice.hold_s if choice.hold_s is not None else rule.hold_s,
-            clear_hold_s=choice.clear_hold_s if choice.clear_hold_s is not None else rule.clear_hold_s,
-        )

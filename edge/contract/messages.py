@@ -55,6 +55,8 @@ EpochId = Annotated[str, Meta(pattern=r"\A[0-9a-f]{16}\Z")]
 Hex = Annotated[str, Meta(pattern=r"\A[0-9a-f]{1,64}\Z")]
 Text = Annotated[str, Meta(max_length=500)]
 Word = Annotated[str, Meta(max_length=64)]
+ClassCode = Annotated[str, Meta(pattern=r"\A[A-Z0-9_]+(\.[A-Z0-9_]+)*\Z", max_length=64)]
+Seconds = Annotated[int, Meta(ge=0, le=31 * 86_400)]
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Day = Annotated[str, Meta(pattern=DAY_PATTERN)]
 MAX_DAYS, MAX_HEADS = 40, 8
@@ -88,6 +90,7 @@ __all__ = [
     "Event",
     "EventState",
     "Flag",
+    "Forecast",
     "GiveUpReason",
     "Head",
     "Header",
@@ -140,14 +143,29 @@ class Severity(StrEnum):
     BLUE = "blue"
 
 
+class Forecast(Struct, frozen=True, kw_only=True):
+    """When the level that comes next will be reached, should it go on as it does; seconds after ``updated_at``."""
+
+    class_code: ClassCode
+    threshold: float
+    unit: Word
+    likely_s: Seconds
+    early_s: Seconds
+    late_s: Seconds
+
+
 class Event(Struct, frozen=True, kw_only=True):
-    """One revision of something the gateway saw begin or end; the highest revision of an id wins."""
+    """One revision of something the gateway saw begin or end; the highest revision of an id wins.
+
+    Several classes may be levels of one event: class, severity, threshold, rule and value are those of its present
+    level. What gateways of before knew nothing of is at the end, and is optional.
+    """
 
     gateway: Id
     id: Annotated[str, Meta(pattern=r"\A[0-9a-f]{32}\Z")]
     revision: Annotated[int, Meta(ge=1, lt=2**31)]
     state: EventState
-    class_code: Annotated[str, Meta(pattern=r"\A[A-Z0-9_]+(\.[A-Z0-9_]+)*\Z", max_length=64)]
+    class_code: ClassCode
     device: Id
     point: Annotated[str, Meta(pattern=r"\A([a-z0-9][a-z0-9_-]{0,63})?\Z")] = ""  # empty for a camera
     severity: Severity
@@ -163,6 +181,10 @@ class Event(Struct, frozen=True, kw_only=True):
     blobs: Annotated[list[Sha256], Meta(max_length=16)] = []
     exercise: bool = False
     note: Text = ""
+    highest_class: ClassCode | None = None  # the highest level that was confirmed, where it has stepped down since
+    highest_severity: Severity | None = None  # of that
+    suspected_class: ClassCode | None = None  # a higher level that samples have reached, though not enough yet
+    forecast: Forecast | None = None
 
 
 class BlobPiece(Struct, frozen=True, kw_only=True):
@@ -391,7 +413,8 @@ def decode_event(payload: bytes, gateway: str) -> tuple[Header, Event]:
 
 
 def _check_event(event: Event) -> None:
-    for value in (event.value, event.threshold, *(r.value for r in event.readings)):
+    expected = None if event.forecast is None else event.forecast.threshold
+    for value in (event.value, event.threshold, expected, *(r.value for r in event.readings)):
         check_value(value, "event")
     if any((r.value is None) != (r.flag == Flag.MISSING) for r in event.readings):
         raise ContractError("event: a reading is missing exactly when its flag is 9")

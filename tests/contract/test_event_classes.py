@@ -19,6 +19,7 @@ RAIN.B RAIN.Y RAIN.O RAIN.R DRAIN.SURCHARGE COVER.OPEN WATER.BURST HOME.LEAK
 CARE.NOWATER CARE.NOPOWER CARE.BOTH CARE.HIGH
 CAM.GARBAGE CAM.BIN CAM.STALL CAM.SHOP CAM.VENDOR CAM.FIRELANE CAM.BURN CAM.BBQ CAM.BIKE CAM.DUST ROAD.ICE
 DEV.GW_OFF DEV.CH_OFF DEV.STUCK DEV.SPIKE DEV.POWER DEV.BATT DEV.DOOR DEV.CLOCK DEV.CERT DEV.OUTBOX
+DEV.CAM_OFF DEV.CAM_COVER DEV.CAM_VIEW DEV.CAM_CLOCK
 """
 
 
@@ -60,7 +61,7 @@ def test_who_is_sent() -> None:
 def test_values_of_the_site_have_no_default() -> None:
     """A river's levels are approved for one station; the product never brings numbers for them."""
     without = {code for code, known in event_classes().items() for rule in known.rules if rule.threshold is None}
-    assert without == {"RIVER.WARN", "RIVER.GUAR", "DRAIN.SURCHARGE"}
+    assert without == {"RIVER.WARN", "RIVER.GUAR", "RIVER.RISE", "DRAIN.SURCHARGE"}
 
 
 def test_rules_fit_the_profiles() -> None:

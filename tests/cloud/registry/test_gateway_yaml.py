@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cloud.registry.choices import rules_for
 from cloud.registry.forms import Form, FormError
-from cloud.registry.gateway_yaml import NUMBERS, OWN_HEALTH, START, gateway_yaml
+from cloud.registry.gateway_yaml import NUMBERS, START, gateway_yaml
 from cloud.registry.sentences import _PATTERNS, in_chinese
 from edge.contract.config_file import read_document
 from edge.contract.forms import HOST, ID
@@ -133,7 +133,7 @@ devices:
     )
 
 
-@pytest.mark.parametrize("name", [name for name in profile_names() if name != OWN_HEALTH["profile"]])
+@pytest.mark.parametrize("name", [name for name in profile_names() if load_profile(name).protocol == "modbus"])
 def test_what_is_proposed_is_taken(name: str, tmp_path: Path) -> None:
     """For every model all classes that are proposed make a good file, with a number wherever one is asked for."""
     profile = load_profile(name)
@@ -194,8 +194,21 @@ FAULTS: list[tuple[dict[str, str], list[tuple[str, str]]]] = [
         ("devices.0.rules.1.threshold", "WATERLOG.SPACE watches wet_contact, depth: say which with point")]),
     ({"devices.0.rules.1.class": "RIVER.WARN"}, [
         ("devices.0.rules.1.class", "RIVER.WARN needs water_level, which moxa_e1242_depth does not measure")]),
-    ({"devices.0.rules.1.class": "RIVER.RISE"}, [
-        ("devices.0.rules.1.class", "RIVER.RISE is not sensed from the readings of one device")]),
+    ({"devices.0.rules.1.class": "HOME.LEAK"}, [
+        ("devices.0.rules.1.class", "HOME.LEAK is not sensed from the readings of one device")]),
+    ({"devices.0.rules.1.threshold": "20", "devices.0.rules.1.clear": ""}, [
+        ("devices.0.rules.1.clear", "100 must not be above the threshold 20")]),
+    ({"devices.0.rules.1.threshold": "20", "devices.0.rules.1.clear": "20"}, [
+        ("devices.0.rules.1.threshold",
+         "20 must not be below the 30 of WATERLOG.ROAD.1, the level under WATERLOG.ROAD.2")]),
+    ({"devices.0.rules.1.over_s": "600"}, [
+        ("devices.0.rules.1.over_s",
+         "WATERLOG.ROAD.2 looks at the value itself, not at what it did over a time")]),
+    ({"devices.4.rules.2.class": "RIVER.RISE", "devices.4.rules.2.threshold": "0"}, [
+        ("devices.4.rules.2.threshold", "must be above 0: RIVER.RISE looks at a rise")]),
+    ({"devices.4.rules.2.class": "RIVER.RISE", "devices.4.rules.2.over_s": "60", "devices.4.poll_s": "60"}, [
+        ("devices.4.rules.2.over_s",
+         "60 s is too short: water_level is read every 60 s, and a rise needs 5 samples (240 s)")]),
     ({"devices.0.rules.1.point": "level"}, [
         ("devices.0.rules.1.point", 'moxa_e1242_depth has no point "level"')]),
     ({"devices.0.rules.1.clear": "210"}, [("devices.0.rules.1.clear", "210 must not be above the threshold 200")]),
