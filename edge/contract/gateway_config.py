@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, NamedTuple, Self
+from typing import Annotated, ClassVar, NamedTuple, Self
 
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
@@ -90,6 +90,7 @@ class DeviceConfig(ConfigModel):
         default_factory=dict, description="Points, by name, that are read or sent otherwise than the device."
     )
     rules: tuple[RuleChoice, ...] = Field(default=(), description="Event classes to watch for.")
+    _is_connected: ClassVar[bool] = True
 
     @cached_property
     def device_profile(self) -> DeviceProfile:
@@ -135,7 +136,7 @@ class DeviceConfig(ConfigModel):
     def _problems(self) -> Iterator[tuple[Key, str]]:
         is_modbus = isinstance(self.device_profile, ModbusProfile)
         yield from self._setting_problems()
-        if is_modbus and self.modbus is None:
+        if is_modbus and self.modbus is None and self._is_connected:
             yield ("modbus",), f"missing: {self.device_profile.profile} is read by Modbus, say host and unit"
         if not is_modbus and self.modbus is not None:
             yield ("modbus",), f"{self.device_profile.profile} is not read by Modbus"
@@ -165,7 +166,7 @@ class DeviceConfig(ConfigModel):
             if name not in points:
                 yield key, f"{self.device_profile.profile} has no such point{nearest(name, points)}"
                 continue
-            if self.modbus is None and choice.poll_s is not None:
+            if not isinstance(self.device_profile, ModbusProfile) and choice.poll_s is not None:
                 yield (*key, "poll_s"), "all points of the gateway itself are read together"
             said = self.reporting(points[name])
             if said.heartbeat_s < said.poll_s:
@@ -179,6 +180,19 @@ class DeviceConfig(ConfigModel):
             yield from ((("settings", *key), reason) for key, reason in profile.setting_faults(self.settings))
         elif self.settings:
             yield ("settings",), f"{profile.profile} has no settings"
+
+
+class RulesFile(DeviceConfig):
+    """A device of its own file: a model and what it is to be watched for, without a gateway and a place to read it.
+
+    profile: generic_qdy30a
+    rules: [{class: RIVER.WARN, threshold: 1200}, {class: RIVER.GUAR, threshold: 1500}]
+    """
+
+    id: DeviceId = Field(default="sensor", description="The device's name in every reading.")
+    modbus: None = Field(default=None, description="Nothing is read: no place for it.")
+    heartbeat_s: float = Field(default=86_400.0, ge=0.1, le=86_400, description="Nothing is sent.")
+    _is_connected: ClassVar[bool] = False
 
 
 CAMERA_HEALTH = "anlan_camera"
