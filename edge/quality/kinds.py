@@ -11,6 +11,7 @@ from edge.quality.judge import Judge
 from edge.quality.meter import UseJudge
 from edge.quality.power import PowerJudge
 from edge.quality.rain import RainJudge
+from edge.quality.street import StreetJudge
 
 
 class Setting(NamedTuple):
@@ -25,6 +26,10 @@ class Setting(NamedTuple):
     choice: QualityChoice = QualityChoice()
 
 
+def _street(its: Setting) -> Judge:
+    return StreetJudge(unit=its.unit, interval_ms=its.interval_ms, resolution=its.resolution, choice=its.choice)
+
+
 def _meter(its: Setting) -> Judge:
     if its.is_counter:
         return CounterJudge(choice=its.choice)
@@ -36,6 +41,7 @@ def _power(its: Setting) -> Judge:
 
 
 JUDGES: Mapping[JudgeKind, Callable[[Setting], Judge | None]] = {
+    "street": _street,
     "meter": _meter,
     "power": _power,
     # load, memory and disk may stand still and jump; a temperature that does is one that nobody measures
