@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from edge.contract.quality_config import JudgeKind, QualityChoice
+from edge.quality.contact import ContactJudge
 from edge.quality.counter_use import CounterJudge
 from edge.quality.judge import Judge
 from edge.quality.meter import UseJudge
@@ -42,6 +43,7 @@ def _power(its: Setting) -> Judge:
 
 JUDGES: Mapping[JudgeKind, Callable[[Setting], Judge | None]] = {
     "street": _street,
+    "contact": lambda its: ContactJudge(interval_ms=its.interval_ms, choice=its.choice),
     "meter": _meter,
     "power": _power,
     # load, memory and disk may stand still and jump; a temperature that does is one that nobody measures
