@@ -18,6 +18,7 @@ from edge.drivers.modbus import ModbusLinks, ModbusPoll, ModbusUnit
 from edge.drivers.sunspec import SunspecPoll
 from edge.health import GatewayHealth
 from edge.pipeline import Pipeline
+from edge.quality.checks import checks_for
 from edge.quality.device import Check, DeviceJudges
 from edge.quality.kinds import Setting, judge_for
 from edge.quality.neighbour import BlockedGauge, Board, Neighbour
@@ -93,7 +94,9 @@ def judges_for(device: DeviceConfig, board: Board) -> DeviceJudges:
     """Return what judges the readings of a device by what came before them; nothing is learned yet."""
     settings = {point.name: setting_of(device, point) for point in device.device_profile.points}
     judges = {name: judge_for(setting) for name, setting in settings.items() if setting is not None}
-    checks = [check for point in device.device_profile.points for check in _neighbours_of(device, point, board)]
+    points = device.device_profile.points
+    checks = [check for point in points for check in _neighbours_of(device, point, board)]
+    checks += checks_for(points, device.quality)
     return DeviceJudges({name: judge for name, judge in judges.items() if judge is not None}, checks, board)
 
 

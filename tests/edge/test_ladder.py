@@ -105,9 +105,9 @@ def test_a_single_sample_of_a_higher_level_is_told_and_taken_back() -> None:
     ]
 
 
-def test_what_looks_like_a_box_or_snow_confirms_nothing() -> None:
+def test_what_looks_like_vehicles_or_snow_confirms_nothing() -> None:
     """It stays a suspect however long it lies there, is withdrawn when gone, and confirmed once it moves like water."""
-    for test in (Test.BOX, Test.SNOW):
+    for test in (Test.BOX, Test.PULSES, Test.SNOW):
         box = list(samples(0, *[400] * 30, flag=Flag.SUSPECT, tests=test))
         assert {e.state for e in feed(detector([ROAD]), box)} == {EventState.SUSPECT}
         gone = [*box, Reading("road-1", "depth", AT + 40 * MINUTE, 0.0)]
