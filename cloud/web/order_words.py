@@ -14,7 +14,6 @@ from cloud.workorders.states import TRANSITIONS, Need, Standing, State, next_sta
 from edge.contract.event_steps import StepKind
 from edge.contract.messages import Event
 
-
 IN_MINUTES_MS = 120 * MINUTE_MS  # what is nearer is told in minutes alone
 
 
