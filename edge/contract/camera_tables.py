@@ -78,13 +78,11 @@ class Targets:
     def of(self, kind: str) -> str | None:
         """Return a class, a fault or `ignored`; None for a kind that no table knows.
 
-        A kind with a place (`car@fire_lane`) that has no line of its own is none, where the kind itself has one.
+        A kind with a place (`car@fire_lane`) that has no line of its own is nothing: the kind itself comes as well.
         """
         folded = kind.casefold()
         found = self._targets.get(folded)
-        if found is None and "@" in folded and folded.partition("@")[0] in self._targets:
-            return IGNORED
-        return found
+        return IGNORED if found is None and "@" in folded else found
 
 
 def _folded(chosen: Mapping[str, str], lines: Mapping[str, str]) -> dict[str, str]:

@@ -28,7 +28,7 @@ Everything else than 200, 202 and 204 carries {"error": "one sentence"}. Each co
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
@@ -181,10 +181,10 @@ class CameraApp:
             content_type = request.headers.get(b"content-type", "")
             sightings = reader_of(poster.camera.brand)(content_type, body, zone=poster.camera.time_zone)
             key = request.headers.get(b"idempotency-key", "")
-            events = [await self._keep(poster, each, key) for each in sightings]
+            events = await self._keep_all(poster, sightings, key)
             if signature:
                 self._signatures[poster.camera.id].take(signature, self._clock.now_ms())
-        return _answer_of(poster.camera, [event for event in events if event])
+        return _answer_of(poster.camera, events)
 
     def _sign_in(self, request: _Request, poster: Poster | None) -> None:
         if not request.authorization:  # a camera that signs in by Digest asks first: nothing of it is refused yet
@@ -250,6 +250,21 @@ class CameraApp:
     def _too_large(self) -> Refused:
         most = f"{self._max_picture / 1_048_576:.4g} MiB (camera_listener.max_mb)"
         return Refused(Why.TOO_LARGE, f"a picture may have {most}: set a lower quality or resolution in the camera")
+
+    async def _keep_all(self, poster: Poster, sightings: Sequence[Sighting], key: str) -> list[str]:
+        """Hand all on, also those behind one that is refused, and return the ids of their events; raises the first."""
+        events, refused = [], []
+        for sighting in sightings:
+            try:
+                event = await self._keep(poster, sighting, key)
+            except Refused as error:
+                poster.intake.refuse(error)
+                refused.append(error)
+            else:
+                events += [event] if event else []
+        if refused:
+            raise refused[0]
+        return events
 
     async def _keep(self, poster: Poster, sighting: Sighting, key: str) -> str | None:
         """Hand a sighting on, and return its event's id; raises PostError, and Refused that is counted."""

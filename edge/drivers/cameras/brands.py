@@ -31,9 +31,33 @@ def reader_of(brand: Brand) -> Reader:
         from edge.drivers.cameras.webhook import read_webhook  # noqa: PLC0415
 
         return read_webhook
+    if brand == "hikvision":
+        from edge.drivers.cameras.hikvision import read_hikvision  # noqa: PLC0415
+
+        return read_hikvision
+    if brand == "dahua":
+        from edge.drivers.cameras.dahua import read_dahua  # noqa: PLC0415
+
+        return read_dahua
+    if brand == "onvif":
+        from edge.drivers.cameras.onvif import read_onvif  # noqa: PLC0415
+
+        return read_onvif
     raise KeyError(brand)
 
 
 def pull_of(brand: Brand) -> Pull:
     """Return what asks cameras of the brand. Raises KeyError for one that is not asked."""
+    if brand == "hikvision":
+        from edge.drivers.cameras.streams import pull_hikvision  # noqa: PLC0415
+
+        return pull_hikvision
+    if brand == "dahua":
+        from edge.drivers.cameras.streams import pull_dahua  # noqa: PLC0415
+
+        return pull_dahua
+    if brand == "onvif":
+        from edge.drivers.cameras.onvif_pull import pull_onvif  # noqa: PLC0415
+
+        return pull_onvif
     raise KeyError(brand)

@@ -18,6 +18,7 @@ the one to the cloud. A lost connection is tried again after 1, 2, 4, ... 60 s.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -34,6 +35,7 @@ FIRST_PAUSE_S: Final = 1.0
 LONGEST_PAUSE_S: Final = 60.0
 MOST_THINGS: Final = 256  # that wait for a picture
 
+_CAMERA: Final = re.compile(rb'"camera"\s*:\s*"([A-Za-z0-9_-]{1,64})"')
 _log = structlog.get_logger()
 
 
@@ -137,9 +139,9 @@ class Follower:
             return None
 
     def _refuse(self, payload: bytes, refused: Refused) -> None:
-        """Count for the cameras that a message names, though it cannot be read."""
+        """Count for the camera that a message names, though it cannot be read."""
         _log.warning("frigate message refused", why=str(refused.why), error=str(refused))
-        head = payload[:4096]
-        for name, intake in self._cameras.items():
-            if f'"{name}"'.encode() in head:
-                intake.refuse(Refused(refused.why, str(refused)))
+        named = _CAMERA.search(payload, 0, 4096)
+        intake = self._cameras.get(named[1].decode()) if named else None
+        if intake is not None:
+            intake.refuse(refused)

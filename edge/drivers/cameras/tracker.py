@@ -119,9 +119,11 @@ class Tracker:
         """Say what follows from a sighting. Raises Refused for a kind that no table knows."""
         stamp = stamp_of(sighting, moment)
         is_other = bool(self.camera.channel and sighting.channel) and sighting.channel != self.camera.channel
-        if sighting.state == "heartbeat" or is_other:
-            return Step(moment, stamp)
         target = self._targets.of(sighting.kind)
+        if is_other or (sighting.state == "heartbeat" and target not in self._faults):
+            return Step(moment, stamp)
+        if sighting.state == "heartbeat":  # "videoloss inactive": what it was once the name of is over
+            return Step(moment, stamp, fault=(target, False))  # type: ignore[arg-type]  # the name of a fault
         if self.camera.brand in OWN_WORDS and (target is None or ("." in target and target not in self.camera.classes)):
             raise Refused(Why.CONTENT, self._not_ours(sighting.kind[:MOST_TEXT]))
         if target is None:
