@@ -41,7 +41,7 @@ def first(times: list[int]) -> int | None:
 
 
 def test_each_flood_is_raised_by_its_second_sample_at_15_cm() -> None:
-    """Every sixth of all with 15 cm and more: confirmed at that sample; of a single sample suspected; no reading failed."""
+    """Every sixth of those with 15 cm: confirmed at that sample, of a single one suspected; no reading failed."""
     folder = Path(os.environ.get("ANLAN_DATA", "-"))
     if not (folder / FILE).exists():
         pytest.skip(f"needs recorded series: set ANLAN_DATA to a folder with {FILE}")
