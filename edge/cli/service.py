@@ -176,10 +176,12 @@ def _described(config: GatewayConfig, device: DeviceConfig) -> Iterator[str]:
 
 def _rule_in_words(rule: DeviceRule) -> str:
     words = {"at_least": "at least", "below": "below", "equals": "equal to"}[rule.comparison]
+    over = f"{rule.point} over {rule.over_s / 3600:g} h"
+    what = {"value": rule.point, "rise": f"rise of {over}", "sum": f"growth of {over}"}[rule.measure]
     samples = "1 sample" if rule.samples == 1 else f"{rule.samples} samples"
     hold = f" for {rule.hold_s:g} s" if rule.hold_s else ""
     side = {"at_least": f"below {rule.clear:g}", "below": f"at least {rule.clear:g}", "equals": "anything else"}
     return (
-        f"{rule.class_code}: {rule.point} {words} {rule.threshold:g} {rule.unit}, {samples}{hold}; "
+        f"{rule.class_code}: {what} {words} {rule.threshold:g} {rule.unit}, {samples}{hold}; "
         f"over when {side[rule.comparison]} for {rule.clear_hold_s:g} s"
     )
