@@ -15,6 +15,7 @@ import typer
 
 from edge.agent import open_agent
 from edge.bus_load import buses_of, load_of, requests_of, station_of
+from edge.cli.camera_text import camera_lines
 from edge.cli.settings import GATEWAY_YAML, ConfigOption, fail, group, load
 from edge.clock_state import is_made_up
 from edge.contract import log
@@ -79,7 +80,8 @@ def check(config: ConfigOption = GATEWAY_YAML) -> None:
         for line in _described(settings, device):
             typer.echo(line)
     for camera in settings.cameras:
-        typer.echo(f"\n{camera.id}: camera, may raise {', '.join(camera.classes)}")
+        for line in camera_lines(camera, settings):
+            typer.echo(line)
     for note in _notes(settings):
         typer.echo(f"\nnote: {note}")
 
