@@ -179,9 +179,13 @@ def _class_row(each: EventClass) -> list[str]:
         limits.append(f"handle {_limit_words(each.handle) if each.handle else 'as the emergency plan says'}")
     else:
         limits.append("watched only")
-    rules = [_rule_words(rule) for rule in each.rules] or ["a camera" if each.camera else "not sensed from one device"]
+    rules = [_rule_words(rule) for rule in each.rules] or [_camera_words(each)]
     words = ["; ".join(limits), "; or ".join(rules), each.basis]
     return [f"`{each.code}`", each.zh, each.en, each.severity.value, *words]
+
+
+def _camera_words(each: EventClass) -> str:
+    return f"a camera; its pictures are kept {each.picture_days} days" if each.camera else "not sensed from one device"
 
 
 def _limit_words(limit: Limit) -> str:

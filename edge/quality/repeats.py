@@ -18,7 +18,9 @@ LOWEST: Final = -16
 STRANGE: Final = 13.0
 LEAST_LENGTH: Final = 5
 LONGER: Final = 1.25  # times the longest that was seen
-PRIOR: Final = (1.0, 6.0)  # as if one of six had been the same
+PRIOR_SAMPLES: Final = 6.0  # as if so many had been seen before
+PRIOR_CHANCE: Final = 1 / 6  # of which this share was the same; the more, the fewer digits a value has
+FEW_DIGITS: Final = 8.0  # so many are the same every other time, whatever flows
 FORGET: Final = 20_000.0  # samples of one octave that are remembered
 AGAIN: Final = 3  # runs
 AGAIN_MS: Final = 10 * 86_400_000
@@ -30,7 +32,9 @@ class RepeatsState(msgspec.Struct):
     samples: list[float] = msgspec.field(default_factory=lambda: [0.0] * OCTAVES)
     same: list[float] = msgspec.field(default_factory=lambda: [0.0] * OCTAVES)
     longest: list[int] = msgspec.field(default_factory=lambda: [0] * OCTAVES)
-    value: float = math.nan
+    value: float = math.nan  # with which the run began
+    low: float = math.nan
+    high: float = math.nan
     length: int = 0
     since: int = 0
     octave: int = 0
@@ -52,27 +56,39 @@ class Repeats:
             raise ValueError("runs are counted in other octaves")
         self.state = state
 
-    def feed(self, at_ms: int, value: float) -> bool:
-        """Return whether the value stands still for longer than it ever does."""
+    def feed(self, at_ms: int, value: float, *, digit: float = 0.0, room: float = 0.0) -> bool:
+        """Return whether the value stands still, or within some room, for longer than it ever does.
+
+        ``digit``: the smallest step that the meter shows, as far as it is known.
+        """
         state = self.state
-        if value == state.value:
+        if value == state.value or (room and self._is_within(value, room)):
             state.length += 1
-            return value > 0 and state.length >= state.limit
+            return state.value > 0 and state.length >= state.limit
         if state.length:
             self._learn(at_ms)
-        state.value, state.length, state.since = value, 1, at_ms
+        state.value = state.low = state.high = value
+        state.length, state.since = 1, at_ms
         if value > 0:
             octave = min(max(math.frexp(value)[1] - LOWEST, 0), OCTAVES - 1)
-            state.octave = octave
-            state.limit = self.limit_of(octave)
+            prior = FEW_DIGITS * digit / (FEW_DIGITS * digit + value)
+            state.octave, state.limit = octave, self._limit_of(octave, max(PRIOR_CHANCE, prior))
         return False
 
-    def limit_of(self, octave: int) -> int:
+    def _is_within(self, value: float, room: float) -> bool:
+        state = self.state
+        low, high = min(state.low, value), max(state.high, value)
+        if not high - low <= room:
+            return False
+        state.low, state.high = low, high
+        return True
+
+    def _limit_of(self, octave: int, prior: float) -> int:
         """How many equal values in a row are strange there."""
         state = self.state
-        chance = (state.same[octave] + PRIOR[0]) / (state.samples[octave] + PRIOR[1])
+        chance = (state.same[octave] + PRIOR_SAMPLES * prior) / (state.samples[octave] + PRIOR_SAMPLES)
         near = max(state.longest[max(0, octave - 1) : octave + 2])
-        needed = 1 + STRANGE / -math.log(max(chance, 0.005))
+        needed = 1 + STRANGE / -math.log(min(max(chance, 0.005), 0.98))
         return math.ceil(max(needed, LEAST_LENGTH, LONGER * near + 1))
 
     def _learn(self, at_ms: int) -> None:
