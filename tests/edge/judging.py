@@ -1,7 +1,7 @@
 """A gateway's judging as a process that can be killed: ``python -m tests.edge.judging OUTBOX SERIES KIND``.
 
-Judges a series (lines of ``at_ms value``) from where the outbox file says that it was, a poll a line, and keeps what was
-learned as the agent does, in a real outbox. Each poll prints a line ``at_ms flag tests`` for every reading that was
+Judges a series (lines of ``at_ms value``) from where the outbox file says that it was, a poll a line, and keeps what
+was learned as the agent does, in a real outbox. Each poll prints a line ``at_ms flag tests`` for every reading that was
 decided. The clock is the series' own.
 """
 
