@@ -22,7 +22,20 @@ ELSEWHERE = "sys_platform == 'win32'"  # Anlan runs on Linux
 OURS = "anlan (pyproject.toml)"
 
 ALLOWED = frozenset(
-    {"0BSD", "Apache-2.0", "BSD", "BSD-2-Clause", "BSD-3-Clause", "ISC", "MIT", "MIT-0", "MPL-2.0", "PSF-2.0"}
+    {
+        "0BSD",
+        "Apache-2.0",
+        "BSD",
+        "BSD-2-Clause",
+        "BSD-3-Clause",
+        "CC0-1.0",
+        "ISC",
+        "MIT",
+        "MIT-0",
+        "MPL-2.0",
+        "PSF-2.0",
+    }
+    | {"Zlib"}
 )
 """Licences that ask for no more than that they are passed on, or (MPL-2.0) cover only changes of their own files."""
 ALLOWED_FOR: Mapping[str, Sequence[str]] = {"LGPL-3.0-only": ("psycopg", "psycopg-binary")}
@@ -215,7 +228,9 @@ def licence_of(name: str) -> str:
     classifiers = [text.rpartition(" :: ")[2] for text in told.get_all("Classifier") or [] if text.startswith("Lic")]
     if "License-Expression" in told:
         return told["License-Expression"]
-    choices = [NAMES.get(choice, choice) for choice in (*(told.get_all("License") or []), *classifiers)]
+    # Some put the whole text there: its first line is its name.
+    named = [text.strip().partition("\n")[0] for text in told.get_all("License") or []]
+    choices = [NAMES.get(choice, choice) for choice in (*named, *classifiers)]
     return next((choice for choice in choices if fits(name, choice)), UNKNOWN)
 
 

@@ -1,0 +1,1 @@
+"""Evaluations, run by `./anlan evaluate NAME`; each ends with one JSON line."""
