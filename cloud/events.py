@@ -1,7 +1,7 @@
 """Event worker: message -> revision, alert and order, ledger, all in one transaction -> receipt -> MQTT ack.
 
 It has its own connection to the broker and never waits for the series store. It also takes the pictures that events
-name, and each gateway's status and inventory.
+name, and what each gateway says of itself: its status, its inventory, what it has learned of its sensors.
 
 A message of an unregistered gateway becomes a dead letter and gets no receipt, so that its gateway keeps it until
 somebody registers it. What can never be taken is refused by name, so that it is not sent for ever.
@@ -22,8 +22,9 @@ from cloud.database import Database, DatabaseError
 from cloud.dead_letters import DeadLetter, keep, unregistered
 from cloud.gateway_states import take_inventory, take_status
 from cloud.ledger import CONFLICT, Entry, Name, Outcome, hash_of, known, record, settle
+from cloud.quality.limits import take_limits
 from cloud.receipts import Receipts, Verdict, no_head
-from cloud.registry.registry import Registry
+from cloud.registry.registry import Registry, known_gateways
 from cloud.subscriber import share_filter, stay_subscribed
 from cloud.workorders.alerts import has_waited, open_late, record_event
 from cloud.workorders.order_rules import rule_of
@@ -34,6 +35,7 @@ from edge.contract.days import day_of
 from edge.contract.messages import (
     LANE_KIND,
     ContractError,
+    DeviceLimits,
     Head,
     Inventory,
     Status,
@@ -164,7 +166,7 @@ class EventTaker:
         ahead_ms = max(event.began_at, event.updated_at, event.ended_at or 0) - now_ms
         if ahead_ms > MAX_AHEAD_MS:
             return f"event: {ahead_ms // 60_000} minutes in the future, at most 10 are allowed: set the gateway's clock"
-        record_event(connection, event, rule=rule_of(event.class_code), now_ms=now_ms)
+        record_event(connection, event, rule_of=rule_of, now_ms=now_ms)
         return ""
 
     def _set_aside(self, connection: Connection, arrival: Arrival, reason: str) -> None:
@@ -189,9 +191,17 @@ def _store_inventory(connection: Connection, arrival: Arrival, now_ms: int) -> N
     take_inventory(connection, Inventory.from_bytes(arrival.payload, arrival.gateway), now_ms=now_ms)
 
 
+def _store_limits(connection: Connection, arrival: Arrival, now_ms: int) -> None:
+    """Keep what one of our gateways has learned; of another it is not kept, and comes again once it is ours."""
+    learned = DeviceLimits.from_bytes(arrival.payload, arrival.gateway)
+    if arrival.gateway in known_gateways(connection):
+        take_limits(connection, learned, now_ms=now_ms)
+
+
 STORE_PLAIN: dict[str, Callable[[Connection, Arrival, int], None]] = {
     "status": _store_status,
     "inventory": _store_inventory,
+    "limits": _store_limits,
 }
 
 
@@ -199,10 +209,12 @@ async def run_event_worker(
     broker: BrokerConfig, taker: EventTaker, *, shared: bool, newest_head: Callable[[], Head | None] = no_head
 ) -> NoReturn:
     """Take events for ever, whatever becomes of broker and database; `shared`: together with other workers."""
-    laned = [topic("+", kind) for kind in ("event", "blob")]
+    passing = [topic("+", kind) for kind in ("event", "blob", "limits")]
     if shared:
-        laned = [share_filter(broker, "events", each) for each in laned]
-    plain = [topic("+", kind) for kind in ("status", "inventory")]  # a shared subscription is not sent what is retained
+        passing = [share_filter(broker, "events", each) for each in passing]
+    retained = [
+        topic("+", kind) for kind in ("status", "inventory")
+    ]  # a shared subscription is not sent what is retained
 
     async def serve(connection: mqtt.Connection) -> NoReturn:
         receipts = Receipts(connection.publish, newest_head)
@@ -214,7 +226,7 @@ async def run_event_worker(
                 await message.ack()  # last: a crash above means that it comes again, and the ledger then knows it
 
     await stay_subscribed(
-        broker, name="anlan-cloud-events", topic_filters=[*plain, *laned], serve=serve, max_inflight=MAX_INFLIGHT
+        broker, name="anlan-cloud-events", topic_filters=[*retained, *passing], serve=serve, max_inflight=MAX_INFLIGHT
     )
 
 

@@ -24,11 +24,12 @@ import msgspec
 import structlog
 
 from edge.clock_state import ClockWatch
+from edge.contract.camera_config import CameraListenerConfig
 from edge.contract.clock import Clock
 from edge.contract.event_classes import event_classes
-from edge.contract.gateway_config import CameraListenerConfig, DeviceConfig, GatewayConfig
-from edge.contract.messages import Event, EventState, Lane, Reading, split_blob
-from edge.detect import abandon, read_state
+from edge.contract.gateway_config import DeviceConfig, GatewayConfig
+from edge.contract.messages import Event, EventState, Lane, Reading, Severity, split_blob
+from edge.detect_memory import Memory, abandon, read_state
 from edge.devices import drivers_for, inventory_of, pipeline_for
 from edge.drivers import ConfigurationError, Driver
 from edge.drivers.modbus import ModbusLinks
@@ -36,11 +37,13 @@ from edge.expiry import watch_expiry
 from edge.health import AGENT_POINTS
 from edge.journal import Journal
 from edge.learned import Learned, Learner
+from edge.limits_told import Limits
 from edge.missing_log import MissingLog
 from edge.outbox import Outbox
 from edge.outbox_drafts import Origin
 from edge.outbox_salvage import Salvaged
 from edge.pipeline import Taken
+from edge.quality.neighbour import Board
 from edge.recorder import Recorder
 from edge.stamps import Marks
 from edge.timeline import STEP_MS, Timeline
@@ -69,7 +72,9 @@ class _Device:
             config, agent.config, links=agent.links, clock=agent.clock, agent=agent.counts, used=agent.marks.highest
         )
         gateway = agent.config.gateway
-        self.pipeline = pipeline_for(config, gateway=gateway, new_id=agent.new_id, boot=agent.clock.boot)
+        self.pipeline = pipeline_for(
+            config, gateway=gateway, new_id=agent.new_id, board=agent.board, boot=agent.clock.boot
+        )
         self.skipped = 0  # polls left out because the one before took too long
         self.missing_log = MissingLog(config.id)
 
@@ -84,6 +89,7 @@ class Agent:
         self.clock = clock
         self.links = links
         self.new_id = new_id
+        self.board = Board()
         self._outbox = outbox
         self._clock_watch = ClockWatch(clock)
         self._kinds = {device.id: device.device_profile.kind for device in config.devices}
@@ -94,6 +100,7 @@ class Agent:
             clock=clock,
             clock_state=self._clock_watch.state,
             status_s=config.status_s,
+            limits=self.limits,
         )
         self._recorder = Recorder(
             outbox,
@@ -126,6 +133,10 @@ class Agent:
     def skipped(self) -> int:
         """Polls that were left out because the ones before took too long, of all devices since the start."""
         return sum(device.skipped for device in self._devices.values())
+
+    def limits(self) -> Limits:
+        """What was learned of the sensors, by device and point."""
+        return {device: one.pipeline.judges.limits() for device, one in self._devices.items()}
 
     def waiting(self) -> int:
         """Messages in the outbox."""
@@ -245,20 +256,31 @@ class Agent:
 
     def _restore(self, states: dict[str, str]) -> None:
         """Let detectors go on with their open events, and end the events of those that are no longer configured."""
-        detectors = {d.key: d for one in self._devices.values() for d in one.pipeline.detectors}
+        detectors = {key: d for one in self._devices.values() for d in one.pipeline.detectors for key in d.keys}
         now_ms, offset_ms = self.clock.now_ms(), self.clock.offset_ms()
+        for key, memory in sorted(self._memories(states).items(), key=_least_urgent_last):
+            memory.go_on(boot=self.clock.boot, offset_ms=offset_ms, now_ms=now_ms)
+            detector = detectors.get(key)
+            if detector is not None and detector.open is None:
+                detector.restore(memory)
+                if key != detector.key:  # kept by a gateway of before, rule by rule
+                    self._recorder.keep_state(key, None)
+                    self._recorder.keep_state(detector.key, detector.state())
+            elif memory.open is not None:
+                self._recorder.close_event(key, abandon(memory.open, now_ms=now_ms))
+            else:
+                self._recorder.keep_state(key, None)
+
+    def _memories(self, states: dict[str, str]) -> dict[str, Memory]:
+        """Return what can be read of the states; the others are dropped."""
+        memories = {}
         for key, state in states.items():
             try:
-                open_event = read_state(state)
+                memories[key] = read_state(state)
             except msgspec.DecodeError as error:
                 _log.error("what was kept of an open event cannot be read: it is dropped", key=key, reason=str(error))
                 self._recorder.keep_state(key, None)
-                continue
-            open_event.go_on(boot=self.clock.boot, offset_ms=offset_ms, now_ms=now_ms)
-            if key in detectors:
-                detectors[key].restore(open_event)
-            else:
-                self._recorder.close_event(key, abandon(open_event, now_ms=now_ms))
+        return memories
 
     def _say_salvaged(self, salvaged: Salvaged) -> None:
         """Let people know that the disk of this gateway goes bad, if the gateway is one of its own devices."""
@@ -301,6 +323,12 @@ class Agent:
             note=trigger.note,
         )
         await self._recorder.store(event, pieces)
+
+
+def _least_urgent_last(kept: tuple[str, Memory]) -> int:
+    """Sort by severity, so that of several events that are levels of one now the gravest goes on."""
+    memory = kept[1]
+    return len(Severity) if memory.open is None else tuple(Severity).index(memory.open.event.severity)
 
 
 class _Kept(msgspec.Struct, frozen=True):

@@ -1,255 +1,274 @@
-"""Pure: one detector per device and rule turns readings into revisions of events.
+"""Pure: one detector per device, point and ladder turns readings into revisions of events.
 
-A sample is a reading flagged 1, 2 or 3. Missing (9) and failed (4) readings neither confirm, clear nor withdraw.
+A sample is a reading flagged 1, 2 or 3. Missing (9) and failed (4) readings neither confirm, clear nor withdraw. The
+rules of a detector are the levels of its events (:mod:`edge.detect_levels`), often only one.
 
 ========== ==================================================================================================
 revision   made when
 ========== ==================================================================================================
-suspect    the first sample over the threshold
-confirmed  the run of samples over the threshold reached the rule's ``samples`` and lasted its ``hold``. Revision 1
-           where one sample is enough
-withdrawn  a suspect's next sample is not over the threshold; the next crossing is a new event
-updated    the peak moved by a tenth since the last revision, at most once a minute; or the clock was set by a minute
-ended      a sample at least ``clear_hold`` after the first one of an unbroken run of clear samples. A sample that is
-           not clear breaks the run: crossings within the hold are one event
+suspect    the first sample that meets the condition of any level; and when the highest level that is met changes
+confirmed  a level is on. Revision 1 where one sample is enough
+withdrawn  a suspect's next sample meets no condition; the next crossing is a new event
+updated    the event climbs to another level or steps down; a higher level becomes suspected, or is no longer; the peak
+           moved by a tenth since the last revision, or the forecast has changed, at most once a minute; or the clock
+           was set by a minute
+ended      no level is on, nor runs
 ========== ==================================================================================================
 
-A reading flagged 3 (suspect) never blocks an alarm and never raises one alone: a run of nothing but 3s needs one
-sample more. All times are those of the samples, so a replay gives the same events.
+Class, severity, threshold and rule of a revision are those of the highest level that is on; of a suspect, of the
+highest that is met. All times are those of the samples, so a replay gives the same events.
 
-Where the clock is set, what an open event remembers is moved with it (:meth:`Detector.shift`): so durations stay right,
-and an event is dated by the clock as it is now. Readings that have been dated keep the time that they were sent with.
-
-*Over* and *clear* by comparison: ``at_least``: value >= threshold, value < clear; ``below``: value < threshold,
-value >= clear; ``equals``: value == threshold, value != threshold.
+Where the clock is set, what is remembered is moved with it (:meth:`Detector.shift`): so durations stay right, and an
+event is dated by the clock as it is now. Readings that have been dated keep the time that they were sent with.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Final
 
 import msgspec
-from msgspec import Struct
 
-from edge.contract.gateway_config import DeviceRule
-from edge.contract.messages import MAX_EVENT_READINGS, Event, EventState
-from edge.contract.readings import EARLIEST, Flag, Reading, is_undated
+from edge.contract.messages import MAX_EVENT_READINGS, Event, EventState, Forecast
+from edge.contract.readings import Flag, Reading
+from edge.contract.rules import DeviceRule
+from edge.detect_forecast import RECENT, forecast_of, is_news
+from edge.detect_levels import Level
+from edge.detect_measures import Rise, Total
+from edge.detect_memory import Memory, OpenEvent
 
-UPDATE_STEP = 0.1  # of the last peak sent
-UPDATE_EVERY_MS = 60_000
-FIRST_READINGS = 16  # kept from the beginning of an event; the rest of the 64 are its latest
-TELL_AGAIN_MS = 60_000  # an event that was told with times further off than this is told again
-
-
-class OpenEvent(Struct, kw_only=True):
-    """All a detector remembers; nothing of it exists while no event is open."""
-
-    event: Event  # the last revision made
-    readings: list[Reading]  # those that made the event, the first and the latest
-    peak: float | int
-    run: int  # samples over the threshold in a row, counted until the event is confirmed
-    trusted: bool  # at least one of them was not flagged 3
-    clear_since: int | None = None  # first of the present run of clear samples
-    is_told_wrong: bool = False  # with times of a clock that was wrong
-    offset_ms: int = 0  # of the clock whose times these are
-    boot: str = ""  # the run of the machine in which that offset means something
-
-    def shift(self, by_ms: int) -> None:
-        """Move to a scale on which times are that much later.
-
-        From the scale of a run of the machine that does not know the time yet, only its own times are moved.
-        """
-        was_undated = self.offset_ms == EARLIEST
-
-        def move(at_ms: int) -> int:
-            return at_ms + by_ms if is_undated(at_ms) is was_undated else at_ms
-
-        self.is_told_wrong |= abs(by_ms) >= TELL_AGAIN_MS and not was_undated
-        self.readings = [_dated(one, by_ms) for one in self.readings]
-        self.clear_since = None if self.clear_since is None else move(self.clear_since)
-        self.offset_ms += by_ms
-        self.event = msgspec.structs.replace(
-            self.event,
-            began_at=move(self.event.began_at),
-            updated_at=move(self.event.updated_at),
-            readings=[_dated(one, by_ms) for one in self.event.readings],
-        )
-
-    def go_on(self, *, boot: str, offset_ms: int, now_ms: int) -> None:
-        """Go on where the agent was stopped, perhaps in another run of the machine."""
-        if boot == self.boot:
-            self.shift(offset_ms - self.offset_ms)
-        elif is_undated(self.event.updated_at):  # nobody will ever know when that was: at the latest, now
-            self.shift(now_ms - self.event.updated_at)
-            self.is_told_wrong = True
-        self.boot, self.offset_ms = boot, offset_ms
-
-
-def is_over(rule: DeviceRule, value: float) -> bool:
-    """Say whether the value meets the rule's condition."""
-    if rule.comparison == "at_least":
-        return value >= rule.threshold
-    if rule.comparison == "below":
-        return value < rule.threshold
-    return value == rule.threshold
-
-
-def is_clear(rule: DeviceRule, value: float) -> bool:
-    """Say whether the value is on the safe side of the hysteresis."""
-    if rule.comparison == "at_least":
-        return value < rule.clear
-    if rule.comparison == "below":
-        return value >= rule.clear
-    return value != rule.threshold
+UPDATE_STEP: Final = 0.1  # of the last peak sent
+UPDATE_EVERY_MS: Final = 60_000
+FIRST_READINGS: Final = 16  # kept from the beginning of an event; the rest of the 64 are its latest
 
 
 class Detector:
     """Feeds on the readings of one point of one device, in the order in which they were taken."""
 
     def __init__(
-        self, rule: DeviceRule, *, gateway: str, device: str, new_id: Callable[[], str], boot: str = ""
+        self,
+        rules: Sequence[DeviceRule],
+        *,
+        gateway: str,
+        device: str,
+        new_id: Callable[[], str],
+        boot: str = "",
+        ahead: Sequence[DeviceRule] = (),
     ) -> None:
-        """Start with no event open; ``new_id`` gives 32 hexadecimal digits, new each time."""
-        self.rule = rule
+        """Start with no event open.
+
+        Args:
+            rules: the levels of one event, lowest first; at least one.
+            gateway: whose events these are.
+            device: where they are.
+            new_id: gives 32 hexadecimal digits, new each time.
+            boot: the run of the machine.
+            ahead: levels of other events of the same point, which a forecast may be for.
+
+        """
+        self.rules = tuple(rules)
+        self.point = rules[0].point
         self.gateway = gateway
         self.device = device
-        self.boot = boot
-        self.offset_ms = 0
         self._new_id = new_id
-        self.open: OpenEvent | None = None
+        self._ahead = sorted(
+            (one for one in (*rules, *ahead) if one.measure == "value" and one.comparison == "at_least"),
+            key=lambda rule: rule.threshold,
+        )
+        self._memory = self._fitting(Memory(boot=boot))
+        self._levels = [self._memory.levels[rule.name] for rule in rules]
+
+    def _fitting(self, memory: Memory) -> Memory:
+        """Return the memory with a place for each rule, and for no other."""
+        memory.levels = {rule.name: memory.levels.get(rule.name, Level()) for rule in self.rules}
+        windows = {round(1000 * rule.over_s) for rule in self.rules if rule.measure == "rise"}
+        memory.rises = {window: memory.rises.get(window, Rise(window)) for window in windows}
+        longest = max((round(1000 * rule.over_s) for rule in self.rules if rule.measure == "sum"), default=0)
+        memory.total = (memory.total or Total(longest)) if longest else None
+        if memory.total is not None:
+            memory.total.keep_ms = longest
+        return memory
 
     @property
     def key(self) -> str:
         """Name of this detector's state, unique within the gateway."""
-        return f"{self.device}/{self.rule.name}"
+        return f"{self.device}/{self.rules[0].name if len(self.rules) == 1 else self.rules[0].family}"
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """The names under which something of this detector may have been kept: as a ladder, or rule by rule."""
+        names = (self.rules[0].family, *(rule.name for rule in self.rules))
+        return frozenset(f"{self.device}/{name}" for name in names)
+
+    @property
+    def open(self) -> OpenEvent | None:
+        """The event that is open."""
+        return self._memory.open
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether there is something to go on with after a restart."""
+        memory = self._memory
+        return memory.open is not None or memory.total is not None or bool(memory.rises)
 
     def state(self) -> str | None:
-        """Return the open event as JSON text, None when none is open."""
-        return None if self.open is None else msgspec.json.encode(self.open).decode()
+        """Return what is remembered as JSON text, None when a restart needs nothing of it."""
+        return msgspec.json.encode(self._memory).decode() if self.is_kept else None
 
-    def restore(self, open_event: OpenEvent) -> None:
-        """Go on with an open event."""
-        self.open, self.offset_ms = open_event, open_event.offset_ms
+    def restore(self, memory: Memory) -> None:
+        """Go on with what was kept."""
+        self._memory = self._fitting(memory)
+        self._levels = [memory.levels[rule.name] for rule in self.rules]
 
     def shift(self, offset_ms: int) -> None:
         """Take what follows as of a clock with this offset, and move to its scale."""
-        if self.open is not None:
-            self.open.shift(offset_ms - self.offset_ms)
-        self.offset_ms = offset_ms
+        if offset_ms != self._memory.offset_ms:
+            self._memory.shift(offset_ms - self._memory.offset_ms)
 
     def feed(self, reading: Reading) -> Event | None:
         """Take the next reading; return the revision it made, if any."""
         if reading.value is None or reading.flag == Flag.FAIL:
             return None
-        over = is_over(self.rule, reading.value)
-        if self.open is None:
-            return self._begin(reading, reading.value) if over else None
-        self._remember(self.open, reading, reading.value)
-        if self.open.event.state is EventState.SUSPECT:
-            return self._judge(self.open, reading) if over else self._finish(self.open, reading, EventState.WITHDRAWN)
-        return self._follow(self.open, reading, reading.value)
+        self._look_at(reading, reading.value)
+        active = [index for index, level in enumerate(self._levels) if level.is_active]
+        is_on = [index for index in active if self._levels[index].is_on]
+        open_event = self._memory.open
+        if open_event is None:
+            return self._begin(reading, active, is_on) if active else None
+        _remember(open_event, reading)
+        was_suspect = open_event.event.state is EventState.SUSPECT
+        if not active:
+            return self._finish(open_event, reading, EventState.WITHDRAWN if was_suspect else EventState.ENDED)
+        if was_suspect and is_on:
+            return self._climb(open_event, reading, EventState.CONFIRMED, active, is_on)
+        if was_suspect:
+            is_same = self.rules[active[-1]].name == open_event.event.rule
+            return None if is_same else self._revise(open_event, reading, EventState.SUSPECT, active[-1])
+        return self._follow(open_event, reading, active, is_on)
 
-    def _begin(self, reading: Reading, value: float | int) -> Event:
+    def _look_at(self, reading: Reading, value: float) -> None:
+        """Let every level see what its rule looks at."""
+        memory, at_ms = self._memory, reading.taken_at
+        memory.recent.append((at_ms, value))
+        del memory.recent[:-RECENT]
+        rises = {window: rise.feed(at_ms, value) for window, rise in memory.rises.items()}
+        if memory.total is not None:
+            memory.total.feed(at_ms, value)
+        for rule, level in zip(self.rules, self._levels, strict=True):
+            seen: float | None = value
+            if rule.measure == "rise":
+                seen = rises[round(1000 * rule.over_s)]
+            elif rule.measure == "sum" and memory.total is not None:
+                seen = memory.total.over(round(1000 * rule.over_s), at_ms)
+            if seen is not None:
+                level.feed(rule, seen, reading)
+                level.note_peak(rule, seen)
+                if memory.open is None and not level.is_active:
+                    level.peak = None
+
+    def _begin(self, reading: Reading, active: Sequence[int], is_on: Sequence[int]) -> Event:
+        rule = self.rules[active[-1]]
         event = Event(
             gateway=self.gateway,
             id=self._new_id(),
             revision=0,
             state=EventState.SUSPECT,
-            class_code=self.rule.class_code,
+            class_code=rule.class_code,
             device=self.device,
-            point=self.rule.point,
-            severity=self.rule.severity,
+            point=rule.point,
+            severity=rule.severity,
             began_at=reading.taken_at,
             updated_at=reading.taken_at,
-            unit=self.rule.unit,
-            threshold=self.rule.threshold,
-            rule=self.rule.name,
-            rule_version=self.rule.version,
         )
-        self.open = OpenEvent(
-            event=event, readings=[reading], peak=value, run=0, trusted=False, offset_ms=self.offset_ms, boot=self.boot
-        )
-        return self._judge(self.open, reading) or self._revise(self.open, reading, EventState.SUSPECT)
+        self._memory.open = open_event = OpenEvent(event=event, readings=[reading])
+        if is_on:
+            return self._climb(open_event, reading, EventState.CONFIRMED, active, is_on)
+        return self._revise(open_event, reading, EventState.SUSPECT, active[-1])
 
-    def _judge(self, open_event: OpenEvent, reading: Reading) -> Event | None:
-        """Count one more sample over the threshold; confirm when there are enough."""
-        open_event.run += 1
-        open_event.trusted |= reading.flag != Flag.SUSPECT
-        enough = open_event.run >= self.rule.samples + (not open_event.trusted)
-        if enough and reading.taken_at - open_event.event.began_at >= 1000 * self.rule.hold_s:
-            return self._revise(open_event, reading, EventState.CONFIRMED)
+    def _climb(
+        self, open_event: OpenEvent, reading: Reading, state: EventState, active: Sequence[int], is_on: Sequence[int]
+    ) -> Event:
+        """Tell that the event is at the highest level that is on."""
+        at = is_on[-1]
+        if at >= self._height(open_event.highest):
+            open_event.highest = self.rules[at].name
+        return self._revise(open_event, reading, state, at, suspected=active[-1])
+
+    def _follow(
+        self, open_event: OpenEvent, reading: Reading, active: Sequence[int], is_on: Sequence[int]
+    ) -> Event | None:
+        """Watch a confirmed event for another level, or for a change worth telling."""
+        event = open_event.event
+        at = is_on[-1] if is_on else self._height(event.rule)
+        suspected = self.rules[active[-1]].class_code if active[-1] > at else None
+        if self.rules[at].name != event.rule or suspected != event.suspected_class:
+            return self._climb(open_event, reading, EventState.UPDATED, active, [at])
+        if self._levels[at].clear_since is None and self._is_notable(open_event, reading, at):
+            return self._revise(open_event, reading, EventState.UPDATED, at, suspected=active[-1])
         return None
 
-    def _follow(self, open_event: OpenEvent, reading: Reading, value: float | int) -> Event | None:
-        """Watch a confirmed event for its end, or for a change worth telling."""
-        if not is_clear(self.rule, value):
-            open_event.clear_since = None
-        elif open_event.clear_since is None:
-            open_event.clear_since = reading.taken_at
-        if open_event.clear_since is not None:
-            if reading.taken_at - open_event.clear_since >= 1000 * self.rule.clear_hold_s:
-                return self._finish(open_event, reading, EventState.ENDED)
-            return None
-        if self._is_notable(open_event, reading.taken_at):
-            return self._revise(open_event, reading, EventState.UPDATED)
-        return None
+    def _height(self, rule: str) -> int:
+        """Which level a rule is; the lowest for one that is not configured any more."""
+        return next((index for index, one in enumerate(self.rules) if one.name == rule), 0)
 
-    def _is_notable(self, open_event: OpenEvent, now: int) -> bool:
+    def _is_notable(self, open_event: OpenEvent, reading: Reading, at: int) -> bool:
         last = open_event.event
         if open_event.is_told_wrong:
             return True
-        if last.value is None or now - last.updated_at < UPDATE_EVERY_MS:
+        peak, now = self._levels[at].peak, reading.taken_at
+        if last.value is None or peak is None or now - last.updated_at < UPDATE_EVERY_MS:
             return False
-        moved = abs(open_event.peak - last.value)
-        return moved > 0 and moved >= UPDATE_STEP * abs(last.value)
+        moved = abs(peak - last.value)
+        if moved > 0 and moved >= UPDATE_STEP * abs(last.value):
+            return True
+        return is_news(self._forecast(at), last.forecast, passed_ms=now - last.updated_at)
 
-    def _remember(self, open_event: OpenEvent, reading: Reading, value: float | int) -> None:
-        if len(open_event.readings) == MAX_EVENT_READINGS:
-            del open_event.readings[FIRST_READINGS]
-        open_event.readings.append(reading)
-        worst = min if self.rule.comparison == "below" else max
-        open_event.peak = worst(open_event.peak, value)
+    def _forecast(self, at: int) -> Forecast | None:
+        """Say when the next level will be reached, where the samples tell it."""
+        reached = self._memory.recent[-1][1]
+        standing = self.rules[at]
+        floor = max(reached, standing.threshold) if standing in self._ahead else reached
+        ahead = next((rule for rule in self._ahead if rule.threshold > floor), None)
+        return None if ahead is None else forecast_of(self._memory.recent, ahead)
 
-    def _revise(self, open_event: OpenEvent, reading: Reading, state: EventState) -> Event:
-        ended = state in (EventState.ENDED, EventState.WITHDRAWN)
+    def _revise(
+        self, open_event: OpenEvent, reading: Reading, state: EventState, at: int, *, suspected: int | None = None
+    ) -> Event:
+        """Make the next revision, with the event at one of its levels."""
+        is_over = state in (EventState.ENDED, EventState.WITHDRAWN)
+        rule, highest = self.rules[at], self._height(open_event.highest)
+        has_stepped_down = bool(open_event.highest) and highest > at
         open_event.is_told_wrong = False
         open_event.event = msgspec.structs.replace(
             open_event.event,
             revision=open_event.event.revision + 1,
             state=state,
+            class_code=rule.class_code,
+            severity=rule.severity,
             updated_at=reading.taken_at,
-            ended_at=reading.taken_at if ended else None,
-            value=open_event.peak,
+            ended_at=reading.taken_at if is_over else None,
+            value=self._levels[at].peak,
+            unit=rule.unit,
+            threshold=rule.threshold,
+            rule=rule.name,
+            rule_version=rule.version,
             readings=list(open_event.readings),
+            highest_class=self.rules[highest].class_code if has_stepped_down else None,
+            highest_severity=self.rules[highest].severity if has_stepped_down else None,
+            suspected_class=self.rules[suspected].class_code if suspected is not None and suspected > at else None,
+            forecast=None if is_over else self._forecast(at),
         )
         return open_event.event
 
     def _finish(self, open_event: OpenEvent, reading: Reading, state: EventState) -> Event:
-        self.open = None
-        return self._revise(open_event, reading, state)
+        last = self._revise(open_event, reading, state, self._height(open_event.event.rule))
+        self._memory.open = None
+        for level in self._levels:
+            level.begin_anew()
+        return last
 
 
-def read_state(state: str) -> OpenEvent:
-    """Read what :meth:`Detector.state` gave; raises msgspec.DecodeError for a state that is not ours."""
-    return msgspec.json.decode(state, type=OpenEvent)
-
-
-def _dated(reading: Reading, by_ms: int) -> Reading:
-    if not is_undated(reading.taken_at):
-        return reading
-    return msgspec.structs.replace(reading, taken_at=reading.taken_at + by_ms)
-
-
-def abandon(open_event: OpenEvent, *, now_ms: int) -> Event:
-    """Return the last revision of an open event whose rule is no longer configured."""
-    event = open_event.event
-    at = now_ms if now_ms >= event.began_at else event.updated_at  # the clock may not be set yet
-    is_suspect = event.state is EventState.SUSPECT
-    return msgspec.structs.replace(
-        event,
-        revision=event.revision + 1,
-        state=EventState.WITHDRAWN if is_suspect else EventState.ENDED,
-        updated_at=at,
-        ended_at=at,
-        note="the rule is no longer configured on this gateway",
-    )
+def _remember(open_event: OpenEvent, reading: Reading) -> None:
+    if len(open_event.readings) == MAX_EVENT_READINGS:
+        del open_event.readings[FIRST_READINGS]
+    open_event.readings.append(reading)

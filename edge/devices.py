@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 
 from edge.bus_time import wire_of
@@ -11,14 +11,16 @@ from edge.contract.gateway_config import DeviceConfig, GatewayConfig, Reporting
 from edge.contract.messages import DeviceInventory, Inventory, PointInventory
 from edge.contract.profile import ModbusProfile, Point, RegisterPoint
 from edge.contract.quality_config import line_for
+from edge.contract.rules import in_ladders
 from edge.detect import Detector
 from edge.drivers import Driver
 from edge.drivers.modbus import ModbusLinks, ModbusPoll, ModbusUnit
 from edge.drivers.sunspec import SunspecPoll
 from edge.health import GatewayHealth
 from edge.pipeline import Pipeline
-from edge.quality.device import DeviceJudges
+from edge.quality.device import Check, DeviceJudges
 from edge.quality.kinds import Setting, judge_for
+from edge.quality.neighbour import BlockedGauge, Board, Neighbour
 from edge.read_plan import plan
 from edge.report import Reporter, ReportRule
 
@@ -59,26 +61,52 @@ def polls_of(device: DeviceConfig, config: GatewayConfig, unit: ModbusUnit) -> d
     return polls
 
 
-def pipeline_for(device: DeviceConfig, *, gateway: str, new_id: Callable[[], str], boot: str = "") -> Pipeline:
-    """Return what judges the device's polls; ``new_id`` names events, ``boot`` the run of the machine."""
+def pipeline_for(
+    device: DeviceConfig, *, gateway: str, new_id: Callable[[], str], board: Board, boot: str = ""
+) -> Pipeline:
+    """Return what judges the device's polls.
+
+    ``new_id`` names events, ``board`` shows other devices what this one shows, ``boot`` is the run of the machine.
+    """
     rules = {point.name: _rule(device.reporting(point)) for point in device.device_profile.points}
     detectors = [
-        Detector(rule, gateway=gateway, device=device.id, new_id=new_id, boot=boot) for rule in device.device_rules
+        Detector(
+            levels,
+            gateway=gateway,
+            device=device.id,
+            new_id=new_id,
+            boot=boot,
+            ahead=[rule for rule in device.device_rules if rule.point == levels[0].point and rule not in levels],
+        )
+        for levels in in_ladders(device.device_rules)
     ]
     return Pipeline(
         device.id,
         points=device.device_profile.points,
         detectors=detectors,
         reporter=Reporter(rules),
-        judges=judges_for(device),
+        judges=judges_for(device, board),
     )
 
 
-def judges_for(device: DeviceConfig) -> DeviceJudges:
+def judges_for(device: DeviceConfig, board: Board) -> DeviceJudges:
     """Return what judges the readings of a device by what came before them; nothing is learned yet."""
     settings = {point.name: setting_of(device, point) for point in device.device_profile.points}
     judges = {name: judge_for(setting) for name, setting in settings.items() if setting is not None}
-    return DeviceJudges({name: judge for name, judge in judges.items() if judge is not None})
+    checks = [check for point in device.device_profile.points for check in _neighbours_of(device, point, board)]
+    return DeviceJudges({name: judge for name, judge in judges.items() if judge is not None}, checks, board)
+
+
+def _neighbours_of(device: DeviceConfig, point: Point, board: Board) -> Iterator[Check]:
+    """What compares a point with the same point of another device, where the site names one."""
+    said = device.quality(point).neighbour
+    if said is None or said.off or said.device is None:
+        return
+    other = (said.device, point.name)
+    if point.quantity_name == "rain_total":
+        yield BlockedGauge(point.name, other, board, choice=said)
+    else:
+        yield Neighbour(point.name, other, board, resolution=point.resolution, choice=said)
 
 
 def setting_of(device: DeviceConfig, point: Point) -> Setting | None:

@@ -32,7 +32,7 @@ class Taken(NamedTuple):
     to_send: list[Reading]
     unchanged: int
     revisions: list[Event]
-    states: dict[str, str | None]  # of detectors with an open event as JSON text, None where it is over
+    states: dict[str, str | None]  # of detectors as JSON text, None where there is nothing to keep
 
     @classmethod
     def of_all(cls, polls: Iterable[Taken]) -> Taken:
@@ -137,11 +137,11 @@ class Pipeline:
         revisions: list[Event] = []
         states: dict[str, str | None] = {}
         for detector in self.detectors:
-            reading = by_point.get(detector.rule.point)
+            reading = by_point.get(detector.point)
             revision = None if reading is None else detector.feed(reading)
             if revision is not None:
                 revisions.append(revision)
-            if revision is not None or detector.open is not None:
+            if revision is not None or detector.is_kept:
                 states[detector.key] = detector.state()
         return revisions, states
 

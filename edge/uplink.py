@@ -27,6 +27,7 @@ from edge.contract.messages import ClockState, Inventory, Lane, Status, topic
 from edge.contract.mqtt import Connection, MqttError, RefusedError, Will, connect
 from edge.contract.readings import EARLIEST
 from edge.drain import Drain
+from edge.limits_told import Limits, LimitsTeller
 from edge.outbox import Outbox
 
 RECONNECT_MIN_S, RECONNECT_MAX_S = 1.0, 60.0
@@ -54,8 +55,12 @@ class Uplink:
         clock: Clock,
         clock_state: ClockReport,
         status_s: float = 60.0,
+        limits: Callable[[], Limits] = dict,
     ) -> None:
-        """Take what a status says: gateway and config hash are those of the inventory."""
+        """Take what a status says: gateway and config hash are those of the inventory.
+
+        ``limits``: what was learned so far.
+        """
         self._outbox = outbox
         self._broker = broker
         self._inventory = inventory
@@ -63,6 +68,7 @@ class Uplink:
         self._clock = clock
         self._clock_state = clock_state
         self._status_s = status_s
+        self._limits = LimitsTeller(inventory.gateway, limits)
         self._wake = asyncio.Event()  # for sending
         self._is_appended = asyncio.Event()
         self._look = asyncio.Event()  # for the status
@@ -155,6 +161,7 @@ class Uplink:
         )
         async with asyncio.TaskGroup() as tasks:
             others = [tasks.create_task(drain.receive()), tasks.create_task(self._keep_told(connection, session))]
+            others.append(tasks.create_task(self._limits.keep_told(connection)))
             while not self._is_flushed():
                 self._wake.clear()
                 await drain.send_what_fits(tasks)

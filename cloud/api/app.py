@@ -3,7 +3,7 @@
 from fastapi import Depends, FastAPI
 from pydantic import BaseModel
 
-from cloud.api import chart, history, metrics, orders, places, situation
+from cloud.api import chart, history, metrics, orders, places, quality, situation
 from cloud.api.bounds import BoundedBodies, only_known_parameters
 from cloud.api.errors import add_error_answers, errors
 from cloud.api.services import Services, ServicesHere
@@ -31,7 +31,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     app.add_middleware(BoundedBodies)
     add_error_answers(app)
-    for module in (places, history, chart, situation, orders):
+    for module in (places, history, chart, quality, situation, orders):
         app.include_router(module.router, prefix=PREFIX, dependencies=[Depends(only_known_parameters)])
     app.include_router(metrics.router)
     app.add_api_route("/healthz", healthz, summary="Is it alive", tags=["health"], responses=errors(503))

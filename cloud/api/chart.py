@@ -11,9 +11,10 @@ from sqlalchemy import Connection, and_, func, select
 
 from cloud.api.bounds import InMs
 from cloud.api.errors import ERRORS, errors
-from cloud.api.history import IdPart, check_device, check_series
+from cloud.api.history import IdPart, check_device, check_series, reviews_of
 from cloud.api.services import Anyone, ServicesHere
 from cloud.gateway_states import find_state
+from cloud.quality.reviews import Verdict
 from cloud.series import Bucket
 from cloud.workorders.tables import event_revisions, events
 from edge.contract.event_classes import event_classes
@@ -35,6 +36,7 @@ class ReadingColumns(BaseModel):
     values: list[Value] = Field(description="null: missing")
     flags: list[int]
     tests: list[int]
+    reviews: list[Verdict | None] = Field(description="what somebody said of a flag; null: nothing")
 
 
 class PartColumns(BaseModel):
@@ -107,6 +109,7 @@ async def show_chart(
         is_hourly = any(one.start < singles_since for one in buckets)
         if is_hourly or len(found) > points:
             parts = _columns_of_parts(buckets)
+    reviews = [] if parts else await reviews_of(services, gateway, device, point, found)
     about = await services.database.read(lambda connection: _about(connection, gateway, device, point))
     quantity = _quantity(point)
     return Chart(
@@ -120,7 +123,7 @@ async def show_chart(
         expected_from=about.expected_from,
         width_ms=width_ms if parts else None,
         hourly_until=singles_since if parts and is_hourly else None,
-        readings=None if parts else _columns_of_readings(found),
+        readings=None if parts else _columns_of_readings(found, reviews),
         parts=parts,
         thresholds=about.thresholds,
     )
@@ -132,12 +135,13 @@ def _width_ms(start: int, end: int, points: int, singles_since: int) -> int:
     return width_ms if start >= singles_since else -(-width_ms // HOUR_MS) * HOUR_MS
 
 
-def _columns_of_readings(readings: Sequence[Reading]) -> ReadingColumns:
+def _columns_of_readings(readings: Sequence[Reading], reviews: list[Verdict | None]) -> ReadingColumns:
     return ReadingColumns(
         times=[one.taken_at for one in readings],
         values=[one.value for one in readings],
         flags=[one.flag for one in readings],
         tests=[one.tests for one in readings],
+        reviews=reviews,
     )
 
 

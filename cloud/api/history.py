@@ -1,5 +1,6 @@
 """The history: which series there are, and their readings."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Query
@@ -9,10 +10,11 @@ from sqlalchemy import Connection
 from cloud.api.bounds import EARLIEST_MS, FAR_FUTURE_MS, InMs
 from cloud.api.errors import ERRORS, errors
 from cloud.api.services import Anyone, Services, ServicesHere
+from cloud.quality.reviews import JUDGED, Reviews, Verdict, find_reviews
 from cloud.registry.person import Person, Role
 from cloud.registry.registry import find_place
 from edge.contract.config_file import nearest
-from edge.contract.messages import ID_PATTERN
+from edge.contract.messages import ID_PATTERN, Reading
 
 router = APIRouter(responses=ERRORS, tags=["history"])
 
@@ -44,10 +46,16 @@ class LatestReading(ReadingAnswer):
     point: str = Field(examples=["depth"])
 
 
+class ReviewedReading(ReadingAnswer):
+    """A reading, and what somebody said of its flag; the flag itself is the gateway's, for ever."""
+
+    review: Verdict | None = Field(description="confirmed: the flag is right; overruled: the value is", examples=[None])
+
+
 class Readings(BaseModel):
     """A page of readings, oldest first; `next_from` is the `from` of the next page, null on the last."""
 
-    readings: list[ReadingAnswer]
+    readings: list[ReviewedReading]
     next_from: int | None
     singles_since: int = Field(
         description="of what is older, /chart has the extremes and counts of hours; 0: all is here"
@@ -84,8 +92,10 @@ async def list_readings(
     found = await services.series.read(gateway, device, point, start_ms=start, end_ms=end, limit=limit + 1)
     if not found:
         await check_series(services, gateway, device, point)
+    reviews = await reviews_of(services, gateway, device, point, found[:limit])
     page = [
-        ReadingAnswer(taken_at=one.taken_at, value=one.value, flag=one.flag, tests=one.tests) for one in found[:limit]
+        ReviewedReading(taken_at=one.taken_at, value=one.value, flag=one.flag, tests=one.tests, review=review)
+        for one, review in zip(found[:limit], reviews, strict=True)
     ]
     return Readings(
         readings=page,
@@ -103,6 +113,18 @@ async def list_latest(services: ServicesHere, person: Anyone, gateway: IdPart, d
         LatestReading(point=one.point, taken_at=one.taken_at, value=one.value, flag=one.flag, tests=one.tests)
         for one in found
     ]
+
+
+async def reviews_of(
+    services: Services, gateway: str, device: str, point: str, readings: Sequence[Reading]
+) -> list[Verdict | None]:
+    """Return what counts of what people said of each reading's flag; readings are in order."""
+    if not any(one.flag in JUDGED for one in readings):
+        return [None] * len(readings)
+    span = {"start": readings[0].taken_at, "end": readings[-1].taken_at + 1}
+    found = await services.database.read(lambda c: find_reviews(c, gateway, device, point, **span))
+    reviews = Reviews(found)
+    return [review.verdict if (review := reviews.of(one)) else None for one in readings]
 
 
 async def check_series(services: Services, gateway: str, device: str, point: str) -> None:

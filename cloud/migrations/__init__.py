@@ -16,6 +16,8 @@ import cloud.blobs
 import cloud.dead_letters
 import cloud.gateway_states
 import cloud.ledger
+import cloud.quality.limits
+import cloud.quality.reviews
 import cloud.registry.gateway_files
 import cloud.registry.tables
 import cloud.statements.chain

@@ -35,7 +35,7 @@ class ProfileChoice(NamedTuple):
 
 
 class WatchedPoint(NamedTuple):
-    """A point that a class watches; numbers are in the quantity's `unit`, None where the site must give them."""
+    """A point that a class watches; numbers are in `unit`, None where the site must give them."""
 
     point: str
     unit: str
@@ -83,7 +83,8 @@ def _watched(event_class: EventClass, profile: DeviceProfile) -> Iterator[Watche
     for rule in event_class.rules:
         for point in profile.points:
             if rule.quantity == point.quantity_name and profile.kind in rule.kinds:
-                yield WatchedPoint(point.name, point.quantity.unit, rule.comparison, rule.threshold, rule.clear)
+                unit = f"{point.quantity.unit}/h" if rule.measure == "rise" else point.quantity.unit
+                yield WatchedPoint(point.name, unit, rule.comparison, rule.threshold, rule.clear)
 
 
 def _choice(profile: DeviceProfile) -> ProfileChoice:

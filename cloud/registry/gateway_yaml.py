@@ -14,16 +14,12 @@ from typing import Any
 from cloud.registry.forms import Fault, Filled, Form, FormError, fill
 from edge.contract.broker_config import BrokerConfig
 from edge.contract.buses import ModbusAddress
+from edge.contract.camera_config import CameraConfig, CameraListenerConfig
 from edge.contract.config_file import in_yaml
 from edge.contract.event_classes import event_classes
-from edge.contract.gateway_config import (
-    CameraConfig,
-    CameraListenerConfig,
-    DeviceConfig,
-    GatewayConfig,
-    RuleChoice,
-)
+from edge.contract.gateway_config import DeviceConfig, GatewayConfig
 from edge.contract.profile import profile_names
+from edge.contract.rules import RuleChoice
 
 START: Mapping[str, str] = {
     "broker.port": "8883",
@@ -39,8 +35,9 @@ OWN_HEALTH: Mapping[str, Any] = {"id": "gateway", "profile": "anlan_gateway", "p
 NUMBERS = frozenset(
     (
         *("port", "unit", "timeout_s", "poll_s", "heartbeat_s", "threshold", "clear", "samples", "hold_s"),
-        *("clear_hold_s", "keepalive_s", "batch_s", "status_s", "max_mb", "max_days", "baud", "stop_bits"),
-        *("deadband", "deadband_percent"),
+        *("over_s", "clear_hold_s", "keepalive_s", "batch_s", "status_s", "max_mb", "max_days", "baud", "stop_bits"),
+        *("deadband", "deadband_percent", "after_s", "within_s", "least", "per_min", "share"),
+        *("longest_s", "same_within_s", "silent_s", "mask"),
     )
 )
 """Last parts of the keys that hold numbers, besides the settings of devices, whose names are their profiles'."""
@@ -55,6 +52,7 @@ _HEAD = """\
 # Paths count from this file's folder; secrets are files of their own. 相对路径从本文件所在文件夹算起，密码另存为文件。
 # First, on the gateway, nothing is connected 先在网关上检查，不连接任何设备: anlan-edge check --config {gateway}.yaml
 """
+_WINDOWS = {"value": "", "rise": " rises in {:g} h", "sum": " in {:g} h"}
 _SIGNS = {"at_least": "≥", "below": "<", "equals": "="}
 _MODELS = (
     *(GatewayConfig, DeviceConfig, BrokerConfig, ModbusAddress, RuleChoice),
@@ -168,7 +166,8 @@ def _of_rule(rule: Mapping[str, Any], config: DeviceConfig) -> str:
     """What a class is called, and its conditions with the numbers that hold here."""
     event_class = event_classes()[rule["class"]]
     conditions = [
-        f"{each.point} {_SIGNS[each.comparison]} {each.threshold:g} {each.unit}".removesuffix(" 1")
+        f"{each.point}{_WINDOWS[each.measure].format(each.over_s / 3600)} {_SIGNS[each.comparison]} "
+        f"{each.threshold:g} {each.unit}".removesuffix(" 1")
         for each in config.device_rules
         if each.class_code == event_class.code and rule.get("point") in (None, each.point)
     ]

@@ -30,6 +30,14 @@ SENTENCES: Mapping[str, str] = {
     "{id} is already the id of {place}": "编号 {id} 已经用过了",
     "{beat} s is shorter than poll_s {poll} s": "最长上报间隔 {beat} 秒，不能短于采集间隔 {poll} 秒",
     "missing: {code} has no default, it is a value of the site": "请填写：{code} 没有通用数值，须用本站的数值",
+    "{threshold} must not be below the {lower} of {below}, the level under {code}": (
+        "{threshold} 不能低于 {below} 的 {lower}：{code} 是它的上一级"
+    ),
+    "must be above 0: {code} looks at a {measure}": "应大于 0：{code} 看的是变化量",
+    "{code} looks at the value itself, not at what it did over a time": "{code} 看的是数值本身，没有统计时段",
+    "{over} s is too short: {point} is read every {poll} s, and a rise needs {least} samples ({s} s)": (
+        "{over} 秒太短：{point} 每 {poll} 秒采集一次，涨率需要 {least} 个样本，即 {s} 秒"
+    ),
     "{clear} must not be above the threshold {threshold}": "解除值 {clear} 不能高于阈值 {threshold}",
     "{clear} must not be below the threshold {threshold}": "解除值 {clear} 不能低于阈值 {threshold}",
     "has no meaning for equals": "这一类事件没有解除值",

@@ -78,6 +78,7 @@ def _words(page: Page) -> dict[str, Any]:
     return {
         "flags": {flag: page.words.flag(flag) for flag in FLAGS},
         "tests": {int(test): page.words.text(text) for test, text in TESTS.items()},
+        "reviews": {"overruled": page._("overruled"), "confirmed": page._("confirmed")},
         "none": page._("no data"),
         "missing": page._("reported missing"),
         "empty": page._("No readings in this span"),

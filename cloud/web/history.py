@@ -8,6 +8,7 @@ from io import StringIO
 
 from msgspec import Struct
 
+from cloud.quality.reviews import Reviews, bits_of
 from cloud.series import Bucket, LastHeard, SeriesStore
 from cloud.web.formats import Formats
 from cloud.web.words import Words
@@ -19,7 +20,8 @@ WRITTEN_AT_ONCE = 250
 FIRST_LOOK_MS = 60 * 60_000  # how far back the newest readings are looked for at first; then further and further
 LOOKED_AT = 5000  # flagged readings at most, to count their tests
 PARTS = 400
-FIRST_COLUMNS = ("taken_at", "taken_at_ms", "value", "unit", "flag", "tests", "flag_text", "tests_text")
+LOOKED_BACK = 500  # readings at most, for one that is good
+FIRST_COLUMNS = ("taken_at", "taken_at_ms", "value", "unit", "flag", "tests", "flag_text", "tests_text", "review")
 
 
 class SeriesName(Struct, frozen=True):
@@ -31,13 +33,14 @@ class SeriesName(Struct, frozen=True):
 
 
 class FlagCounts(Struct, frozen=True, kw_only=True):
-    """How many readings of a span have which flag, and, of those that did not pass, which tests set it.
+    """How many readings of a span have which flag; those that did not pass, and which tests set their flags.
 
-    `is_complete` is false where there were too many of the latter to look at each one.
+    `is_complete` is false where there were too many of the latter to look at each one: these are the newest.
     """
 
     flags: dict[Flag, int]
     tests: dict[int, int]
+    flagged: list[Reading]
     is_complete: bool
 
     @property
@@ -69,12 +72,15 @@ async def count_flags(store: SeriesStore, name: SeriesName, *, start: int, end: 
     of_series = (name.gateway, name.device, name.point)
     buckets = await store.summarise(*of_series, start_ms=start, end_ms=end, width_ms=width_ms)
     tests: Counter[int] = Counter()
-    looked_at, read, flagged = 0, 0, [one for one in buckets if one.suspect or one.failed or one.missing]
+    looked_at, read, found = 0, 0, list[Reading]()
+    flagged = [one for one in buckets if one.suspect or one.failed or one.missing]
     for bucket in reversed(flagged):
         if looked_at + _size(bucket) > LOOKED_AT:
             break
         readings = await _read(store, name, bucket.start, min(bucket.start + width_ms, end))
-        tests.update(bit for one in readings if one.flag >= Flag.SUSPECT for bit in _bits(one.tests))
+        doubtful = [one for one in readings if one.flag >= Flag.SUSPECT]
+        tests.update(bit for one in doubtful for bit in bits_of(one.tests))
+        found = doubtful + found
         looked_at += _size(bucket)
         read += len(readings)  # fewer where only the hour is kept
     names = {Flag.PASS: "passed", Flag.NOT_EVALUATED: "not_evaluated", Flag.SUSPECT: "suspect"}
@@ -82,20 +88,29 @@ async def count_flags(store: SeriesStore, name: SeriesName, *, start: int, end: 
     return FlagCounts(
         flags={flag: sum(getattr(one, column) for one in buckets) for flag, column in names.items()},
         tests=dict(sorted(tests.items())),
+        flagged=found,
         is_complete=read == sum(map(_size, flagged)),
     )
 
 
 async def last_good(store: SeriesStore, name: SeriesName, *, heard: LastHeard | None) -> Reading | None:
-    """Return the newest reading that can be trusted, flagged 1 to 3, of the last hundred up to the newest value."""
+    """Return the newest reading that nothing is said against, of the last ones up to the newest value."""
     if heard is None or heard.valued_at is None:
         return None
-    newest, _ = await newest_first(store, name, start=EARLIEST, end=heard.valued_at + 1, most=100)
-    return next((one for one in newest if one.flag < Flag.FAIL), None)
+    newest, _ = await newest_first(store, name, start=EARLIEST, end=heard.valued_at + 1, most=LOOKED_BACK)
+    return next((one for one in newest if one.flag < Flag.SUSPECT), None)
 
 
 async def as_csv(
-    store: SeriesStore, name: SeriesName, *, start: int, end: int, unit: str, words: Words, formats: Formats
+    store: SeriesStore,
+    name: SeriesName,
+    *,
+    start: int,
+    end: int,
+    reviews: Reviews,
+    unit: str,
+    words: Words,
+    formats: Formats,
 ) -> AsyncIterator[str]:
     """Give all readings of a span as CSV, oldest first, in pieces; spreadsheets read it as UTF-8.
 
@@ -105,18 +120,22 @@ async def as_csv(
     while start < end:
         readings = await _read(store, name, start, end)
         for first in range(0, len(readings), WRITTEN_AT_ONCE):
-            yield _lines([_row(one, unit, words, formats) for one in readings[first : first + WRITTEN_AT_ONCE]])
+            yield _lines(
+                [_row(one, reviews, unit, words, formats) for one in readings[first : first + WRITTEN_AT_ONCE]]
+            )
             await asyncio.sleep(0)  # a long download lets others in
         if len(readings) < READ_AT_ONCE:
             return
         start = readings[-1].taken_at + 1
 
 
-def _row(reading: Reading, unit: str, words: Words, formats: Formats) -> Sequence[object]:
+def _row(reading: Reading, reviews: Reviews, unit: str, words: Words, formats: Formats) -> Sequence[object]:
     value = "" if reading.value is None else reading.value
     said = "; ".join(words.tests(reading.tests))
     times = (formats.iso(reading.taken_at), reading.taken_at)
-    return (*times, value, unit, int(reading.flag), reading.tests, words.flag(reading.flag), said)
+    review = reviews.of(reading)
+    verdict = review.verdict.value if review else ""
+    return (*times, value, unit, int(reading.flag), reading.tests, words.flag(reading.flag), said, verdict)
 
 
 def _lines(rows: Sequence[Sequence[object]]) -> str:
@@ -132,7 +151,3 @@ async def _read(store: SeriesStore, name: SeriesName, start: int, end: int) -> l
 
 def _size(bucket: Bucket) -> int:
     return bucket.passed + bucket.not_evaluated + bucket.suspect + bucket.failed + bucket.missing
-
-
-def _bits(mask: int) -> list[int]:
-    return [1 << place for place in range(mask.bit_length()) if mask >> place & 1]

@@ -27,7 +27,7 @@ MOST_READINGS = 100
 MOST_TEXT = 4000  # characters
 MOST_BYTES = 1024  # in the dump
 BYTES_PER_LINE = 16
-PLAIN = frozenset({"status", "inventory"})
+PLAIN = frozenset({"status", "inventory", "limits"})
 
 
 class Content(Struct, frozen=True, kw_only=True):

@@ -31,6 +31,7 @@ KINDS: Mapping[str, str] = {
     "blob": N_("picture"),
     "status": N_("status"),
     "inventory": N_("inventory"),
+    "limits": N_("what was learned"),
     "receipt": N_("receipt"),
 }
 

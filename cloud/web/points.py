@@ -1,4 +1,7 @@
-"""`/gateways/{gateway}/devices/{device}/{point}`: one point over a span: chart, table, counts; and all of it as CSV."""
+"""`/gateways/{gateway}/devices/{device}/{point}`: one point over a span: chart, flags, limits, table; all of it as CSV.
+
+An operator says here whether flags are right.
+"""
 
 import asyncio
 from datetime import datetime
@@ -7,16 +10,28 @@ from typing import Annotated
 from fastapi import APIRouter, HTTPException, Query
 from fastapi.responses import Response, StreamingResponse
 from msgspec import Struct
+from pydantic import ValidationError
+from sqlalchemy import Connection
+from starlette.datastructures import FormData
 
 from cloud.api.bounds import EARLIEST_MS, FAR_FUTURE_MS
+from cloud.api.quality import ReviewRequest
 from cloud.health import PointHealth
+from cloud.quality.limits import PointLearned, find_limits
+from cloud.quality.reviews import Reviews, Verdict, add_review, find_reviews
+from cloud.registry.person import Role
 from cloud.series import LastHeard
 from cloud.web.charts import SPANS, chart_of, unit_of
 from cloud.web.conditions import silent_since
 from cloud.web.devices import IdInPath, Subject, before_gateway, find_subject, reason_of
+from cloud.web.flag_words import MEANINGS, REASONS
+from cloud.web.flags import FlagSheet, sheet_of
 from cloud.web.formats import DAY_MS
 from cloud.web.history import FlagCounts, SeriesName, as_csv, count_flags, last_good, newest_first
-from cloud.web.page import EquippingPage, Page
+from cloud.web.learned import limit_lines
+from cloud.web.order_lines import names_of
+from cloud.web.order_words import join_reason
+from cloud.web.page import EquippingPage, OperatorPage, Page
 from edge.contract.messages import Flag
 
 TABLE = 50
@@ -42,6 +57,11 @@ class Asked(Struct, frozen=True, kw_only=True):
     def query(self) -> str:
         """The span in an address, where it does not move on."""
         return f"from={self.start}&to={self.end}"
+
+    @property
+    def again(self) -> str:
+        """The span in an address, as it was asked for."""
+        return f"range={self.span}" if self.span else self.query
 
 
 class AskedError(ValueError):
@@ -84,6 +104,11 @@ class Known(Struct, frozen=True, kw_only=True):
     heard: LastHeard | None
 
     @property
+    def path(self) -> str:
+        """Where its page is."""
+        return f"{self.subject.path}/{self.name.point}"
+
+    @property
     def silent(self) -> PointHealth | None:
         """The point where its newest reading is missing."""
         return self.point if self.heard and self.heard.flag is Flag.MISSING else None
@@ -107,6 +132,24 @@ async def _first_span(page: Page, name: SeriesName) -> str:
     return next((span for span in FIRST_SPANS if SPANS[span][1] >= page.now_ms - began), FIRST_SPANS[-1])
 
 
+class Said(Struct, frozen=True, kw_only=True):
+    """What people say of the flags of a span, what the gateway has learned of the point, and the names of people."""
+
+    reviews: Reviews
+    learned: PointLearned | None
+    names: dict[str, str]
+
+
+def _said(connection: Connection, name: SeriesName, asked: Asked) -> Said:
+    series = (name.gateway, name.device, name.point)
+    found = find_reviews(connection, *series, start=asked.start, end=asked.end)
+    return Said(
+        reviews=Reviews(found),
+        learned=find_limits(connection, name.gateway, name.device).get(name.point),
+        names=names_of(connection, {one.who for one in found}),
+    )
+
+
 @router.get("/gateways/{gateway}/devices/{device}/{point}")
 async def show_point(
     *,
@@ -119,10 +162,11 @@ async def show_point(
     end: Annotated[Moment, Query(alias="to")] = "",
     before: Moment = "",
     counts: bool = False,
+    judged: Annotated[Verdict | None, Query()] = None,
 ) -> Response:
     """Show a span of a point; `before` is where the next page of the table begins, going back.
 
-    The readings of a long span are counted only where `counts` asks for it.
+    The readings of a long span are counted only where `counts` asks for it. `judged` is what was just said of flags.
     """
     known = await find_point(page, gateway, device, point)
     problem = ""
@@ -134,36 +178,107 @@ async def show_point(
         problem = page._("The span must begin before it ends, in the years 2000 to 2100.")
         asked = asked_for(page, FIRST_SPANS[-1], "", "")
         until = asked.end
-    store = page.services.series
-    (readings, has_more), counted, since, good, singles_since = await asyncio.gather(
-        newest_first(store, known.name, start=asked.start, end=until, most=TABLE),
-        _count(page, known.name, asked, anyway=counts),
-        silent_since(page, known.subject.device, known.point),
-        last_good(store, known.name, heard=known.heard),
-        store.singles_since(device),
+    return await _show(page, known, asked, until=until, problem=problem, counts=counts, judged=judged)
+
+
+async def _show(
+    page: Page,
+    known: Known,
+    asked: Asked,
+    *,
+    until: int,
+    problem: str = "",
+    counts: bool = False,
+    judged: Verdict | None = None,
+) -> Response:
+    store, name, subject = page.services.series, known.name, known.subject
+    series = (name.gateway, name.device, name.point)
+    (readings, has_more), counted, since, good, singles_since, said = await asyncio.gather(
+        newest_first(store, name, start=asked.start, end=until, most=TABLE),
+        _count(page, name, asked, anyway=counts),
+        silent_since(page, subject.device, known.point),
+        last_good(store, name, heard=known.heard),
+        store.singles_since(name.device),
+        page.read(lambda connection: _said(connection, name, asked)),
     )
     return page.render(
         "sensors/point.html",
         status=422 if problem else 200,
         problem=problem,
+        judged=judged,
         known=known,
-        subject=known.subject,
+        subject=subject,
         asked=asked,
         spans=SPANS,
-        chart=chart_of(
-            page, gateway, device, point, start=asked.start, end=asked.end, span=asked.span, table="#readings"
-        ),
-        unit=unit_of(point),
+        chart=chart_of(page, *series, start=asked.start, end=asked.end, span=asked.span, table="#readings"),
+        unit=unit_of(name.point),
         reason=reason_of(page, known.point.reason, since) if known.point else "",
         since=since,
-        earlier=await before_gateway(page, known.subject, known.silent),
+        earlier=await before_gateway(page, subject, known.silent),
         hourly_until=singles_since if asked.start < singles_since else None,
         readings=readings,
         has_more=has_more,
         is_first=until == asked.end,
         counts=counted,
+        flags=_flags(counted, known, said, asked),
+        said=said,
+        limits=limit_lines(page, said.learned, unit_of(name.point)),
+        meanings=MEANINGS,
+        reasons=REASONS if page.may(Role.OPERATOR) else {},
         last_good=good,
     )
+
+
+def _flags(counted: FlagCounts | None, known: Known, said: Said, asked: Asked) -> FlagSheet | None:
+    if counted is None:
+        return None
+    return sheet_of(
+        counted.flagged,
+        said.reviews,
+        start=asked.start,
+        end=asked.end,
+        beat_ms=round(known.point.interval_s * 1000) if known.point else 0,
+        is_complete=counted.is_complete,
+    )
+
+
+@router.post("/gateways/{gateway}/devices/{device}/{point}/reviews")
+async def judge_flags(page: OperatorPage, gateway: IdInPath, device: IdInPath, point: IdInPath) -> Response:
+    """Keep what an operator says of the flags of a stretch, and show the same span again."""
+    form = await page.form()
+    known = await find_point(page, gateway, device, point)
+    try:
+        asked = asked_for(page, _text(form, "range"), _text(form, "span_from"), _text(form, "span_to"))
+    except AskedError:
+        asked = asked_for(page, FIRST_SPANS[-1], "", "")
+    try:
+        wanted = _wanted(page, known.name, form).wanted(now_ms=page.now_ms)
+    except (ValidationError, HTTPException):
+        problem = page._("Say why: pick a reason or write one, of at most 500 characters.")
+        return await _show(page, known, asked, until=asked.end, problem=problem, counts=True)
+    await page.write(lambda connection: add_review(connection, wanted, person=page.person, now_ms=page.now_ms))
+    return page.go_to(f"{known.path}?{asked.again}&judged={wanted.verdict}#flags")
+
+
+def _wanted(page: Page, name: SeriesName, form: FormData) -> ReviewRequest:
+    """Return what the form says. Raises ValidationError."""
+    return ReviewRequest.model_validate(
+        {
+            "gateway": name.gateway,
+            "device": name.device,
+            "point": name.point,
+            "from": _text(form, "from"),
+            "to": _text(form, "to"),
+            "tests": _text(form, "tests") or None,
+            "verdict": _text(form, "verdict"),
+            "reason": join_reason(page.words, [_text(form, "reason"), _text(form, "more")]),
+        }
+    )
+
+
+def _text(form: FormData, name: str) -> str:
+    value = form.get(name, "")
+    return value.strip() if isinstance(value, str) else ""
 
 
 async def _count(page: Page, name: SeriesName, asked: Asked, *, anyway: bool) -> FlagCounts | None:
@@ -188,11 +303,13 @@ async def download(
         asked = asked_for(page, "", start, end)
     except AskedError:
         raise HTTPException(422) from None
+    said = await page.read(lambda connection: _said(connection, known.name, asked))
     lines = as_csv(
         page.services.series,
         known.name,
         start=asked.start,
         end=asked.end,
+        reviews=said.reviews,
         unit=unit_of(point),
         words=page.words,
         formats=page.formats,

@@ -166,6 +166,10 @@ class Words:
         """Say which tests set a flag."""
         return [self.text(words) for test, words in TESTS.items() if mask & test]
 
+    def bits(self, mask: int) -> list[int]:
+        """Return the tests of a mask, one by one."""
+        return [test for test in TESTS if mask & test]
+
     def kind(self, kind: str) -> str:
         """Name a kind of device; one that we have no word for as it calls itself."""
         return self._name(KINDS, kind).replace("_", " ")

@@ -19,9 +19,10 @@ from edge.cli.settings import GATEWAY_YAML, ConfigOption, fail, group, load
 from edge.clock_state import is_made_up
 from edge.contract import log
 from edge.contract.clock import Clock, ClockError, SystemClock, load_clock
-from edge.contract.gateway_config import DeviceConfig, DeviceRule, GatewayConfig
+from edge.contract.gateway_config import DeviceConfig, GatewayConfig
 from edge.contract.profile import ModbusProfile
 from edge.contract.program import example
+from edge.contract.rules import DeviceRule
 from edge.drivers import DriverError
 from edge.journal import JournalError
 from edge.outbox import OutboxError

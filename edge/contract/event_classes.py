@@ -3,19 +3,21 @@
 All of it is data, `firmware_configs/event_classes.yaml`; a city replaces the file, not the code. Errors: `ConfigError`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from edge.contract.config_file import ConfigModel, Key, Misfit, load_yaml, nearest
-from edge.contract.forms import CLASS_CODE, Id
+from edge.contract.forms import CLASS_CODE, LADDER, Id
 from edge.contract.messages import Severity
 from edge.contract.profile import config_folder, quantities
 
 TimeUnit = Literal["urgent_minute", "urgent_hour", "natural_day", "work_hour", "work_day"]
 Comparison = Literal["at_least", "below", "equals"]
+Measure = Literal["value", "rise", "sum"]
+LEAST_OF_RISE = 5  # samples: fewer cannot tell a rise from one bad value
 ClassCode = Annotated[str, CLASS_CODE, Field(max_length=40)]
 
 
@@ -49,6 +51,11 @@ class SensingRule(ConfigModel):
 
     quantity: Id = Field(description="Applies to the points of this quantity.")
     kinds: tuple[Id, ...] = Field(min_length=1, description="Kinds of device it makes sense for.")
+    measure: Measure = Field(
+        default="value",
+        description="What is compared: the value; its rise per hour; or the sum of what a total grew by.",
+    )
+    over_s: float = Field(default=0, ge=0, le=604_800, description="Of a rise or a sum: the time that it is over.")
     comparison: Comparison = Field(description="at_least: value >= threshold; below: value < threshold; equals.")
     threshold: float | None = Field(default=None, description="None: gateway.yaml must give it.")
     clear: float | None = Field(default=None, description="The safe side of the hysteresis; None: the threshold.")
@@ -69,6 +76,10 @@ class SensingRule(ConfigModel):
         reason = clear_fault(self.comparison, self.threshold, self.clear)
         if reason:
             raise Misfit([(("clear",), reason)])
+        if (self.measure == "value") != (self.over_s == 0):
+            raise Misfit([(("over_s",), "belongs to a rise or a sum, and to nothing else")])
+        if self.measure != "value" and self.comparison != "at_least":
+            raise Misfit([(("comparison",), "a rise or a sum is compared by at_least")])
         return self
 
 
@@ -90,6 +101,9 @@ class EventClass(ConfigModel):
     zh: str
     en: str
     severity: Severity
+    ladder: Annotated[str, LADDER] | None = Field(
+        default=None, description="Classes of one ladder are levels of one event, in the order of their severities."
+    )
     opens_order: bool = Field(description="False: watched and shown, nobody is sent.")
     camera: bool = Field(default=False, description="Raised by a camera; a person confirms before anyone is sent.")
     acknowledge: Limit | None = Field(default=None, description="Until a worker has acknowledged.")
@@ -120,9 +134,19 @@ class EventClassFile(ConfigModel):
             if event_class.code in seen:
                 problems.append((("classes", index, "code"), f"{event_class.code} is given twice"))
             seen.add(event_class.code)
+        problems += self._ladder_problems()
         if problems:
             raise Misfit(problems)
         return self
+
+    def _ladder_problems(self) -> Iterator[tuple[Key, str]]:
+        levels: dict[tuple[str, Severity], str] = {}
+        for index, each in enumerate(self.classes):
+            if each.ladder is None:
+                continue
+            below = levels.setdefault((each.ladder, each.severity), each.code)
+            if below != each.code:
+                yield ("classes", index, "severity"), f"{below} of the same ladder is {each.severity} already"
 
 
 @cache
@@ -130,6 +154,12 @@ def event_classes() -> Mapping[str, EventClass]:
     """Every event class by code, in the order of the file. Raises ConfigError."""
     found = load_yaml(config_folder() / "event_classes.yaml", EventClassFile)
     return {event_class.code: event_class for event_class in found.classes}
+
+
+def ladder_of(code: str) -> str:
+    """The ladder that a class is a level of; of one that stands alone, and of one that nobody described, its code."""
+    known = event_classes().get(code)
+    return code if known is None else known.ladder or code
 
 
 def check_class_code(code: str) -> str:

@@ -49,6 +49,7 @@ HTTP_ADDRESS = Form(r"https?://[^/\s@]+", "an address without path and password,
 CLASS_CODE = Form(
     r"[A-Z][A-Z0-9_]{0,39}(\.[A-Z0-9_]{1,39})+", "capital letters, digits and _ in parts with dots between, such as A.B"
 )
+LADDER = Form(r"[A-Z][A-Z0-9_]{0,39}", "capital letters, digits and _, such as WATERLOG")
 PHONE = Form(r"[0-9+ -]{3,32}", "a phone number in quotes: 3 to 32 digits, spaces, + and -")
 
 Id = Annotated[str, ID]

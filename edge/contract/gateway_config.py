@@ -15,23 +15,15 @@ from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from edge.contract.broker_config import BrokerConfig
 from edge.contract.buses import OWN_TIMEOUT_S, BusConfig, Line, ModbusAddress
-from edge.contract.config_file import ConfigModel, Key, LocalPath, Misfit, SecretPath, load_yaml, nearest
-from edge.contract.event_classes import (
-    Comparison,
-    EventClass,
-    SensingRule,
-    check_class_code,
-    clear_fault,
-    event_classes,
-)
+from edge.contract.camera_config import CameraConfig, CameraListenerConfig, FrigateConfig
+from edge.contract.config_file import ConfigModel, Key, LocalPath, Misfit, load_yaml, nearest
 from edge.contract.forms import Id
 from edge.contract.household import DeviceId
-from edge.contract.messages import MAX_BLOB, Severity
 from edge.contract.profile import DeviceProfile, ModbusProfile, Point, load_profile, profile_names
 from edge.contract.quality_config import QualityChoice, line_for
+from edge.contract.rules import DeviceRule, RuleChoice, ladder_faults, resolve, rule_faults
 
 LAST_UNIT, OWN_UNIT = 247, 255  # Modbus Messaging on TCP/IP V1.0b: 255 where there is no line behind
-MAX_PICTURE_MB = MAX_BLOB / 1_048_576
 
 
 def _known_profile(name: str, info: ValidationInfo) -> str:
@@ -44,18 +36,6 @@ def _known_profile(name: str, info: ValidationInfo) -> str:
         raise ValueError(f'unknown profile "{name}"{nearest(name, profile_names())}')
     load_profile(name)
     return name
-
-
-class RuleChoice(ConfigModel):
-    """An event class to watch for on a device; every number given here replaces the class's own."""
-
-    event_class: Annotated[str, AfterValidator(check_class_code)] = Field(alias="class", description="Its code.")
-    point: str | None = Field(default=None, description="Only this point; else every point the class has a rule for.")
-    threshold: float | None = Field(default=None, description="In the unit of the point's quantity.")
-    clear: float | None = Field(default=None, description="The safe side of the hysteresis.")
-    samples: int | None = Field(default=None, ge=1, le=100, description="Consecutive samples that confirm.")
-    hold_s: float | None = Field(default=None, ge=0, description="How long they must last at least.")
-    clear_hold_s: float | None = Field(default=None, ge=0, description="How long it must stay clear before it ends.")
 
 
 class PointChoice(ConfigModel):
@@ -86,23 +66,6 @@ class Reporting(NamedTuple):
     heartbeat_s: float
     deadband: float
     deadband_percent: float
-
-
-class DeviceRule(NamedTuple):
-    """One rule, ready for a detector; numbers are in the unit of the point's quantity."""
-
-    name: str
-    version: int
-    class_code: str
-    severity: Severity
-    point: str
-    unit: str
-    comparison: Comparison
-    threshold: float
-    clear: float
-    samples: int
-    hold_s: float
-    clear_hold_s: float
 
 
 class DeviceConfig(ConfigModel):
@@ -159,7 +122,7 @@ class DeviceConfig(ConfigModel):
     @cached_property
     def device_rules(self) -> tuple[DeviceRule, ...]:
         """Every rule to run on this device, in the order of the file."""
-        return tuple(rule for choice in self.rules for rule in _resolve(choice, self.device_profile))
+        return tuple(rule for choice in self.rules for rule in resolve(choice, self.device_profile))
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -178,15 +141,21 @@ class DeviceConfig(ConfigModel):
         if self.heartbeat_s < self.poll_s:
             yield ("heartbeat_s",), f"{self.heartbeat_s:g} s is shorter than poll_s {self.poll_s:g} s"
         yield from self._point_problems()
-        seen: set[str] = set()
+        yield from self._rule_problems()
+
+    def _rule_problems(self) -> Iterator[tuple[Key, str]]:
+        seen: dict[str, int] = {}
+        sound: list[tuple[int, DeviceRule]] = []
         for index, choice in enumerate(self.rules):
             key: Key = ("rules", index)
-            faults = list(_choice_faults(choice, self.device_profile))
+            faults = list(rule_faults(choice, self.device_profile, self.reporting))
             yield from (((*key, *below), reason) for below, reason in faults)
-            names = set() if faults else {rule.name for rule in _resolve(choice, self.device_profile)}
-            for name in sorted(names & seen):
-                yield (*key, "class"), f"{name} is chosen twice"
-            seen |= names
+            rules = [] if faults else list(resolve(choice, self.device_profile))
+            for rule in rules:
+                if seen.setdefault(rule.name, index) != index:
+                    yield (*key, "class"), f"{rule.name} is chosen twice"
+            sound += [(index, rule) for rule in rules]
+        yield from ladder_faults(sound)
 
     def _point_problems(self) -> Iterator[tuple[Key, str]]:
         points = {point.name: point for point in self.device_profile.points}
@@ -211,31 +180,6 @@ class DeviceConfig(ConfigModel):
             yield ("settings",), f"{profile.profile} has no settings"
 
 
-class CameraConfig(ConfigModel):
-    """A camera that posts to this gateway when it sees something; it signs in with its id and its password."""
-
-    id: Id = Field(description="Unique on this gateway; the name the camera signs in with.")
-    password_file: SecretPath = Field(description="Its first line is the password.")
-    classes: tuple[Annotated[str, AfterValidator(check_class_code)], ...] = Field(
-        min_length=1, description="Event classes this camera may raise."
-    )
-
-    @model_validator(mode="after")
-    def _raises_camera_classes(self) -> Self:
-        wrong = [(index, code) for index, code in enumerate(self.classes) if not event_classes()[code].camera]
-        if wrong:
-            raise Misfit([(("classes", index), f"{code} is not a camera class") for index, code in wrong])
-        return self
-
-
-class CameraListenerConfig(ConfigModel):
-    """Where cameras post to, by HTTP."""
-
-    host: str = Field(min_length=1, max_length=253, description="Address to listen on: that of the cameras' network.")
-    port: int = Field(ge=1, le=65535, description="Port to listen on.")
-    max_mb: float = Field(default=MAX_PICTURE_MB, gt=0, le=MAX_PICTURE_MB, description="Largest picture.")
-
-
 class OutboxConfig(ConfigModel):
     """How much may wait on disk for the cloud; beyond it the oldest batches are given up, and counted."""
 
@@ -256,10 +200,11 @@ class GatewayConfig(ConfigModel):
         default=(), description="Lines that several devices share: serial ports and serial converters."
     )
     devices: tuple[DeviceConfig, ...] = Field(default=(), description="What this gateway reads.")
-    cameras: tuple[CameraConfig, ...] = Field(default=(), description="What may post pictures to this gateway.")
+    cameras: tuple[CameraConfig, ...] = Field(default=(), description="What tells this gateway what it sees.")
     camera_listener: CameraListenerConfig | None = Field(
-        default=None, description="Where cameras post to; needed when there are cameras."
+        default=None, description="Where cameras post to; needed when there are cameras that do."
     )
+    frigate: FrigateConfig | None = Field(default=None, description="Needed when there are cameras of brand frigate.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -271,8 +216,10 @@ class GatewayConfig(ConfigModel):
     def _problems(self) -> Iterator[tuple[Key, str]]:
         if not self.devices and not self.cameras:
             yield ("devices",), "missing: a gateway reads at least one device or listens to one camera"
-        if self.cameras and self.camera_listener is None:
+        if self.camera_listener is None and any(camera.password_file for camera in self.cameras):
             yield ("camera_listener",), "missing: say where the cameras post to"
+        if self.frigate is None and any(camera.brand == "frigate" for camera in self.cameras):
+            yield ("frigate",), "missing: say which broker Frigate publishes to"
         if self.camera_listener is not None and self.outbox.max_mb < 2 * self.camera_listener.max_mb:
             yield ("outbox", "max_mb"), "must be at least twice camera_listener.max_mb, or a picture would not fit"
         seen: dict[str, str] = {}
@@ -283,6 +230,21 @@ class GatewayConfig(ConfigModel):
                 yield (place, index, "id"), f'"{name}" is already the id of {seen[name]}'
             seen.setdefault(name, f"{place}.{index}")
         yield from self._bus_problems()
+        yield from self._neighbour_problems()
+
+    def _neighbour_problems(self) -> Iterator[tuple[Key, str]]:
+        points = {device.id: {one.name: one.unit for one in device.device_profile.points} for device in self.devices}
+        for index, device in enumerate(self.devices):
+            for name, choice in device.points.items():
+                said = choice.quality.neighbour
+                if said is None or said.device is None:
+                    continue
+                key: Key = ("devices", index, "points", name, "quality", "neighbour", "device")
+                others = [each for each in points if each != device.id]
+                if said.device not in others:
+                    yield key, f'"{said.device}" is not another device of this gateway{nearest(said.device, others)}'
+                elif name in points[device.id] and points[said.device].get(name) != points[device.id][name]:
+                    yield key, f'{said.device} has no point "{name}" in {points[device.id][name]}'
 
     def _bus_problems(self) -> Iterator[tuple[Key, str]]:
         ids = [bus.id for bus in self.buses]
@@ -345,88 +307,3 @@ class GatewayConfig(ConfigModel):
 def load_gateway_config(path: Path) -> GatewayConfig:
     """Read and check gateway.yaml with all it refers to. Raises ConfigError with every problem found."""
     return load_yaml(path, GatewayConfig)
-
-
-def _matches(choice: RuleChoice, profile: DeviceProfile) -> list[tuple[SensingRule, Point]]:
-    """The class's rules that this device's points can feed."""
-    event_class = event_classes()[choice.event_class]
-    return [
-        (rule, point)
-        for rule in event_class.rules
-        for point in profile.points
-        if point.quantity_name == rule.quantity and choice.point in (None, point.name)
-    ]
-
-
-def _choice_faults(choice: RuleChoice, profile: DeviceProfile) -> Iterator[tuple[Key, str]]:
-    event_class = event_classes()[choice.event_class]
-    names = [point.name for point in profile.points]
-    matches = _matches(choice, profile)
-    if not event_class.rules:
-        yield ("class",), f"{event_class.code} is not sensed from the readings of one device"
-    elif choice.point is not None and choice.point not in names:
-        yield ("point",), f'{profile.profile} has no point "{choice.point}"{nearest(choice.point, names)}'
-    elif not matches:
-        wanted = " or ".join(sorted({rule.quantity for rule in event_class.rules}))
-        yield ("class",), f"{event_class.code} needs {wanted}, which {choice.point or profile.profile} does not measure"
-    elif profile.kind not in {kind for rule, _ in matches for kind in rule.kinds}:
-        kinds = ", ".join(sorted({kind for rule, _ in matches for kind in rule.kinds}))
-        yield ("class",), f"{event_class.code} is for {kinds}, not for {profile.kind}"
-    else:
-        yield from _number_faults(choice, event_class, matches)
-
-
-def _number_faults(
-    choice: RuleChoice, event_class: EventClass, matches: list[tuple[SensingRule, Point]]
-) -> Iterator[tuple[Key, str]]:
-    if len(matches) > 1 and (choice.threshold is not None or choice.clear is not None):
-        points = ", ".join(point.name for _, point in matches)
-        yield ("threshold",), f"{event_class.code} watches {points}: say which with point"
-        return
-    for rule, point in matches:
-        threshold = choice.threshold if choice.threshold is not None else rule.threshold
-        clear = choice.clear if choice.clear is not None else rule.clear
-        reason = clear_fault(rule.comparison, threshold, clear)
-        if threshold is None:
-            yield ("threshold",), f"missing: {event_class.code} has no default, it is a value of the site"
-        elif reason:
-            yield ("clear",), reason
-        else:
-            yield from _span_faults(rule.comparison, point, threshold, threshold if clear is None else clear)
-
-
-def _span_faults(comparison: Comparison, point: Point, threshold: float, clear: float) -> Iterator[tuple[Key, str]]:
-    """Tell numbers beyond what the sensor can measure: a value out there is flagged 4, it begins and ends nothing."""
-    if point.span is None:
-        return
-    lowest, highest = point.span
-    measures = f"{point.name} measures {lowest:g} to {highest:g} {point.quantity.unit}"
-    begins = {"at_least": threshold <= highest, "below": threshold > lowest, "equals": lowest <= threshold <= highest}
-    ends = {"at_least": clear > lowest, "below": clear <= highest, "equals": True}
-    if not begins[comparison]:
-        yield ("threshold",), f"{threshold:g} is never reached: {measures}"
-    elif not ends[comparison]:
-        yield ("clear",), f"the event could never end: {measures}"
-
-
-def _resolve(choice: RuleChoice, profile: DeviceProfile) -> Iterator[DeviceRule]:
-    event_class = event_classes()[choice.event_class]
-    for rule, point in _matches(choice, profile):
-        threshold = choice.threshold if choice.threshold is not None else rule.threshold
-        if threshold is None:
-            raise ValueError(f"{event_class.code}: no threshold")  # the checks above refuse such a choice
-        clear = next((value for value in (choice.clear, rule.clear) if value is not None), threshold)
-        yield DeviceRule(
-            name=f"{event_class.code}:{point.name}",
-            version=rule.version,
-            class_code=event_class.code,
-            severity=event_class.severity,
-            point=point.name,
-            unit=point.quantity.unit,
-            comparison=rule.comparison,
-            threshold=threshold,
-            clear=clear,
-            samples=choice.samples or rule.samples,
-            hold_s=choice.hold_s if choice.hold_s is not None else rule.hold_s,
-            clear_hold_s=choice.clear_hold_s if choice.clear_hold_s is not None else rule.clear_hold_s,
-        )

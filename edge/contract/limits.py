@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 from edge.contract.readings import TimeMs
 
 
-class LearnedLimit(Struct, frozen=True, kw_only=True):
+class LearnedLimit(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One limit of one point, in the unit of its quantity.
 
     ``low`` and ``high``: between them nothing is flagged by this test; None where there is none on that side.

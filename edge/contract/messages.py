@@ -4,7 +4,7 @@ Two families of messages, described field by field in ``docs/contract.md``:
 
 - *Laned* messages (batch, event, blob) carry a fixed binary header and a MessagePack body. The header names the
   message (epoch, lane, seq) without the body, so that one whose body cannot be read can still be refused by name.
-- *Plain* messages (status, inventory, receipt) are JSON documents.
+- *Plain* messages (status, inventory, limits, receipt) are JSON documents.
 
 Everything that comes from outside is bounded before it is allocated, and what does not fit the contract raises
 :class:`ContractError` with one sentence. Times are milliseconds since 1970-01-01 UTC, everywhere.
@@ -40,11 +40,12 @@ from edge.contract.envelope import (
     refuse,
     seal,
 )
+from edge.contract.limits import LearnedLimit
 from edge.contract.readings import ID_PATTERN, ContractError, Flag, Id, Reading, Test, TimeMs, Value, check_value
 from edge.contract.tables import Block, Column, Table
 
 TOPIC_ROOT = "anlan/v1"
-KINDS = frozenset({"batch", "event", "blob", "status", "inventory", "receipt"})
+KINDS = frozenset({"batch", "event", "blob", "status", "inventory", "limits", "receipt"})
 MAX_EVENT_READINGS = 64
 MAX_BLOB = 4 * 1024 * 1024  # bytes of one camera picture
 BLOB_PIECE = 32 * 1024  # bytes of one piece of a picture
@@ -54,9 +55,12 @@ EpochId = Annotated[str, Meta(pattern=r"\A[0-9a-f]{16}\Z")]
 Hex = Annotated[str, Meta(pattern=r"\A[0-9a-f]{1,64}\Z")]
 Text = Annotated[str, Meta(max_length=500)]
 Word = Annotated[str, Meta(max_length=64)]
+ClassCode = Annotated[str, Meta(pattern=r"\A[A-Z0-9_]+(\.[A-Z0-9_]+)*\Z", max_length=64)]
+Seconds = Annotated[int, Meta(ge=0, le=31 * 86_400)]
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Day = Annotated[str, Meta(pattern=DAY_PATTERN)]
 MAX_DAYS, MAX_HEADS = 40, 8
+MAX_LIMITS = 32  # of one point
 
 __all__ = [
     "BLOB_PIECE",
@@ -68,6 +72,7 @@ __all__ = [
     "MAX_DAYS",
     "MAX_EVENT_READINGS",
     "MAX_HEADS",
+    "MAX_LIMITS",
     "MAX_PAYLOAD",
     "MAX_READINGS",
     "Batch",
@@ -80,10 +85,12 @@ __all__ = [
     "Counts",
     "DayCounts",
     "DeviceInventory",
+    "DeviceLimits",
     "EpochState",
     "Event",
     "EventState",
     "Flag",
+    "Forecast",
     "GiveUpReason",
     "Head",
     "Header",
@@ -91,7 +98,9 @@ __all__ = [
     "Inventory",
     "Lane",
     "LaneState",
+    "LearnedLimit",
     "PointInventory",
+    "PointLimits",
     "Reading",
     "Receipt",
     "ReceiptRange",
@@ -134,14 +143,29 @@ class Severity(StrEnum):
     BLUE = "blue"
 
 
+class Forecast(Struct, frozen=True, kw_only=True):
+    """When the level that comes next will be reached, should it go on as it does; seconds after ``updated_at``."""
+
+    class_code: ClassCode
+    threshold: float
+    unit: Word
+    likely_s: Seconds
+    early_s: Seconds
+    late_s: Seconds
+
+
 class Event(Struct, frozen=True, kw_only=True):
-    """One revision of something the gateway saw begin or end; the highest revision of an id wins."""
+    """One revision of something the gateway saw begin or end; the highest revision of an id wins.
+
+    Several classes may be levels of one event: class, severity, threshold, rule and value are those of its present
+    level. What gateways of before knew nothing of is at the end, and is optional.
+    """
 
     gateway: Id
     id: Annotated[str, Meta(pattern=r"\A[0-9a-f]{32}\Z")]
     revision: Annotated[int, Meta(ge=1, lt=2**31)]
     state: EventState
-    class_code: Annotated[str, Meta(pattern=r"\A[A-Z0-9_]+(\.[A-Z0-9_]+)*\Z", max_length=64)]
+    class_code: ClassCode
     device: Id
     point: Annotated[str, Meta(pattern=r"\A([a-z0-9][a-z0-9_-]{0,63})?\Z")] = ""  # empty for a camera
     severity: Severity
@@ -157,6 +181,10 @@ class Event(Struct, frozen=True, kw_only=True):
     blobs: Annotated[list[Sha256], Meta(max_length=16)] = []
     exercise: bool = False
     note: Text = ""
+    highest_class: ClassCode | None = None  # the highest level that was confirmed, where it has stepped down since
+    highest_severity: Severity | None = None  # of that
+    suspected_class: ClassCode | None = None  # a higher level that samples have reached, though not enough yet
+    forecast: Forecast | None = None
 
 
 class BlobPiece(Struct, frozen=True, kw_only=True):
@@ -322,7 +350,32 @@ class Inventory(Struct, frozen=True, kw_only=True):
         return _from_json(payload, cls, "inventory", gateway)
 
 
-PlainT = TypeVar("PlainT", Receipt, Status, Inventory)
+class PointLimits(Struct, frozen=True):
+    """What a gateway has learned of one point so far."""
+
+    point: Id
+    limits: Annotated[list[LearnedLimit], Meta(max_length=MAX_LIMITS)]
+
+
+class DeviceLimits(Struct, frozen=True, kw_only=True):
+    """What a gateway has learned of one device's sensors; takes the place of what it said of these points before."""
+
+    v: Literal[1] = 1
+    gateway: Id
+    device: Id
+    points: Annotated[list[PointLimits], Meta(max_length=512)]
+
+    def to_bytes(self) -> bytes:
+        """Return the JSON document."""
+        return msgspec.json.encode(self)
+
+    @classmethod
+    def from_bytes(cls, payload: bytes, gateway: str) -> DeviceLimits:
+        """Read limits that arrived under the gateway's own topic; raises ContractError."""
+        return _from_json(payload, cls, "limits", gateway)
+
+
+PlainT = TypeVar("PlainT", Receipt, Status, Inventory, DeviceLimits)
 
 
 def topic(gateway: str, kind: str) -> str:
@@ -360,7 +413,8 @@ def decode_event(payload: bytes, gateway: str) -> tuple[Header, Event]:
 
 
 def _check_event(event: Event) -> None:
-    for value in (event.value, event.threshold, *(r.value for r in event.readings)):
+    expected = None if event.forecast is None else event.forecast.threshold
+    for value in (event.value, event.threshold, expected, *(r.value for r in event.readings)):
         check_value(value, "event")
     if any((r.value is None) != (r.flag == Flag.MISSING) for r in event.readings):
         raise ContractError("event: a reading is missing exactly when its flag is 9")

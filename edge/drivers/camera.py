@@ -15,8 +15,8 @@ from typing import Final, Self
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from edge.contract.camera_config import CameraConfig, CameraListenerConfig
 from edge.contract.clock import Clock
-from edge.contract.gateway_config import CameraConfig, CameraListenerConfig
 from edge.contract.listening import ListenError, listen
 from edge.drivers import ConfigurationError
 from edge.drivers.camera_access import Camera
@@ -48,7 +48,7 @@ class CameraListener:
 
     async def __aenter__(self) -> Self:
         app = CameraApp(
-            {camera.id: _camera(camera) for camera in self._cameras},
+            {camera.id: _camera(camera) for camera in self._cameras if camera.password_file},
             max_picture=int(self._config.max_mb * 1024 * 1024),
             clock=self._clock,
             on_trigger=self._on_trigger,
@@ -70,6 +70,8 @@ class CameraListener:
 
 
 def _camera(config: CameraConfig) -> Camera:
+    if config.password_file is None:
+        raise ConfigurationError(f"camera {config.id}: it has no password to post with")
     try:
         password = config.password_file.read_bytes().split(b"\n", 1)[0].strip()
     except OSError as error:

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from edge.contract.limits import LearnedLimit
 from edge.contract.readings import Flag, Reading, Test
 from edge.quality.judge import PASS, PASSED, Judge, Step, Verdict
+from edge.quality.neighbour import Board
 
 
 class Check(Protocol):
@@ -57,8 +58,10 @@ class _State(msgspec.Struct):
 class DeviceJudges:
     """Judges the readings of one device."""
 
-    def __init__(self, judges: Mapping[str, Judge], checks: Sequence[Check] = ()) -> None:
+    def __init__(self, judges: Mapping[str, Judge], checks: Sequence[Check] = (), board: Board | None = None) -> None:
+        """``board``: where other devices of the gateway see what this one shows."""
         self._judges = judges
+        self._board = board
         self._checks = {check.name: check for check in checks}
         self._held: dict[str, Reading] = {}
 
@@ -84,6 +87,8 @@ class DeviceJudges:
                 decided.append(reading)
             else:
                 self._settle(reading, step, judge, seen, decided)
+        if self._board is not None:
+            self._board.tell(seen)
         return self._check(Judged(seen, decided)) if self._checks else Judged(seen, decided)
 
     def release(self) -> list[Reading]:

@@ -6,7 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from edge.contract.quality_config import JudgeKind, QualityChoice
+from edge.quality.counter_use import CounterJudge
 from edge.quality.judge import Judge
+from edge.quality.meter import UseJudge
+from edge.quality.power import PowerJudge
+from edge.quality.rain import RainJudge
 
 
 class Setting(NamedTuple):
@@ -21,7 +25,23 @@ class Setting(NamedTuple):
     choice: QualityChoice = QualityChoice()
 
 
-JUDGES: Mapping[JudgeKind, Callable[[Setting], Judge | None]] = {}
+def _meter(its: Setting) -> Judge:
+    if its.is_counter:
+        return CounterJudge(choice=its.choice)
+    return UseJudge(interval_ms=its.interval_ms, choice=its.choice)
+
+
+def _power(its: Setting) -> Judge:
+    return PowerJudge(unit=its.unit, resolution=its.resolution, choice=its.choice)
+
+
+JUDGES: Mapping[JudgeKind, Callable[[Setting], Judge | None]] = {
+    "meter": _meter,
+    "power": _power,
+    # load, memory and disk may stand still and jump; a temperature that does is one that nobody measures
+    "health": lambda its: _power(its) if its.unit == "°C" else None,
+    "rain": lambda its: RainJudge(resolution=its.resolution, choice=its.choice),
+}
 
 
 def judge_for(setting: Setting) -> Judge | None:

@@ -136,7 +136,13 @@ class Workspace:
             "devices": [_OWN_HEALTH, *(self._device(seat) for seat in SEATS if seat.gateway == gateway)],
         }
         if gateway == WEST:
-            camera = {"id": CAMERA, "password_file": str(self.password_file(CAMERA)), "classes": ["CAM.GARBAGE"]}
+            camera = {
+                "id": CAMERA,
+                "purpose": "垃圾投放点巡查，发现暴露垃圾",
+                "sign": "垃圾房门侧公示牌",
+                "password_file": str(self.password_file(CAMERA)),
+                "classes": ["CAM.GARBAGE"],
+            }
             config["camera_listener"] = {"host": "127.0.0.1", "port": self.ports[CAMERA_LISTENER]}
             config["cameras"] = [camera]
         return config

@@ -185,11 +185,11 @@ def _work_orders(connection: Connection, now_ms: int) -> None:
         opened_at = now_ms - (ORDERS - number) * (YEAR_MS // ORDERS)
         gateway, device = gateway_name(number % GATEWAYS), f"road-{number % DEVICES_EACH}"
         event = _event(number, gateway, device, opened_at)
-        record_event(connection, event, rule=rule_of(event.class_code), now_ms=opened_at)
+        record_event(connection, event, rule_of=rule_of, now_ms=opened_at)
         if number <= ORDERS - UNFINISHED:
             ended = msgspec.structs.replace(event, revision=2, state=EventState.ENDED, ended_at=opened_at + HOUR_MS)
             _finish(connection, number, opened_at, worker=f"worker-{number % GATEWAYS % GRIDS}")
-            record_event(connection, ended, rule=rule_of(event.class_code), now_ms=opened_at + HOUR_MS)
+            record_event(connection, ended, rule_of=rule_of, now_ms=opened_at + HOUR_MS)
 
 
 def _event(number: int, gateway: str, device: str, began_at: int) -> Event:

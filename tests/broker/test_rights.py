@@ -16,7 +16,7 @@ from edge.contract.envelope import MAX_PAYLOAD
 from edge.contract.mqtt import Connection, DisconnectedError, Message, RefusedError, Will, connect
 from tests.broker.conftest import Closed, StartClosed
 
-UP = ("batch", "event", "blob", "status", "inventory")
+UP = ("batch", "event", "blob", "status", "inventory", "limits")
 END = b"the end"
 WAYS = ["password", "certificate"]
 

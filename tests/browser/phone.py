@@ -135,4 +135,4 @@ def open_order(served: Served, device: str = "road-1", letter: str = "a") -> Non
     """Let a road be flooded since four minutes."""
     event = make_event(EventState.CONFIRMED, 1, event_id=letter * 32, began_at=served.now_ms - 4 * MINUTE)
     event = replace(event, device=device)
-    served.write(lambda c: record_event(c, event, rule=rule_of(event.class_code), now_ms=served.now_ms))
+    served.write(lambda c: record_event(c, event, rule_of=rule_of, now_ms=served.now_ms))

@@ -21,7 +21,7 @@ HIDE, SHOW = LOOK % "true", LOOK % "false"
 def open_order(served: Served) -> None:
     """Let a road be flooded, in the grid of li."""
     [event] = flood(EventState.CONFIRMED, began_at=served.now_ms)
-    served.write(lambda c: record_event(c, event, rule=rule_of(event.class_code), now_ms=served.now_ms))
+    served.write(lambda c: record_event(c, event, rule_of=rule_of, now_ms=served.now_ms))
 
 
 async def test_many_pages_open_and_the_one_that_is_seen_is_live(served: Served, new_page: Pages) -> None:

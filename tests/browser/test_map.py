@@ -60,7 +60,9 @@ def marker(page: Page, name: str) -> Locator:
 async def flood(served: Served) -> None:
     event = make_event(EventState.CONFIRMED, 1, began_at=served.now_ms - MINUTE)
     rule = rule_of(event.class_code)
-    await asyncio.to_thread(served.write, lambda c: record_event(c, event, rule=rule, now_ms=served.now_ms))
+    await asyncio.to_thread(
+        served.write, lambda c: record_event(c, event, rule_of=lambda _: rule, now_ms=served.now_ms)
+    )
 
 
 @pytest.mark.parametrize("dark", [False, True])

@@ -41,7 +41,7 @@ async def flood(served: Served, number: int = 1, **other: Any) -> None:
     event = make_event(EventState.CONFIRMED, 1, event_id=f"{number:032x}", began_at=served.now_ms - 2 * MINUTE)
     event = replace(event, **{"device": f"road-{number}", **other})
     rule = rule_of(event.class_code)
-    await do(served, lambda connection: record_event(connection, event, rule=rule, now_ms=served.now_ms))
+    await do(served, lambda connection: record_event(connection, event, rule_of=lambda _: rule, now_ms=served.now_ms))
 
 
 async def rubbish(served: Served, *numbers: int) -> None:

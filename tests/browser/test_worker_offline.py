@@ -73,7 +73,7 @@ async def test_pictures_open_without_a_network(phone: Phone, new_page: Pages, ph
     name = served.write(lambda c: keep_picture(c, photo, "image/jpeg", folder, now_ms=served.now_ms))
     event = make_event(EventState.UPDATED, 2, event_id="a" * 32, began_at=served.now_ms - 4 * MINUTE)
     event = replace(event, blobs=[name])
-    served.write(lambda c: record_event(c, event, rule=rule_of(event.class_code), now_ms=served.now_ms))
+    served.write(lambda c: record_event(c, event, rule_of=rule_of, now_ms=served.now_ms))
     await phone.is_ready()
     async with asyncio.timeout(LIMIT_S):
         await phone.page.evaluate(WAIT_UNTIL_PICTURE, f"/api/v1/blobs/{name}")

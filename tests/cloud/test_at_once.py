@@ -118,7 +118,9 @@ def test_of_two_steps_of_one_order_one_is_taken(neighbourhood: Database, other: 
     for number in range(1, ROUNDS + 1):
         [event] = flood(EventState.CONFIRMED, event_id=f"{number:032x}")
         event = msgspec.structs.replace(event, device=f"road-{number}")
-        neighbourhood.write_now(partial(record_event, event=event, rule=OrderRule(accepts=True), now_ms=NOW))
+        neighbourhood.write_now(
+            partial(record_event, event=event, rule_of=lambda _: OrderRule(accepts=True), now_ms=NOW)
+        )
         outcomes = at_once(partial(acknowledge, number=number), neighbourhood, other)
         [refusal] = [each for each in outcomes if isinstance(each, StaleError)]
         assert str(refusal) == f"order WO-{number:06d} is on_site since version 5: look again"

@@ -55,7 +55,7 @@ def found_in(database: Database, of: Health = WELL, *, now_ms: int = LATER, **lo
 def raise_order(database: Database, letter: str, severity: Severity, *, at: int = NOW, accepts: bool = True) -> None:
     event = make_event(EventState.CONFIRMED, 1, event_id=letter * 32, began_at=at, severity=severity)
     rule = OrderRule(accepts=accepts)
-    database.write_now(lambda c: record_event(c, event, rule=rule, now_ms=at))
+    database.write_now(lambda c: record_event(c, event, rule_of=lambda _: rule, now_ms=at))
     # Each of these orders has an alert of its own, as if it were of another sensor.
     database.write_now(lambda c: c.exec_driver_sql("UPDATE alerts SET firing = NULL"))
 

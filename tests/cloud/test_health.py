@@ -377,7 +377,7 @@ async def test_health_is_read_from_what_is_there(neighbourhood: Database, tmp_pa
     before = neighbourhood.read_now(lambda c: read_health(c, [], now_ms=NOW))
     assert (before.of_gateways, before.of_devices) == (Counts(never=1), Counts(never=3))
     neighbourhood.write_now(lambda c: take_status(c, status, retained=False, now_ms=NOW))
-    neighbourhood.write_now(lambda c: record_event(c, event, rule=OrderRule(), now_ms=NOW))
+    neighbourhood.write_now(lambda c: record_event(c, event, rule_of=lambda _: OrderRule(), now_ms=NOW))
     store = SqliteStore(tmp_path / "series.db")
     readings = [Reading("river-1", "water_level", NOW, 1.0), Reading("river-1", "old_point", NOW - 9**12, 1.0)]
     await store.write(

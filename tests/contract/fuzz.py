@@ -22,6 +22,7 @@ from edge.contract.messages import (
     Body,
     ClockState,
     ContractError,
+    DeviceLimits,
     Event,
     EventState,
     Flag,
@@ -49,6 +50,7 @@ DECODERS: dict[str, Callable[[bytes, str], object]] = {
     "blob": decode_blob,
     "status": Status.from_bytes,
     "inventory": Inventory.from_bytes,
+    "limits": DeviceLimits.from_bytes,
     "receipt": Receipt.from_bytes,
 }
 # MessagePack's claims of huge arrays, maps, strings and bytes; JSON's deep nesting; extreme numbers.
@@ -115,7 +117,8 @@ def attack(rnd: random.Random, bodies: dict[Lane, list[Body]]) -> tuple[str, byt
             return LANE_KIND[lane], mutate(seal(body, lane=lane, epoch="00" * 8, seq=1), rnd)
         case 2:
             document = {"v": 1, "gateway": "gw-1", "epoch": "00" * 8, "lane": 1, "ranges": [[1, 2]], "session": "0"}
-            return rnd.choice(["status", "inventory", "receipt"]), mutate(json.dumps(document).encode(), rnd)
+            document |= {"device": "m", "points": [{"point": "a", "limits": [{"test": 32, "high": 1.5}]}]}
+            return rnd.choice(["status", "inventory", "limits", "receipt"]), mutate(json.dumps(document).encode(), rnd)
         case _:
             plain = mutate(zlib.decompress(body.data) if body.compression else body.data, rnd)
             readings = rnd.choice([body.readings, rnd.randrange(2**32)])

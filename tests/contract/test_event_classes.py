@@ -60,7 +60,7 @@ def test_who_is_sent() -> None:
 def test_values_of_the_site_have_no_default() -> None:
     """A river's levels are approved for one station; the product never brings numbers for them."""
     without = {code for code, known in event_classes().items() for rule in known.rules if rule.threshold is None}
-    assert without == {"RIVER.WARN", "RIVER.GUAR", "DRAIN.SURCHARGE"}
+    assert without == {"RIVER.WARN", "RIVER.GUAR", "RIVER.RISE", "DRAIN.SURCHARGE"}
 
 
 def test_rules_fit_the_profiles() -> None:

@@ -133,7 +133,7 @@ def test_open_password_file(tmp_path: Path) -> None:
     secret.chmod(0o604)
     with pytest.raises(ConfigError) as caught:
         load_gateway_config(path)
-    answer = f"{path}:47: cameras.0.password_file: everyone on this machine may read {secret}: chmod 600 it"
+    answer = f"{path}:49: cameras.0.password_file: everyone on this machine may read {secret}: chmod 600 it"
     assert str(caught.value) == answer
 
 

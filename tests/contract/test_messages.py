@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import struct
 from hashlib import sha256
@@ -23,11 +24,14 @@ from edge.contract.messages import (
     ClockState,
     Column,
     ContractError,
+    DeviceLimits,
     Event,
     EventState,
     Flag,
     Inventory,
     Lane,
+    LearnedLimit,
+    PointLimits,
     Reading,
     Receipt,
     ReceiptRange,
@@ -262,11 +266,37 @@ def test_receipt_comes_back_and_is_checked() -> None:
         Receipt.from_bytes(backward.to_bytes(), "gw-1")
 
 
-@pytest.mark.parametrize("model", [Status, Inventory, Receipt])
+def test_limits_come_back() -> None:
+    """What was learned comes back as it was; what is not known is left out of the document."""
+    limit = LearnedLimit(test=Test.RATE, high=4.5, unit="mm/min", since=AT, until=AT + 9, samples=7, note="how")
+    learned = DeviceLimits(gateway="gw-1", device="m", points=[PointLimits("a", [limit]), PointLimits("b", [])])
+    assert DeviceLimits.from_bytes(learned.to_bytes(), "gw-1") == learned
+    assert b"low" not in learned.to_bytes()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"test": 0}, {"test": 2**31}, {"test": "flat"}, {"high": "1"}, {"unit": "x" * 33}, {"source": "guess"},
+        {"since": 1}, {"samples": -1}, {"note": "x" * 201}, {"low": 10**400},
+    ],
+)  # fmt: skip
+def test_a_limit_that_is_none_is_refused(change: dict[str, object]) -> None:
+    """Every field of a limit is bounded, and so is how many there are of a point."""
+    good = {"test": 32, "high": 1.5}
+    for limits in ([good | change], [good] * 33):
+        document = {"v": 1, "gateway": "gw-1", "device": "m", "points": [{"point": "a", "limits": limits}]}
+        with pytest.raises(ContractError, match="limits"):
+            DeviceLimits.from_bytes(json.dumps(document).encode(), "gw-1")
+
+
+@pytest.mark.parametrize("model", [Status, Inventory, DeviceLimits, Receipt])
 @pytest.mark.parametrize(
     "payload", [b"", b"{", b"[]", b"null", b'{"v":2}', b"\xff\xfe", b'{"a":' * 5000, b"[" * 50_000]
 )
-def test_plain_messages_refuse_other_bytes(model: type[Status | Inventory | Receipt], payload: bytes) -> None:
+def test_plain_messages_refuse_other_bytes(
+    model: type[Status | Inventory | DeviceLimits | Receipt], payload: bytes
+) -> None:
     """Whatever is not the document gives one ContractError on one line."""
     with pytest.raises(ContractError) as caught:
         model.from_bytes(payload, "gw-1")

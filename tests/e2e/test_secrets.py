@@ -52,7 +52,7 @@ gateway: {gateway}
 broker: {{host: 127.0.0.1, port: {broker}, username: {gateway}, password_file: {secrets}/{gateway}}}
 data_dir: {gateway}
 devices: [{{id: gateway, profile: anlan_gateway, poll_s: 1}}]
-cameras: [{{id: cam-1, password_file: {secrets}/camera, classes: [CAM.GARBAGE]}}]
+cameras: [{{id: cam-1, purpose: bins, sign: door, password_file: {secrets}/camera, classes: [CAM.GARBAGE]}}]
 camera_listener: {{host: 127.0.0.1, port: {port}}}
 """
 

@@ -123,7 +123,7 @@ gateway: gw-1
 broker: {{host: 127.0.0.1, port: 1}}
 data_dir: data
 cameras:
-  - {{id: cam-1, password_file: camera.password, classes: [CAM.GARBAGE]}}
+  - {{id: cam-1, purpose: bins, sign: door, password_file: camera.password, classes: [CAM.GARBAGE]}}
 camera_listener: {{host: 127.0.0.1, port: {port}, max_mb: 0.5}}
 {more}"""
 

@@ -14,6 +14,7 @@ from edge.contract.messages import (
     LANE_KIND,
     Body,
     ClockState,
+    DeviceLimits,
     Head,
     Header,
     Inventory,
@@ -25,6 +26,7 @@ from edge.contract.messages import (
     topic,
 )
 from edge.contract.mqtt import Connection, connect
+from edge.limits_told import Limits
 from edge.outbox import MessageName, Outbox
 from edge.uplink import Uplink
 
@@ -47,6 +49,7 @@ class Cloud:
         self.payloads: dict[MessageName, bytes] = {}
         self.statuses: list[Status] = []
         self.inventories: list[Inventory] = []
+        self.limits: list[DeviceLimits] = []
         self._changed = asyncio.Condition()
 
     async def run(self) -> None:
@@ -56,6 +59,8 @@ class Cloud:
                 self.statuses.append(Status.from_bytes(message.payload, GATEWAY))
             elif kind == "inventory":
                 self.inventories.append(Inventory.from_bytes(message.payload, GATEWAY))
+            elif kind == "limits":
+                self.limits.append(DeviceLimits.from_bytes(message.payload, GATEWAY))
             elif kind != "receipt":
                 await self.take(message.payload, kind)
             await message.ack()
@@ -105,8 +110,9 @@ def open_outbox(path: Path, clock: Clock | None = None) -> Outbox:
     return Outbox.open(path, max_bytes=10**9, max_age_ms=10**10, clock=clock or SystemClock())
 
 
-def make_uplink(outbox: Outbox, broker: BrokerConfig) -> Uplink:
-    return Uplink(outbox, broker, INVENTORY, clock=SystemClock(), clock_state=lambda: (ClockState.SYNCHRONISED, None))
+def make_uplink(outbox: Outbox, broker: BrokerConfig, *, limits: Callable[[], Limits] = dict) -> Uplink:
+    state = (ClockState.SYNCHRONISED, None)
+    return Uplink(outbox, broker, INVENTORY, clock=SystemClock(), clock_state=lambda: state, limits=limits)
 
 
 @asynccontextmanager

@@ -16,7 +16,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.contract.gateway_config import DeviceRule
 from edge.contract.messages import (
     MAX_EVENT_READINGS,
     Event,
@@ -30,7 +29,9 @@ from edge.contract.messages import (
     seal,
 )
 from edge.contract.readings import EARLIEST
-from edge.detect import FIRST_READINGS, Detector, abandon, read_state
+from edge.contract.rules import DeviceRule
+from edge.detect import FIRST_READINGS, Detector
+from edge.detect_memory import abandon, read_state
 
 AT = 1_790_000_000_000
 MINUTE, HOUR = 60_000, 3_600_000
@@ -40,10 +41,10 @@ ROAD = DeviceRule(
 )  # fmt: skip
 
 
-def detector(rule: DeviceRule = ROAD) -> Detector:
-    """Make a detector whose ids are 1, 2, 3 ... in hexadecimal."""
+def detector(*rules: DeviceRule, boot: str = "") -> Detector:
+    """Make a detector, of a road flood if nothing is said, whose ids are 1, 2, 3 ... in hexadecimal."""
     ids = itertools.count(1)
-    return Detector(rule, gateway="gw-1", device="road-1", new_id=lambda: f"{next(ids):032x}")
+    return Detector(rules or [ROAD], gateway="gw-1", device="road-1", new_id=lambda: f"{next(ids):032x}", boot=boot)
 
 
 def reading(minute: float, value: float | None, flag: Flag = Flag.PASS) -> Reading:
@@ -201,8 +202,8 @@ def test_a_flood_is_told_again_when_the_clock_was_wrong() -> None:
 
 def undated_flood() -> Detector:
     """Return a detector that saw a flood begin five seconds after a machine without the time had started."""
-    one = detector()
-    one.boot, one.offset_ms = "first", EARLIEST
+    one = detector(boot="first")
+    one.shift(EARLIEST)
     revisions = feed(one, [Reading("road-1", "depth", EARLIEST + 1000 * second, 200.0) for second in (5, 6)])
     assert [event.began_at for event in revisions] == [EARLIEST + 5_000] * 2
     return one
@@ -235,8 +236,8 @@ def test_an_undated_flood_goes_on_after_a_restart(boot: str, began_at: int) -> N
 
 def test_what_was_dated_stays_so_in_a_run_without_the_time() -> None:
     """A flood is open when the power fails; the machine comes back in the year 2000, and is set later."""
-    one = detector()
-    one.boot, one.offset_ms = "first", AT - HOUR
+    one = detector(boot="first")
+    one.shift(AT - HOUR)
     feed(one, minutely(200, 200))
     open_event = read_state(one.state() or "")
     open_event.go_on(boot="second", offset_ms=EARLIEST, now_ms=EARLIEST + 5_000)
@@ -254,7 +255,9 @@ def test_an_abandoned_event_ends_now_or_where_it_was_last_seen(now: int, ended_a
     """Before the clock is set, the time of the last revision is the best that is known."""
     one = detector()
     feed(one, minutely(200, 200))
-    last = abandon(read_state(one.state() or ""), now_ms=now)
+    open_event = read_state(one.state() or "").open
+    assert open_event is not None
+    last = abandon(open_event, now_ms=now)
     assert (last.state, last.revision, last.ended_at, last.updated_at) == (EventState.ENDED, 3, ended_at, ended_at)
     encode_event(last)
 
@@ -376,7 +379,7 @@ def test_a_restart_at_any_sample_changes_nothing(rule: DeviceRule, rows: list[tu
     said: list[Event] = []
     state = None
     for one in readings:
-        restarted = Detector(rule, gateway="gw-1", device="road-1", new_id=lambda: f"{next(ids):032x}")
+        restarted = Detector([rule], gateway="gw-1", device="road-1", new_id=lambda: f"{next(ids):032x}")
         if state is not None:
             restarted.restore(read_state(state))
         said += feed(restarted, [one])

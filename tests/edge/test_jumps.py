@@ -8,10 +8,10 @@ from typing import NamedTuple
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.contract.gateway_config import DeviceRule
 from edge.contract.messages import Event, Reading, Severity
 from edge.contract.points import Point
 from edge.contract.readings import EARLIEST, is_undated
+from edge.contract.rules import DeviceRule
 from edge.detect import Detector
 from edge.drivers import Snapshot
 from edge.pipeline import Pipeline
@@ -42,7 +42,7 @@ def run(jumps: Mapping[int, int], *, begins_at: int = AT) -> Seen:
     machine = Machine(begins_at)
     timeline, seen = Timeline(machine), Seen([], [], [])
     stamps = Stamps(timeline)
-    detector = Detector(FLOOD, gateway="gw", device="road", new_id=lambda: "0" * 32)
+    detector = Detector([FLOOD], gateway="gw", device="road", new_id=lambda: "0" * 32)
     rules = {name: ReportRule(heartbeat_ms=60_000, interval_ms=1_000) for name in ("depth", "voltage")}
     points = [Point(name="depth", unit="mm", span=(0, 999)), Point(name="voltage", unit="V", span=(0, 999))]
     pipeline = Pipeline("road", points=points, detectors=[detector], reporter=Reporter(rules))

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from edge.contract.gateway_config import DeviceRule
 from edge.contract.messages import EventState, Flag, Reading, Severity, Test
 from edge.contract.profile import DeviceProfile, load_profile
+from edge.contract.rules import DeviceRule
 from edge.detect import Detector
 from edge.drivers import Answer, Missing, Part, Snapshot
 from edge.pipeline import Pipeline
@@ -43,7 +43,7 @@ def pipeline(profile: DeviceProfile, judges: DeviceJudges | None = None) -> Pipe
         comparison="at_least", threshold=150.0, clear=100.0, samples=2, hold_s=0, clear_hold_s=0,
     )  # fmt: skip
     points = {p.name: ReportRule(heartbeat_ms=600_000, interval_ms=5_000) for p in profile.points}
-    one = Detector(rule, gateway="gw", device="road", new_id=lambda: "0" * 32)
+    one = Detector([rule], gateway="gw", device="road", new_id=lambda: "0" * 32)
     return Pipeline("road", points=profile.points, detectors=[one], reporter=Reporter(points), judges=judges)
 
 

@@ -13,9 +13,9 @@ import random
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from edge.contract.gateway_config import DeviceRule
 from edge.contract.messages import EventState, Severity
 from edge.contract.readings import Flag, Reading
+from edge.contract.rules import DeviceRule
 from edge.detect import Detector
 from tests.evaluate import series
 from tests.evaluate.ours import Judged, judge_rows
@@ -102,7 +102,7 @@ def look_at(street: Street, judged: Judged, floods: Sequence[Flood]) -> Hidden:
 def detect(street: Street, judged: Judged) -> list[EventState | None]:
     """The state in which a revision was told at each sample."""
     ids = itertools.count(1)
-    detector = Detector(RULE, gateway="gw-1", device="road-1", new_id=lambda: f"{next(ids):032x}")
+    detector = Detector([RULE], gateway="gw-1", device="road-1", new_id=lambda: f"{next(ids):032x}")
     told: list[EventState | None] = []
     for at, value, said in zip(street.series.times, street.series.values, judged.at_once, strict=True):
         event = detector.feed(Reading("road-1", "depth", at, value, said.flag, said.tests))

@@ -134,9 +134,30 @@ def judge_rows(
     span: tuple[float, float] | None = None,
 ) -> Judged:
     """Judge all rows with a judge that knows nothing but what is told here."""
+    if kind == "rain" and not is_running_total(values):
+        values = running_total(values)
     cadence = Cadence.of(times)
     setting = Setting(kind, unit=unit, interval_ms=cadence.interval_ms, resolution=resolution, span=span)
     run = Run(judge_for(setting), cadence, span=span)
     for at_ms, value in zip(times, values, strict=True):
         run.take(at_ms, value)
     return run.end()
+
+
+def is_running_total(values: Sequence[float | None]) -> bool:
+    """Whether rain is a gauge's total, which falls only where it begins again; else it is mm per interval."""
+    there = [value for value in values if value is not None and math.isfinite(value) and value not in WORDS]
+    falls = sum(later < one for one, later in itertools.pairwise(there))
+    return falls <= max(1, len(there) // 1000)
+
+
+def running_total(values: Sequence[float | None]) -> list[float | None]:
+    """What a gauge would show that counted what is said of each interval; less than nothing is none."""
+    total, found = 0.0, list[float | None]()
+    for value in values:
+        if value is None or not math.isfinite(value) or value < 0:
+            found.append(None)
+            continue
+        total += value
+        found.append(total)
+    return found

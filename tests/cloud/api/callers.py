@@ -41,7 +41,7 @@ class Caller:
 
 def record(database: Database, event: Event) -> None:
     """Take one revision of an event."""
-    database.write_now(lambda connection: record_event(connection, event, rule=rule_of(event.class_code), now_ms=NOW))
+    database.write_now(lambda connection: record_event(connection, event, rule_of=rule_of, now_ms=NOW))
 
 
 def issue(database: Database, login: str) -> str:

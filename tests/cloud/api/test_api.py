@@ -30,6 +30,8 @@ MATRIX = {
         "chen": 200,
         "zhao": 200,
     },
+    "limits?gateway=gw-1&device=road-1": {"sun": 200, "li": 200, "chen": 200, "zhao": 200},
+    "flag-reviews?gateway=gw-1&device=road-1&point=depth": {"sun": 200, "li": 200, "chen": 200, "zhao": 200},
     "gateways": {"sun": 200, "li": 403, "chen": 200, "zhao": 200},
     "gateways/gw-1": {"sun": 200, "li": 403, "chen": 200, "zhao": 200},
     "dead-letters": {"sun": 200, "li": 403, "chen": 200, "zhao": 200},
@@ -167,7 +169,7 @@ async def test_readings_come_in_pages_with_their_types(caller: Caller) -> None:
     volume = await caller.get("chen", "readings?gateway=gw-1&device=river-1&point=volume")
     assert volume["readings"][0]["value"] == BIG
     level = await caller.get("chen", "readings?gateway=gw-1&device=river-1&point=water_level")
-    assert level["readings"] == [{"taken_at": NOW, "value": None, "flag": 9, "tests": 1}]
+    assert level["readings"] == [{"taken_at": NOW, "value": None, "flag": 9, "tests": 1, "review": None}]
 
 
 @pytest.mark.parametrize(
@@ -285,7 +287,8 @@ async def test_every_path_is_described(caller: Caller) -> None:
     assert all(operation["summary"] and operation["description"] for operation in operations)
     assert document["components"]["securitySchemes"]["HTTPBearer"]["scheme"] == "bearer"
     statuses: dict[str, set[str]] = {
-        path: set(*(one["responses"] for one in methods.values())) for path, methods in document["paths"].items()
+        path: {status for one in methods.values() for status in one["responses"]}
+        for path, methods in document["paths"].items()
     }
     assert statuses["/healthz"] == {"200", "503"}
     assert statuses["/api/v1/me"] == {"200", "401", "422", "503"}

@@ -68,6 +68,7 @@ async def test_few_readings_are_all_there(caller: Caller, tmp_path: Path) -> Non
         "values": [1.5, 99.5, None],
         "flags": [1, 4, 9],
         "tests": [0, Test.SPAN, Test.NO_ANSWER],
+        "reviews": [None, None, None],
     }
     assert (found["unit"], found["timezone"], found["stepped"]) == ("L/h", "Asia/Shanghai", False)
 

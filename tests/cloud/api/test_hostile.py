@@ -28,7 +28,7 @@ async def operator(neighbourhood: Database, tmp_path: Path) -> AsyncIterator[htt
     series = SqliteStore(tmp_path / "series.db")
     [event] = flood(EventState.CONFIRMED)
     rule = rule_of(event.class_code)
-    neighbourhood.write_now(lambda connection: record_event(connection, event, rule=rule, now_ms=NOW))
+    neighbourhood.write_now(lambda connection: record_event(connection, event, rule_of=lambda _: rule, now_ms=NOW))
     token = neighbourhood.write_now(lambda connection: issue_token(connection, "chen", now_ms=NOW, days=1))
     services = Services(
         database=neighbourhood,

@@ -40,6 +40,8 @@ RIVER = {
 }
 CAMERA = {
     "cameras.0.id": "cam-1",
+    "cameras.0.purpose": "垃圾投放点巡查",
+    "cameras.0.sign": "门侧公示牌",
     "cameras.0.password_file": "secrets/cam-1.password",
     "cameras.0.classes.0": "CAM.GARBAGE",
     "cameras.0.classes.1": "CAM.BIN",
@@ -192,8 +194,21 @@ FAULTS: list[tuple[dict[str, str], list[tuple[str, str]]]] = [
         ("devices.0.rules.1.threshold", "WATERLOG.SPACE watches wet_contact, depth: say which with point")]),
     ({"devices.0.rules.1.class": "RIVER.WARN"}, [
         ("devices.0.rules.1.class", "RIVER.WARN needs water_level, which moxa_e1242_depth does not measure")]),
-    ({"devices.0.rules.1.class": "RIVER.RISE"}, [
-        ("devices.0.rules.1.class", "RIVER.RISE is not sensed from the readings of one device")]),
+    ({"devices.0.rules.1.class": "HOME.LEAK"}, [
+        ("devices.0.rules.1.class", "HOME.LEAK is not sensed from the readings of one device")]),
+    ({"devices.0.rules.1.threshold": "20", "devices.0.rules.1.clear": ""}, [
+        ("devices.0.rules.1.clear", "100 must not be above the threshold 20")]),
+    ({"devices.0.rules.1.threshold": "20", "devices.0.rules.1.clear": "20"}, [
+        ("devices.0.rules.1.threshold",
+         "20 must not be below the 30 of WATERLOG.ROAD.1, the level under WATERLOG.ROAD.2")]),
+    ({"devices.0.rules.1.over_s": "600"}, [
+        ("devices.0.rules.1.over_s",
+         "WATERLOG.ROAD.2 looks at the value itself, not at what it did over a time")]),
+    ({"devices.4.rules.2.class": "RIVER.RISE", "devices.4.rules.2.threshold": "0"}, [
+        ("devices.4.rules.2.threshold", "must be above 0: RIVER.RISE looks at a rise")]),
+    ({"devices.4.rules.2.class": "RIVER.RISE", "devices.4.rules.2.over_s": "60", "devices.4.poll_s": "60"}, [
+        ("devices.4.rules.2.over_s",
+         "60 s is too short: water_level is read every 60 s, and a rise needs 5 samples (240 s)")]),
     ({"devices.0.rules.1.point": "level"}, [
         ("devices.0.rules.1.point", 'moxa_e1242_depth has no point "level"')]),
     ({"devices.0.rules.1.clear": "210"}, [("devices.0.rules.1.clear", "210 must not be above the threshold 200")]),
@@ -263,7 +278,7 @@ def test_numbers_are_those_of_the_models() -> None:
                 found.add(name)
             for key, child in node.items():
                 if key != "patternProperties":  # the names of settings are their profiles'
-                    walk(child, key if key not in ("anyOf", "items", "properties") else name)
+                    walk(child, key if key not in ("anyOf", "items", "prefixItems", "properties") else name)
         elif isinstance(node, list):
             for child in node:
                 walk(child, name)

@@ -52,9 +52,7 @@ async def live_through(database: Database, series: SeriesStore, now_ms: int, *, 
         await series.write(list(_batches(readings)))
     database.write_now(lambda connection: _gateway(connection, now_ms, online=online))
     event = _flood(now_ms - 3 * HOUR_MS)
-    database.write_now(
-        lambda connection: record_event(connection, event, rule=rule_of(event.class_code), now_ms=event.updated_at)
-    )
+    database.write_now(lambda connection: record_event(connection, event, rule_of=rule_of, now_ms=event.updated_at))
 
 
 def road(now_ms: int) -> Iterator[Reading]:

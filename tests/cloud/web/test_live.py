@@ -20,7 +20,7 @@ from tests.cloud.workorders.samples import NOW, flood
 
 def _open_order(connection: Connection) -> None:
     [event] = flood(EventState.CONFIRMED)
-    record_event(connection, event, rule=rule_of(event.class_code), now_ms=NOW)
+    record_event(connection, event, rule_of=rule_of, now_ms=NOW)
 
 
 def _hear_gateway(connection: Connection) -> None:

@@ -37,6 +37,12 @@ def table_of(text: str) -> list[str]:
     return [" ".join(re.sub(r"<[^>]+>", "", row.replace("</td>", " ")).split()) for row in rows]
 
 
+def by_test(text: str) -> dict[str, str]:
+    """Return how many flags each test has set, as the page says."""
+    found = re.findall(r'<li id="test-\d+".*?<h3>(.*?) <span.*?<strong class="number">(.*?)</strong>', text, re.DOTALL)
+    return dict(found)
+
+
 async def test_a_day_as_table(eventful: Site) -> None:
     """The newest reading first, with its local time to the millisecond; the next page goes on where this one ends."""
     text = await eventful.see("chen", DEPTH)
@@ -83,11 +89,11 @@ async def test_counts_by_flag_and_test(eventful: Site) -> None:
     assert "1,140 readings" in text
     for words in ("pass 1,107", "suspect 1", "failed 2", "missing 30"):
         assert f">{words}</span>" in text
-    assert "the device did not answer: 30" in text
-    assert "outside what the sensor can measure: 2" in text
+    assert by_test(text) == {"outside what the sensor can measure": "2", "the device did not answer": "30"}
     last = await eventful.see("chen", f"{DEPTH}?from={NOW - 30 * MINUTE_MS}&to={NOW}")
     assert "30 readings" in last
-    assert "by test" not in last
+    assert by_test(last) == {}
+    assert "No test flagged anything in this span." in last
 
 
 async def test_last_and_last_good_value(eventful: Site) -> None:
@@ -164,7 +170,9 @@ async def test_csv_has_every_reading_exactly(eventful: Site, monkeypatch: pytest
     assert answer.headers["content-disposition"] == (
         'attachment; filename="gw-1_road-1_depth_20231114T061320-20231115T061320.csv"'
     )
-    assert answer.content.startswith(b"\xef\xbb\xbftaken_at,taken_at_ms,value,unit,flag,tests,flag_text,tests_text\r\n")
+    assert answer.content.startswith(
+        b"\xef\xbb\xbftaken_at,taken_at_ms,value,unit,flag,tests,flag_text,tests_text,review\r\n"
+    )
     found = list(csv.DictReader(StringIO(answer.content.decode("utf-8-sig"))))
     wanted = list(road(NOW))
     assert [int(row["taken_at_ms"]) for row in found] == [one.taken_at for one in wanted]
@@ -243,15 +251,16 @@ async def test_counts_of_too_many_are_bounded(store: SqliteStore, monkeypatch: p
 
 
 async def test_the_last_good_value_is_before_what_failed(store: SqliteStore) -> None:
-    """Failed values are not good ones, missing ones are none; where nothing is good of late there is none."""
-    good = Reading("river-1", "flow", NOW, 1.5, Flag.SUSPECT)
+    """Failed and suspect values are not good, missing ones are none; where nothing is good of late there is none."""
+    good = Reading("river-1", "flow", NOW - 1, 1.5)
+    doubted = Reading("river-1", "flow", NOW, 1.5, Flag.SUSPECT, Test.FLAT)
     bad = [Reading("river-1", "flow", NOW + i, 9999.0, Flag.FAIL, Test.SPAN) for i in range(1, 50)]
     missing = Reading("river-1", "flow", NOW + 60, None, Flag.MISSING, Test.NO_ANSWER)
-    await store.write([batch_of([good, *bad, missing])])
+    await store.write([batch_of([good, doubted, *bad, missing])])
     [heard] = await store.last_heard()
     assert await last_good(store, FLOW, heard=heard) == good
     assert await last_good(store, FLOW, heard=None) is None
-    await store.write([batch_of([Reading("river-1", "flow", NOW + 100 + i, 9999.0, Flag.FAIL) for i in range(100)])])
+    await store.write([batch_of([Reading("river-1", "flow", NOW + 100 + i, 9999.0, Flag.FAIL) for i in range(500)])])
     [heard] = await store.last_heard()
     assert await last_good(store, FLOW, heard=heard) is None
 

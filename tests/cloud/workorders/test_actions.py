@@ -33,7 +33,7 @@ def order(neighbourhood: Database) -> Database:
 
 def raise_order(database: Database, event_id: str = "a" * 32, began_at: int = NOW) -> None:
     [event] = flood(EventState.CONFIRMED, event_id=event_id, began_at=began_at)
-    database.write_now(lambda c: record_event(c, event, rule=OrderRule(accepts=True), now_ms=NOW))
+    database.write_now(lambda c: record_event(c, event, rule_of=lambda _: OrderRule(accepts=True), now_ms=NOW))
 
 
 def send(database: Database, action: str, target: State, *, login: str = "li", order: int = 1, **said: Any) -> Acted:

@@ -26,7 +26,7 @@ TABLES = ("events", "event_revisions", "event_blobs", "alerts", "orders", "order
 def record(database: Database, *events: Event, rule: OrderRule = ACCEPT) -> None:
     def work(connection: Connection) -> None:
         for event in events:
-            record_event(connection, event, rule=rule, now_ms=NOW)
+            record_event(connection, event, rule_of=lambda _: rule, now_ms=NOW)
 
     database.write_now(work)
 
@@ -112,7 +112,7 @@ def test_a_class_to_watch_fires_an_alert_without_an_order(neighbourhood: Databas
     """Watching only makes an alert, which is resolved like any other."""
     record(neighbourhood, *flood(CONFIRMED), rule=OrderRule(opens_order=False))
     [alert] = rows(neighbourhood, alerts)
-    assert alert.firing == "gw-1/road-1/WATERLOG.ROAD.2"
+    assert alert.firing == "gw-1/road-1/WATERLOG"
     record(neighbourhood, *flood(CONFIRMED, ENDED), rule=OrderRule(opens_order=False))
     [alert] = rows(neighbourhood, alerts)
     assert (alert.firing, alert.resolved_at, rows(neighbourhood, orders)) == (None, NOW + 2 * MINUTE, [])

@@ -27,7 +27,7 @@ LIMITS = Lateness(after_minutes=15, wait_minutes=2)
 
 def record(database: Database, *revisions: Event, now_ms: int = MORNING) -> None:
     for event in revisions:
-        database.write_now(partial(record_event, event=event, rule=RULE, now_ms=now_ms))
+        database.write_now(partial(record_event, event=event, rule_of=lambda _: RULE, now_ms=now_ms))
 
 
 def look(database: Database, now_ms: int) -> None:

@@ -132,7 +132,7 @@ def test_the_stopwatch_of_an_order_is_read_from_its_steps(neighbourhood: Databas
     """It began with the last dispatch, goes on through acknowledging, and a new dispatch begins it anew."""
     [event] = flood(EventState.CONFIRMED)
     rule = OrderRule(accepts=True)
-    neighbourhood.write_now(lambda c: record_event(c, event, rule=rule, now_ms=NOW))
+    neighbourhood.write_now(lambda c: record_event(c, event, rule_of=lambda _: rule, now_ms=NOW))
 
     def step(login: str, minutes: int, target: State, **said: Any) -> Running:
         now_ms = NOW + minutes * MINUTE

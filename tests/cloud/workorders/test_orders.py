@@ -29,7 +29,7 @@ RECOVERS = OrderRule(accepts=True, recovers=True)
 def order(neighbourhood: Database) -> Database:
     """The neighbourhood, with one order that is dispatched to li."""
     [event] = flood(EventState.CONFIRMED)
-    neighbourhood.write_now(lambda c: record_event(c, event, rule=RECOVERS, now_ms=NOW))
+    neighbourhood.write_now(lambda c: record_event(c, event, rule_of=lambda _: RECOVERS, now_ms=NOW))
     return neighbourhood
 
 
@@ -90,7 +90,7 @@ def test_acknowledging_twice_is_once(order: Database) -> None:
 def test_acknowledging_loses_against_recovery(order: Database) -> None:
     """Whoever acknowledges after the order was closed as 自动恢复 is told that it is closed."""
     _, ended = flood(EventState.CONFIRMED, EventState.ENDED)
-    order.write_now(lambda c: record_event(c, ended, rule=RECOVERS, now_ms=NOW))
+    order.write_now(lambda c: record_event(c, ended, rule_of=lambda _: RECOVERS, now_ms=NOW))
     with pytest.raises(StaleError, match="WO-000001 is closed since version 4: look again"):
         act_as(order, "li", Move(target=State.ACKNOWLEDGED, version=3))
     with pytest.raises(ImpossibleError, match="an order that is closed cannot become acknowledged"):

@@ -58,7 +58,7 @@ def take(database: Database, event: Event) -> None:
 
 
 def _record(connection: Connection, event: Event) -> None:
-    record_event(connection, event, rule=rule_of(event.class_code), now_ms=NOW)
+    record_event(connection, event, rule_of=rule_of, now_ms=NOW)
 
 
 @contextmanager

@@ -174,7 +174,7 @@ async def test_a_camera_port_in_use_is_said(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         more = (
-            "cameras: [{id: cam-1, password_file: password, classes: [CAM.BIN]}]\n"
+            "cameras: [{id: cam-1, purpose: bins, sign: door, password_file: password, classes: [CAM.BIN]}]\n"
             f"camera_listener: {{host: 127.0.0.1, port: {port}}}\n"
         )
         code, said = await run_to_end("--config", write(tmp_path, more=more))

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from edge.contract.gateway_config import CameraConfig, CameraListenerConfig
+from edge.contract.camera_config import CameraConfig, CameraListenerConfig
 from edge.contract.readings import EARLIEST
 from edge.drivers import ConfigurationError, NotStoredError
 from edge.drivers.camera import CameraListener, CameraTrigger, Patience
@@ -41,7 +41,15 @@ class Site:
             secret = folder / f"{name}.password"
             secret.write_text(f"{password}\n", encoding="utf-8")
             secret.chmod(0o600)
-            cameras.append(CameraConfig(id=name, password_file=secret, classes=("CAM.GARBAGE", "CAM.BIN")))
+            cameras.append(
+                CameraConfig(
+                    id=name,
+                    purpose="rubbish",
+                    sign="at the door",
+                    password_file=secret,
+                    classes=("CAM.GARBAGE", "CAM.BIN"),
+                )
+            )
         self.clock = HandClock(START)
         self.kept: list[CameraTrigger] = []
         self.is_full = False

@@ -32,7 +32,8 @@
         const [value, flag] = [scaled(readings.values[i]), readings.flags[i]];
         const [good, failed] = flag === FAILED ? [null, value] : [value, null];
         const counts = { [flag]: 1 };
-        return { at, from: at, to: at, low: good, high: good, failedLow: failed, failedHigh: failed, tests: readings.tests[i], flag, counts };
+        const review = readings.reviews[i];
+        return { at, from: at, to: at, low: good, high: good, failedLow: failed, failedHigh: failed, tests: readings.tests[i], flag, counts, review };
       });
     }
     return parts.times.map((from, i) => {
@@ -290,7 +291,8 @@
     ofReading(item) {
       const why = Object.entries(this.words.tests).filter(([bit]) => item.tests & bit).map(([, text]) => text);
       const flag = item.flag === 1 ? "" : this.words.flags[item.flag];
-      return [this.value(item.high ?? item.failedHigh), this.time(item.at, "full"), [flag, why.join(", ")].filter(Boolean).join(": ")];
+      const said = item.review ? this.words.reviews[item.review] : "";
+      return [this.value(item.high ?? item.failedHigh), this.time(item.at, "full"), [flag, why.join(", ")].filter(Boolean).join(": "), said];
     }
 
     ofPart(item) {

@@ -164,7 +164,11 @@
       this.pen.lineWidth = 2 * this.ratio;
       for (const item of this.view.items) {
         const x = this.x(item.at);
-        if (item.counts[SUSPECT] && !this.view.width) this.diamond(x, this.y(item.high));
+        if (item.review === "overruled") {
+          this.ring(x, this.y(item.high ?? Math.min(Math.max(item.failedHigh, low), high)));
+          continue;
+        }
+        if (item.counts[SUSPECT] && !this.view.width) this.diamond(x, this.y(item.high), item.review === "confirmed");
         if (item.counts[SUSPECT]) this.tick(x, top + height, this.colour("--partial-fill"));
         if (!item.counts[FAILED]) continue;
         this.tick(x, top + height, this.colour("--bad-fill"));
@@ -202,10 +206,18 @@
       this.pen.stroke();
     }
 
-    diamond(x, y) {
+    // Of a flag that somebody overruled: the value is right.
+    ring(x, y) {
+      this.pen.strokeStyle = this.colour("--good-fill");
+      this.pen.beginPath();
+      this.pen.arc(x, y, 4.5 * this.ratio, 0, 7);
+      this.pen.stroke();
+    }
+
+    diamond(x, y, isConfirmed) {
       const size = 5.5 * this.ratio;
       this.pen.strokeStyle = this.colour("--yellow");
-      this.pen.fillStyle = this.colour("--yellow-soft");
+      this.pen.fillStyle = this.colour(isConfirmed ? "--yellow" : "--yellow-soft");
       this.pen.beginPath();
       for (const [right, up] of [[1, 0], [0, 1], [-1, 0], [0, -1]]) this.pen.lineTo(x + right * size, y - up * size);
       this.pen.closePath();

@@ -1,0 +1,90 @@
+"""Judges a counter that only grows by what it gains in each half hour.
+
+Half hours begin on the clock. The first count in a new one closes the last: what was gained between the first counts of
+two neighbouring half hours, scaled to 30 minutes, is the use that :class:`~edge.quality.meter.UseJudge` looks at; its
+verdict stands at the count that closed it. All other counts pass, and none is held: a count is not wrong because much
+was used. A fall of the counter, or a half hour without any count, begins anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from edge.contract.limits import LearnedLimit
+from edge.contract.quality_config import QualityChoice
+from edge.quality.judge import PASS, PASSED, Step, Verdict
+from edge.quality.meter import UseJudge
+
+SLOT_MS: Final = 30 * 60_000
+
+
+class _State(msgspec.Struct):
+    use: bytes
+    slot: int | None
+    first: float
+    first_at: int
+
+
+class CounterJudge:
+    """Judges one counter."""
+
+    __slots__ = ("_first", "_first_at", "_slot", "_use")
+
+    def __init__(self, *, choice: QualityChoice | None = None) -> None:
+        self._use = UseJudge(interval_ms=SLOT_MS, choice=choice)
+        self._slot: int | None = None
+        self._first = 0.0
+        self._first_at = 0
+
+    @property
+    def doubt(self) -> Verdict:
+        """Nothing is ever held."""
+        return PASS
+
+    def feed(self, at_ms: int, value: float) -> Step:
+        """Take the next count."""
+        slot = at_ms // SLOT_MS
+        if slot == self._slot and value >= self._first:
+            return PASSED
+        before, first, first_at = self._slot, self._first, self._first_at
+        self._slot, self._first, self._first_at = slot, value, at_ms
+        if before is None:
+            return PASSED
+        if slot != before + 1 or value < first:
+            self._use.miss(at_ms)
+            return PASSED
+        # the use belongs to the half hour that is over
+        step = self._use.feed(first_at, (value - first) * SLOT_MS / (at_ms - first_at))
+        if step is PASSED:
+            return PASSED
+        said = self._use.doubt if step.now is None else step.now
+        return PASSED if said is PASS else Step(None, said)
+
+    def miss(self, at_ms: int) -> Verdict | None:  # noqa: ARG002 -- of the seam
+        """A count that did not come changes nothing: the next one has all that was used."""
+        return None
+
+    def limits(self) -> Sequence[LearnedLimit]:
+        """What is known of the use of half hours."""
+        return self._use.limits()
+
+    def state(self) -> bytes:
+        """Everything."""
+        return msgspec.msgpack.encode(_State(self._use.state(), self._slot, self._first, self._first_at))
+
+    def restore(self, state: bytes) -> None:
+        """Go on from a state."""
+        try:
+            kept = msgspec.msgpack.decode(state, type=_State)
+        except msgspec.MsgspecError as error:
+            raise ValueError(f"no state of a judge of counters: {error}") from None
+        self._use.restore(kept.use)
+        self._slot, self._first, self._first_at = kept.slot, kept.first, kept.first_at
+
+    def shift(self, by_ms: int) -> None:
+        """Take what follows as of a clock that was set on by so much; the half hour that was broken off is left out."""
+        self._use.shift(by_ms)
+        self._slot = None

@@ -1,0 +1,251 @@
+"""The judge of what a meter counts in each interval: energy or water used, mostly per half hour.
+
+========  ====  =======================================================================================================
+test      flag  is set when
+========  ====  =======================================================================================================
+SPAN      4     less than nothing was used
+RATE      3     more was used than ever in one interval, by a margin (:mod:`edge.quality.tops`)
+SPIKE     3     the same, all at once; or higher than both neighbours by more than it ever was
+FLAT      3, 4  one value that is not 0, again and again (:mod:`edge.quality.repeats`); 4: for three days and longer
+BYPASS    3     for days only a part of what is usual is counted (:mod:`edge.quality.habit`), on one reading a day
+========  ====  =======================================================================================================
+
+Only a value that stands out from the one before it is held, until the next one says whether it is alone.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from edge.contract.limits import LearnedLimit
+from edge.contract.quality_config import QualityChoice
+from edge.contract.readings import Flag, Test
+from edge.quality.habit import ALARM, Habit, HabitState
+from edge.quality.judge import PASS, PASSED, Step, Verdict
+from edge.quality.repeats import Repeats, RepeatsState
+from edge.quality.tops import Tops, TopsState
+
+DAY_MS: Final = 86_400_000
+STUCK_FOR_LONG_MS: Final = 3 * DAY_MS
+TIMES_FOR_GOOD: Final = 3  # times the length that is strange, at least, before stuck is beyond doubt
+SUSTAINED_AGAIN, ALONE_AGAIN = 3, 5  # days
+LESS_THAN_NOTHING: Final = Verdict(Flag.FAIL, Test.SPAN)
+SPIKE: Final = Verdict(Flag.SUSPECT, Test.SPIKE)
+HOLD: Final = Step(None, None)
+
+
+class _State(msgspec.Struct):
+    habit: HabitState
+    repeats: RepeatsState
+    highs: TopsState
+    alone: TopsState
+    held_at: int | None = None  # the last value is held
+    last: float | None = None
+    before: float | None = None
+    last_at: int | None = None
+    since: int | None = None
+    interval_ms: int | None = None
+    is_high: bool = False
+    samples: int = 0
+
+
+class UseJudge:
+    """Judges the use of intervals that follow one another."""
+
+    __slots__ = ("_alone", "_choice", "_habit", "_highs", "_is_weighed", "_repeats", "_state")
+
+    def __init__(self, *, interval_ms: int | None = None, choice: QualityChoice | None = None) -> None:
+        self._choice = choice or QualityChoice()
+        self._is_weighed = not self._choice.is_off("drift")
+        self._habit, self._repeats = Habit(), Repeats()
+        self._highs, self._alone = Tops(SUSTAINED_AGAIN), Tops(ALONE_AGAIN)
+        self._state = _State(self._habit.state, self._repeats.state, self._highs.state, self._alone.state)
+        self._state.interval_ms = interval_ms
+
+    @property
+    def doubt(self) -> Verdict:
+        """A held value stands out."""
+        return PASS if self._state.held_at is None else SPIKE
+
+    def feed(self, at_ms: int, value: float) -> Step:
+        """Take the use of the next interval."""
+        state = self._state
+        if value < 0:
+            return Step(self.miss(at_ms), LESS_THAN_NOTHING)
+        held = self._look_back(value)
+        if state.since is None:
+            state.since = at_ms
+        if state.interval_ms is None and state.last_at is not None:
+            state.interval_ms = at_ms - state.last_at
+        state.samples += 1
+        state.last_at, last = at_ms, state.last
+        state.before, state.last = last, value
+        highest = self._highest()
+        if 0 < highest < value:
+            return Step(held, self._refuse_high(at_ms, value))
+        state.is_high = False
+        if self._is_still(at_ms, value):
+            state.held_at = None
+            return Step(held, self._stuck(at_ms))
+        if last is not None and 0 < self._highest_alone() < value - last:
+            state.held_at = at_ms
+            return HOLD if held is None else Step(held, None)
+        now = self._believe(at_ms, value)
+        return PASSED if held is None and now is PASS else Step(held, now)
+
+    def miss(self, at_ms: int) -> Verdict | None:  # noqa: ARG002 -- of the seam
+        """Nothing follows what is held: it stays in doubt."""
+        state = self._state
+        held = None if state.held_at is None else SPIKE
+        state.held_at = state.last = state.before = None
+        return held
+
+    def _look_back(self, value: float) -> Verdict | None:
+        """Learn how far the last value stood out from its neighbours; decide about it where it is held."""
+        state = self._state
+        last, before, held_at = state.last, state.before, state.held_at
+        if last is None or before is None or state.is_high:
+            return None
+        height = last - (max(value, before))
+        if held_at is None:
+            if height > 0 and state.last_at is not None:
+                self._alone.learn(state.last_at // DAY_MS, height)
+            return None
+        state.held_at = None
+        if height > self._highest_alone():
+            self._alone.refuse(held_at // DAY_MS, height)
+            return SPIKE
+        return self._believe(held_at, last)
+
+    def _believe(self, at_ms: int, value: float) -> Verdict:
+        """Learn from a value that nothing is wrong with."""
+        self._highs.learn(at_ms // DAY_MS, value)
+        if self._is_weighed and self._habit.feed(at_ms, value):
+            return Verdict(Flag.SUSPECT, Test.BYPASS)
+        return PASS
+
+    def _highest(self) -> float:
+        """More than this in one interval is strange; 0: not known."""
+        said = self._choice.rate
+        if said is None:
+            return self._highs.limit
+        interval_ms = self._state.interval_ms
+        if said.off or said.per_min is None or interval_ms is None:
+            return 0.0
+        return said.per_min * interval_ms / 60_000
+
+    def _highest_alone(self) -> float:
+        """Higher than both neighbours by more than this is strange; 0: not known."""
+        said = self._choice.spike
+        if said is None:
+            return self._alone.limit
+        return 0.0 if said.off or said.least is None else said.least
+
+    def _refuse_high(self, at_ms: int, value: float) -> Verdict:
+        state = self._state
+        if state.is_high:  # twice in a row: no spike
+            self._highs.refuse(at_ms // DAY_MS, value)
+            return Verdict(Flag.SUSPECT, Test.RATE)
+        state.is_high = True
+        return Verdict(Flag.SUSPECT, Test.RATE | Test.SPIKE)
+
+    def _is_still(self, at_ms: int, value: float) -> bool:
+        said = self._choice.flat
+        is_still = self._repeats.feed(at_ms, value)
+        if said is None:
+            return is_still
+        still_ms = at_ms - self._repeats.state.since
+        return value > 0 and not said.off and said.after_s is not None and still_ms >= said.after_s * 1000
+
+    def _stuck(self, at_ms: int) -> Verdict:
+        run = self._repeats.state
+        is_for_good = at_ms - run.since >= STUCK_FOR_LONG_MS and run.length >= TIMES_FOR_GOOD * run.limit
+        return Verdict(Flag.FAIL if is_for_good else Flag.SUSPECT, Test.FLAT)
+
+    def limits(self) -> Sequence[LearnedLimit]:
+        """What is known of spikes, runs and the habit."""
+        return limits_of(self._choice, self._state, self._highest(), self._highest_alone())
+
+    def state(self) -> bytes:
+        """Everything, the value that is held too; compressed, as most of a histogram is empty."""
+        return zlib.compress(msgspec.msgpack.encode(self._state), level=1)
+
+    def restore(self, state: bytes) -> None:
+        """Go on from a state; nothing changes where it is of another judge."""
+        try:
+            kept = msgspec.msgpack.decode(zlib.decompress(state), type=_State)
+        except (zlib.error, msgspec.MsgspecError) as error:
+            raise ValueError(f"no state of a judge of use: {error}") from None
+        habit, repeats = Habit(), Repeats()
+        habit.restore(kept.habit)
+        repeats.restore(kept.repeats)
+        self._habit, self._repeats = habit, repeats
+        self._highs.restore(kept.highs)
+        self._alone.restore(kept.alone)
+        self._state = kept
+
+    def shift(self, by_ms: int) -> None:
+        """Take what follows as of a clock that was set on by so much."""
+        state = self._state
+        self._repeats.shift(by_ms)
+        self._habit.shift(by_ms)
+        state.held_at = None if state.held_at is None else state.held_at + by_ms
+        state.last_at = None if state.last_at is None else state.last_at + by_ms
+        state.since = None if state.since is None else state.since + by_ms
+
+
+def limits_of(choice: QualityChoice, state: _State, highest: float, alone: float) -> list[LearnedLimit]:
+    """What a judge knows, for people."""
+    since, until, samples = state.since, state.last_at, state.samples
+    found = []
+    for test, said, high, note in (
+        (Test.RATE, choice.rate, highest, "most in one interval: the second highest day with a margin"),
+        (Test.SPIKE, choice.spike, alone, "most above both neighbours: the second highest day with a margin"),
+    ):
+        if high and said is None:
+            found.append(LearnedLimit(test=test, high=high, since=since, until=until, samples=samples, note=note))
+        elif high and said is not None:
+            found.append(LearnedLimit(test=test, high=high, source=said.source))
+    found += _flat_limit(choice, state)
+    if habit := habit_limit(choice, state.habit, since, until):
+        found.append(habit)
+    return found
+
+
+def _flat_limit(choice: QualityChoice, state: _State) -> list[LearnedLimit]:
+    said, run = choice.flat, state.repeats
+    if said is not None:
+        return [LearnedLimit(test=Test.FLAT, high=said.after_s, unit="s", source=said.source)] if said.after_s else []
+    if not run.limit or not state.interval_ms:
+        return []
+    return [
+        LearnedLimit(
+            test=Test.FLAT,
+            high=run.limit * state.interval_ms / 1000,
+            unit="s",
+            since=state.since,
+            until=state.last_at,
+            samples=state.samples,
+            note="how long a value of the latest size may be shown unchanged",
+        )
+    ]
+
+
+def habit_limit(choice: QualityChoice, habit: HabitState, since: int | None, until: int | None) -> LearnedLimit | None:
+    """What is usual in a day, and how far a suspicion has grown."""
+    if choice.is_off("drift") or not habit.totals:
+        return None
+    share = min(1.0, max(habit.sums) / ALARM)
+    return LearnedLimit(
+        test=Test.BYPASS,
+        since=since,
+        until=until,
+        samples=habit.learned,
+        note=f"a usual day counts {math.exp(habit.total_level):.4g}; "
+        f"{share:.0%} of what raises the suspicion that not all is counted",
+    )

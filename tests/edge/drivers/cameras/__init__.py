@@ -1,0 +1,1 @@
+"""What cameras send, and what the gateway makes of it."""
