@@ -1,7 +1,7 @@
 """A gateway's judging as a process that can be killed: ``python -m tests.edge.judging OUTBOX SERIES KIND``.
 
 Judges a series (lines of ``at_ms value``) from where the outbox file says that it was, a poll a line, and keeps what
-was learned as the agent does, in a real outbox. Each poll prints a line ``at_ms flag tests`` for every reading that was
+was learned as the agent does, in a real outbox. Each poll prints ``flag at_ms flag tests`` for every reading that was
 decided. The clock is the series' own.
 """
 
@@ -42,7 +42,7 @@ def judge_series(outbox_file: Path, series: Path, kind: str) -> None:
     for number, (at, value) in enumerate(samples[done:], done + 1):
         clock.now = int(at)
         for one in judges.take([Reading("device", "point", clock.now, float(value))]).decided:
-            sys.stdout.write(f"{one.taken_at} {int(one.flag)} {one.tests}\n")
+            sys.stdout.write(f"flag {one.taken_at} {int(one.flag)} {one.tests}\n")
         if clock.now - kept_at >= 1000 * KEEP_S:
             learned.keep_all()
             kept_at = clock.now
