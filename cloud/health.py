@@ -8,6 +8,7 @@ at which its gateway promised one (the heartbeat of the inventory), whatever the
 - A device is as its worst point. A point that was never heard counts as offline once another of its device was heard.
 - What is behind a gateway that is offline is offline because of it: one cause, told once, at the gateway.
 - A gateway is a device too. What its machine cannot tell, such as a temperature, is no fault of anything.
+- A point that is OK is doubtful where its newest reading was flagged 3 or 4: it is read, and not to be trusted.
 - A device without points, such as a camera, says nothing until something happens: only its last event is known.
 """
 
@@ -50,6 +51,7 @@ class Reason(StrEnum):
 
 OWN_KIND = "gateway"  # the kind of the gateway's own device
 OWN_ID = "gateway"  # what it is called before it has told its kind
+DOUBTED = (Flag.SUSPECT, Flag.FAIL)
 REASON_OF_TEST = ((Test.NO_ANSWER, Reason.NO_ANSWER), (Test.REFUSED, Reason.REFUSED), (Test.SENTINEL, Reason.SENTINEL))
 
 
@@ -105,6 +107,11 @@ class PointHealth(Struct, frozen=True, kw_only=True):
     since: int | None
     heard: LastHeard | None
 
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether it is as it should be, but for the value that it gives."""
+        return self.condition is Condition.OK and self.heard is not None and self.heard.flag in DOUBTED
+
 
 class DeviceHealth(Struct, frozen=True, kw_only=True):
     """How one device is, and its points; `heard_at` is its newest reading or event, `valued_at` its newest value."""
@@ -126,6 +133,11 @@ class DeviceHealth(Struct, frozen=True, kw_only=True):
         """Whether it is the gateway itself, which is no sensor: it is shown with its gateway, and counted nowhere."""
         return self.kind == OWN_KIND or (not self.kind and self.device == OWN_ID)
 
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether it is as it should be, but for the values that it gives."""
+        return self.condition is Condition.OK and any(point.is_doubtful for point in self.points)
+
 
 class GatewayHealth(Struct, frozen=True, kw_only=True):
     """How one gateway is, and what is behind it."""
@@ -146,9 +158,13 @@ class GatewayHealth(Struct, frozen=True, kw_only=True):
 
 
 class Counts(Struct, kw_only=True):
-    """How many channels are how; `behind_gateway` are offline because their gateway is, and not counted as offline."""
+    """How many channels are how; `behind_gateway` are offline because their gateway is, and not counted as offline.
+
+    Nor are `doubtful` ones counted as ok.
+    """
 
     ok: int = 0
+    doubtful: int = 0
     stale: int = 0
     offline: int = 0
     never: int = 0
@@ -157,6 +173,8 @@ class Counts(Struct, kw_only=True):
     def add(self, channel: GatewayHealth | DeviceHealth | PointHealth) -> None:
         """Count one channel."""
         name = "behind_gateway" if channel.reason is Reason.GATEWAY else channel.condition.value
+        if not isinstance(channel, GatewayHealth) and channel.is_doubtful:
+            name = "doubtful"
         setattr(self, name, getattr(self, name) + 1)
 
 

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from cloud.config import CloudConfig
 from cloud.registry.registry_file import RegistryFile
 from cloud.workorders.work_time import WorkTimeFile
+from edge.contract.camera_tables import CameraTable
 from edge.contract.event_classes import EventClassFile, event_classes
 from edge.contract.gateway_config import GatewayConfig
 from edge.contract.profile import (
@@ -116,9 +117,11 @@ def _refine_profile(whole: Schema) -> None:
     parts = whole["$defs"]
     whole["description"] = "What a device model measures and where it is read: see docs/writing-profiles.md."
     whole["type"] = "object"
-    whole["properties"] = {"protocol": {"enum": ["modbus", "gateway"], "description": "How the device is read."}}
+    whole["properties"] = {
+        "protocol": {"enum": ["modbus", "gateway", "camera"], "description": "How the device is read."}
+    }
     whole["required"] = ["protocol"]
-    whole |= _when({"protocol": {"const": "gateway"}}, _ref("GatewayProfile"), _ref("ModbusProfile"))
+    whole |= _when({"protocol": {"enum": ["gateway", "camera"]}}, _ref("GatewayProfile"), _ref("ModbusProfile"))
     kinds = sorted({profile.kind for profile in _profiles()})
     for name in ("GatewayProfile", "ModbusProfile"):
         parts[name]["properties"]["kind"]["examples"] = kinds
@@ -313,6 +316,7 @@ SOURCES: Final[Mapping[str, _Source]] = {
     "event_classes": _Source(EventClassFile, "event_classes.yaml"),
     "quality": _Source(QualityFile, "quality.yaml"),
     "work_time": _Source(WorkTimeFile, "work_time.yaml"),
+    "camera": _Source(CameraTable, "What a brand of camera calls what it sees"),
     "gateway": _Source(GatewayConfig, "gateway.yaml", _refine_gateway),
     "cloud": _Source(CloudConfig, "cloud.yaml"),
     "registry": _Source(RegistryFile, "registry.yaml"),

@@ -24,11 +24,11 @@ import msgspec
 import structlog
 
 from edge.clock_state import ClockWatch
-from edge.contract.camera_config import CameraListenerConfig
+from edge.contract.camera_config import CAMERA_KEY
 from edge.contract.clock import Clock
 from edge.contract.event_classes import event_classes
 from edge.contract.gateway_config import DeviceConfig, GatewayConfig
-from edge.contract.messages import Event, EventState, Lane, Reading, Severity, split_blob
+from edge.contract.messages import Event, EventState, Lane, Reading, Severity
 from edge.detect_memory import Memory, abandon, read_state
 from edge.devices import drivers_for, inventory_of, pipeline_for
 from edge.drivers import ConfigurationError, Driver
@@ -50,7 +50,7 @@ from edge.timeline import STEP_MS, Timeline
 from edge.uplink import Uplink
 
 if TYPE_CHECKING:
-    from edge.drivers.camera import CameraListener, CameraTrigger
+    from edge.cameras import Cameras
 
 MIB: Final = 1024 * 1024
 DAY_MS: Final = 86_400_000
@@ -68,9 +68,7 @@ class _Device:
 
     def __init__(self, config: DeviceConfig, agent: Agent) -> None:
         self.config = config
-        self.drivers = drivers_for(
-            config, agent.config, links=agent.links, clock=agent.clock, agent=agent.counts, used=agent.marks.highest
-        )
+        self.drivers = agent.drivers_for(config)
         gateway = agent.config.gateway
         self.pipeline = pipeline_for(
             config, gateway=gateway, new_id=agent.new_id, board=agent.board, boot=agent.clock.boot
@@ -92,7 +90,8 @@ class Agent:
         self.board = Board()
         self._outbox = outbox
         self._clock_watch = ClockWatch(clock)
-        self._kinds = {device.id: device.device_profile.kind for device in config.devices}
+        devices = (*config.devices, *config.camera_devices)
+        self._kinds = {device.id: device.device_profile.kind for device in devices}
         self._uplink = Uplink(
             outbox,
             config.broker,
@@ -114,10 +113,12 @@ class Agent:
         )
         kept = outbox.open_events()
         self.marks = _read_marks(kept.pop(MARKS_KEY, ""), clock)
-        self._devices = {device.id: _Device(device, self) for device in config.devices}
+        self._cameras = self._open_cameras() if config.cameras else None
+        self._devices = {device.id: _Device(device, self) for device in devices}
         learners = [Learner(device, one.pipeline.judges) for device, one in self._devices.items()]
         self._learned = Learned(learners, clock, keep=self._recorder.keep_state)
         self._learned.restore(kept)
+        self._restore_cameras(kept)
         self._stopping = asyncio.Event()
         self._restore(kept)
         if outbox.salvaged is not None:
@@ -129,6 +130,14 @@ class Agent:
     def counts(self) -> Mapping[str, Callable[[], int]]:
         """What the gateway says of itself as a device, beside what its machine tells: AGENT_POINTS."""
         return dict(zip(AGENT_POINTS, (self.waiting, self.skipped), strict=True))
+
+    def drivers_for(self, device: DeviceConfig) -> dict[float, Driver]:
+        """Return what reads the device, by seconds between two polls."""
+        if self._cameras is not None and device.id in self._cameras.intakes:
+            return {device.poll_s: self._cameras.health_of(device.id)}
+        return drivers_for(
+            device, self.config, links=self.links, clock=self.clock, agent=self.counts, used=self.marks.highest
+        )
 
     def skipped(self) -> int:
         """Polls that were left out because the ones before took too long, of all devices since the start."""
@@ -152,8 +161,8 @@ class Agent:
             recording = group.create_task(self._recorder.run(), name="recorder")
             group.create_task(self._uplink.run(), name="uplink")
             async with AsyncExitStack() as listening:
-                if self.config.camera_listener is not None:
-                    await listening.enter_async_context(self._camera_listener(self.config.camera_listener))
+                if self._cameras is not None:
+                    await listening.enter_async_context(self._cameras.listening())
                 devices = list(self._devices.values()) if is_polling else []
                 polling = [
                     group.create_task(self._poll_for_ever(one, poll_s, share=index / len(devices)), name=one.config.id)
@@ -161,6 +170,8 @@ class Agent:
                     for poll_s in one.drivers
                 ]
                 polling.append(group.create_task(self._watch_clock(), name="clock"))
+                if self._cameras is not None:
+                    polling.append(group.create_task(self._cameras.run(), name="cameras"))
                 tls = self.config.broker.tls
                 if tls is not None and tls.certificate_file is not None:
                     watching = watch_expiry(tls.certificate_file, self.clock)
@@ -302,27 +313,21 @@ class Agent:
         )
         self._recorder.take(Taken([], [], 0, [event], {}))
 
-    def _camera_listener(self, config: CameraListenerConfig) -> CameraListener:
-        from edge.drivers.camera import CameraListener  # noqa: PLC0415 -- a gateway without cameras needs no HTTP
+    def _open_cameras(self) -> Cameras:
+        from edge.cameras import Cameras, Keeper  # noqa: PLC0415 -- a gateway without cameras needs nothing of that
 
-        return CameraListener(config, self.config.cameras, clock=self.clock, on_trigger=self._on_trigger)
+        def hand_over(event: Event, states: dict[str, str | None]) -> None:
+            self._recorder.take(Taken([], [], 0, [event], states))
 
-    async def _on_trigger(self, trigger: CameraTrigger) -> None:
-        pieces = [] if trigger.picture is None else split_blob(self.config.gateway, trigger.picture, "image/jpeg")
-        event = Event(
-            gateway=self.config.gateway,
-            id=trigger.id,
-            revision=1,
-            state=EventState.CONFIRMED,
-            class_code=trigger.class_code,
-            device=trigger.camera,
-            severity=event_classes()[trigger.class_code].severity,
-            began_at=trigger.taken_at,
-            updated_at=trigger.taken_at,
-            blobs=[piece.name for piece in pieces[:1]],
-            note=trigger.note,
-        )
-        await self._recorder.store(event, pieces)
+        keeper = Keeper(self._recorder.store, hand_over, self._recorder.keep_state, asyncio.Semaphore(1))
+        return Cameras(self.config, clock=self.clock, keeper=keeper, used=self.marks.highest)
+
+    def _restore_cameras(self, kept: dict[str, str]) -> None:
+        """Let cameras go on with their open events; those of cameras that are gone end as those of rules do."""
+        if self._cameras is None and any(key.startswith(CAMERA_KEY) for key in kept):
+            self._cameras = self._open_cameras()
+        if self._cameras is not None:
+            self._cameras.restore(kept)
 
 
 def _least_urgent_last(kept: tuple[str, Memory]) -> int:

@@ -9,8 +9,8 @@ is over    a sample at least ``clear_hold`` after the first one of an unbroken r
 ========== ============================================================================================
 
 A sample flagged 3 (suspect) never blocks a level and never brings one on alone: a run of nothing but 3s needs one
-sample more. What looks like a parked car or like snow (``BOX``, ``SNOW``) brings nothing on as long as it looks so: it
-keeps the run, and the first sample that does not look so decides.
+sample more. What looks like vehicles or like snow (``BOX``, ``PULSES``, ``BLIP``, ``SNOW``) stays, so that further
+samples of the kind prove nothing: it keeps the run, and the first sample that does not look so decides.
 
 *Over* and *clear* by comparison: ``at_least``: value >= threshold, value < clear; ``below``: value < threshold,
 value >= clear; ``equals``: value == threshold, value != threshold.
@@ -18,15 +18,10 @@ value >= clear; ``equals``: value == threshold, value != threshold.
 
 from __future__ import annotations
 
-from typing import Final
-
 from msgspec import Struct
 
-from edge.contract.readings import Flag, Reading, Test
+from edge.contract.readings import ARTEFACTS, Flag, Reading
 from edge.contract.rules import DeviceRule
-
-NO_WATER: Final = Test.BOX | Test.SNOW
-"""What lies or stands there stays, so that further samples of the same kind prove nothing."""
 
 
 class Level(Struct, kw_only=True):
@@ -67,7 +62,7 @@ class Level(Struct, kw_only=True):
             self.since = reading.taken_at
         self.run += 1
         self.is_trusted |= reading.flag != Flag.SUSPECT
-        enough = self.run >= rule.samples + (not self.is_trusted) and not reading.tests & NO_WATER
+        enough = self.run >= rule.samples + (not self.is_trusted) and not reading.tests & ARTEFACTS
         if enough and reading.taken_at - self.since >= 1000 * rule.hold_s:
             self.run, self.is_trusted, self.is_on, self.clear_since = 0, False, True, None
 

@@ -18,6 +18,7 @@ from edge.drivers.modbus import ModbusLinks, ModbusPoll, ModbusUnit
 from edge.drivers.sunspec import SunspecPoll
 from edge.health import GatewayHealth
 from edge.pipeline import Pipeline
+from edge.quality.checks import checks_for
 from edge.quality.device import Check, DeviceJudges
 from edge.quality.kinds import Setting, judge_for
 from edge.quality.neighbour import BlockedGauge, Board, Neighbour
@@ -93,7 +94,9 @@ def judges_for(device: DeviceConfig, board: Board) -> DeviceJudges:
     """Return what judges the readings of a device by what came before them; nothing is learned yet."""
     settings = {point.name: setting_of(device, point) for point in device.device_profile.points}
     judges = {name: judge_for(setting) for name, setting in settings.items() if setting is not None}
-    checks = [check for point in device.device_profile.points for check in _neighbours_of(device, point, board)]
+    points = device.device_profile.points
+    checks = [check for point in points for check in _neighbours_of(device, point, board)]
+    checks += checks_for(points, device.quality)
     return DeviceJudges({name: judge for name, judge in judges.items() if judge is not None}, checks, board)
 
 
@@ -137,7 +140,7 @@ def _rule(said: Reporting) -> ReportRule:
 
 
 def inventory_of(config: GatewayConfig) -> Inventory:
-    """Return what the gateway tells the cloud about itself; a camera is a device without points."""
+    """Return what the gateway tells the cloud about itself; a camera is a device too."""
     devices = [
         DeviceInventory(
             device=device.id,
@@ -149,10 +152,9 @@ def inventory_of(config: GatewayConfig) -> Inventory:
                 for said in [device.reporting(point)]
             ],
         )
-        for device in config.devices
+        for device in (*config.devices, *config.camera_devices)
     ]
-    cameras = [DeviceInventory(device=camera.id, kind="camera", profile="", points=[]) for camera in config.cameras]
-    return Inventory(gateway=config.gateway, config_hash=config.config_hash, devices=[*devices, *cameras])
+    return Inventory(gateway=config.gateway, config_hash=config.config_hash, devices=devices)
 
 
 _point_inventory = cache(PointInventory)  # devices of one model have the same ones

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 import structlog
@@ -32,6 +33,7 @@ DRAFT_S: Final = 1.0  # real seconds, as kills are real
 MOST_READINGS: Final = 50_000  # in memory while the disk is full, some 5 MB
 MOST_EVENTS: Final = 1_000
 EVENTS_AT_ONCE: Final = 100
+NO_STATES: Final[Mapping[str, str | None]] = MappingProxyType({})
 STOPPED: Final = "the gateway's agent has stopped"
 
 _log = structlog.get_logger()
@@ -40,6 +42,7 @@ _log = structlog.get_logger()
 class _Picture(NamedTuple):
     event: Event
     pieces: list[tuple[Lane, Body]]
+    states: dict[str, str | None]
     stored: asyncio.Future[None]
 
     def refuse(self, reason: str) -> None:
@@ -127,12 +130,15 @@ class Recorder:
         """Let the next commit keep a state, or remove it."""
         self._states[key] = state
 
-    async def store(self, event: Event, pieces: Sequence[BlobPiece]) -> None:
-        """Commit an event and its picture, event first; raises NotStoredError where nothing was kept."""
+    async def store(
+        self, event: Event, pieces: Sequence[BlobPiece], states: Mapping[str, str | None] = NO_STATES
+    ) -> None:
+        """Commit an event, its picture and what follows, event first; raises NotStoredError where nothing was kept."""
         if self._is_stopping:
             raise NotStoredError(STOPPED)
         blobs = [(Lane.BLOBS, encode_blob(piece)) for piece in pieces]
-        picture = _Picture(event, blobs, asyncio.get_running_loop().create_future())
+        self._states = {key: state for key, state in self._states.items() if key not in states}  # older ones
+        picture = _Picture(event, blobs, dict(states), asyncio.get_running_loop().create_future())
         self._pictures.append(picture)
         self._wake.set()
         await picture.stored
@@ -222,7 +228,9 @@ class Recorder:
     async def _commit_picture(self, picture: _Picture) -> None:
         messages, draft = self._dated(_Commit([picture.event], [], Counter(), Counter(), {}))
         try:
-            await asyncio.to_thread(self._outbox.append_all, [*messages, *picture.pieces], draft=draft)
+            await asyncio.to_thread(
+                self._outbox.append_all, [*messages, *picture.pieces], draft=draft, open_events=picture.states
+            )
         except OutboxFullError as error:
             picture.refuse(str(error))
         except OutboxError as error:

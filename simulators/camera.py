@@ -1,4 +1,4 @@
-"""A camera that reports what it sees, as :mod:`edge.drivers.camera_app` takes it: one form with JSON and a JPEG."""
+"""A camera that reports what it sees, as :mod:`edge.drivers.cameras.app` takes it: one form with JSON and a JPEG."""
 
 from __future__ import annotations
 

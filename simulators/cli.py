@@ -24,6 +24,7 @@ from edge.contract.config_file import ConfigError, nearest
 from edge.contract.listening import ListenError
 from edge.contract.profile import ModbusProfile, RegisterPoint
 from edge.contract.program import command, example
+from edge.contract.series_file import Sample, SeriesError, read_series
 from simulators import broker
 from simulators.bus_file import load_bus
 from simulators.demo.run import run_demo
@@ -37,7 +38,6 @@ from simulators.scenarios.rainy_day import RainyDay
 from simulators.scenarios.rainy_day_files import BROKER, GATEWAYS, LIMITS, Workspace
 from simulators.scenarios.rainy_day_stage import Stage, Told
 from simulators.serial_wire import SerialSettings
-from simulators.series import Sample, SeriesError, read_series
 from simulators.serving import Place, Served, faults_in_words, is_typed_to, move, obey, serve
 from simulators.stopping import run_until_stopped
 

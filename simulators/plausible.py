@@ -23,8 +23,7 @@ CURVES: Final[dict[str, tuple[float, float, float, float]]] = {
     "power_factor": (POWER_FACTOR, 0.01, 900, 0.002),
     "depth": (0.0, 0.0, 60, 2.0),
     "water_level": (1_800.0, 40.0, 3_600, 2.0),
-    "flow": (600.0, 300.0, 900, 10.0),
-    "heat_power": (5_000.0, 2_000.0, 900, 20.0),
+    "flow": (280 / 24, 3.0, 900, 0.1),  # on the whole what WATER_L_A_DAY counts
     "temperature": (21.0, 4.0, DAY_S, 0.1),
     "humidity": (65.0, 12.0, DAY_S, 0.5),
     "battery": (92.0, 4.0, DAY_S, 0.0),
@@ -83,10 +82,11 @@ class Plausible:
         return round(total_wh * REACTIVE_SHARE if quantity == "reactive_import" else total_wh)
 
     def _load(self, quantity: str, power_w: float) -> float:
-        """What a load of ``power_w`` shows as; 0 for a quantity that is no electricity."""
+        """What a load of ``power_w`` shows as; 0 for a quantity that is no power."""
         volts = CURVES["voltage"][0]
         shown = {
             "active_power": power_w,
+            "heat_power": power_w,
             "reactive_power": power_w * REACTIVE_SHARE,
             "apparent_power": power_w / POWER_FACTOR,
             "current": power_w / POWER_FACTOR / volts,

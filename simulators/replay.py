@@ -8,8 +8,8 @@ from fractions import Fraction
 from edge.contract.clock import Clock
 from edge.contract.config_file import nearest
 from edge.contract.profile import Point
+from edge.contract.series_file import Sample
 from simulators.device import SimulatedDevice
-from simulators.series import Sample
 
 
 class UnitError(ValueError):

@@ -22,7 +22,14 @@ APPS = {"edge": edge.cli.app, "cloud": cloud.cli.app, "simulate": simulators.cli
 PAGES = (
     *("README.md", "README.zh-CN.md", "CONTRIBUTING.md"),
     *("docs/api.md", "docs/backup.md", "docs/broker.md", "docs/bus-load.md", "docs/influxdb.md", "docs/installing.md"),
-    *("docs/moving-to-influxdb.md", "docs/postgresql.md", "docs/reading.md", "docs/running.md", "docs/scanning.md"),
+    *(
+        "docs/moving-to-influxdb.md",
+        "docs/postgresql.md",
+        "docs/reading.md",
+        "docs/rules.md",
+        "docs/running.md",
+        "docs/scanning.md",
+    ),
     *("docs/simulators.md", "docs/troubleshooting.md", "docs/writing-profiles.md"),
 )
 SHOWN = re.compile(r"`(\./anlan [^`]+)`|^ *(?:example: )?(\./anlan .+?)(?:  +.*| +#.*)?$", re.MULTILINE)

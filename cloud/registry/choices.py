@@ -67,7 +67,7 @@ def search_profiles(words: str, *, kinds: Mapping[str, str] = MappingProxyType({
     return [
         _choice(profile)
         for profile in found
-        if profile.protocol != "gateway"
+        if profile.protocol == "modbus"
         and all(word in f"{_text(profile.profile)}\n{kinds.get(profile.kind, '').casefold()}" for word in wanted)
     ]
 

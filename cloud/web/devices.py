@@ -13,12 +13,15 @@ from cloud.gateway_states import find_state
 from cloud.health import DeviceHealth, GatewayHealth, PointHealth, Reason
 from cloud.health_reader import read_health
 from cloud.registry.person import Role
-from cloud.series import Bucket, LastHeard
+from cloud.series import LastHeard
 from cloud.web.completeness import Span, bounds_of, channels_of, sheet_of
 from cloud.web.conditions import sentence, silent_since
 from cloud.web.day_lines import DayLine, day_line
+from cloud.web.flag_words import MEANINGS
+from cloud.web.flags import worst_tests
+from cloud.web.history import SeriesName, count_in
 from cloud.web.page import EquippingPage, Page
-from cloud.web.sensor_list import Place, is_partial, own_reason, silent_point, telling_point
+from cloud.web.sensor_list import Place, is_partial, own_reason, silent_point, state_of, telling_point
 from cloud.web.sensors import read_places
 from cloud.workorders.orders import code_of
 from cloud.workorders.states import FINISHED
@@ -28,6 +31,7 @@ from edge.contract.profile import DeviceProfile, load_profile, profile_names
 
 PARTS_OF_DAY = 96
 MOST_ORDERS = 20
+MOST_LOOKED_AT = 1000  # flagged readings of a point, to tell by which tests
 
 router = APIRouter()
 
@@ -99,10 +103,10 @@ async def show_device(page: EquippingPage, gateway: IdInPath, device: IdInPath) 
     """Show how a device is, since when and why; its points, its open orders, and how complete its last day is."""
     subject = await find_subject(page, gateway, device)
     telling = telling_point(subject.device)
-    since, others, lines, sheet = await asyncio.gather(
+    since, others, days, sheet = await asyncio.gather(
         silent_since(page, subject.device, telling),
         _other_troubles(page, subject.device),
-        _day_lines(page, subject),
+        _days(page, subject),
         sheet_of(page, list(channels_of(subject.device, subject.first_seen)), Span.DAY),
     )
     return page.render(
@@ -114,7 +118,9 @@ async def show_device(page: EquippingPage, gateway: IdInPath, device: IdInPath) 
         since=since,
         reason=reason_of(page, subject.device.reason, since),
         others=others,
-        lines=lines,
+        days=days,
+        state=state_of(subject.device),
+        meanings=MEANINGS,
         sheet=sheet,
         strips={strip.channel.point: strip for strip in sheet.strips},
         earlier=await before_gateway(page, subject, silent_point(subject.device)),
@@ -137,20 +143,29 @@ async def before_gateway(page: Page, subject: Subject, point: PointHealth | None
     return reason_of(page, own_reason(point), began)
 
 
-async def _day_lines(page: Page, subject: Subject) -> dict[str, DayLine | None]:
+class Day(Struct, frozen=True):
+    """The last day of a point: its curve, and which tests doubted most of its values."""
+
+    line: DayLine | None
+    worst: list[tuple[int, int]]
+
+
+async def _days(page: Page, subject: Subject) -> dict[str, Day]:
     """Return the last day of each point that was ever heard, over the same span as its strip."""
     start, end = bounds_of(Span.DAY, page.now_ms)
     width_ms = (end - start) // PARTS_OF_DAY
+    store = page.services.series
 
-    async def ask(point: str) -> list[Bucket]:
-        gateway, device = subject.device.gateway, subject.device.device
-        return await page.services.series.summarise(
-            gateway, device, point, start_ms=start, end_ms=end, width_ms=width_ms
-        )
+    async def look(point: PointHealth) -> Day:
+        name = SeriesName(subject.device.gateway, subject.device.device, point.point)
+        series = (name.gateway, name.device, name.point)
+        buckets = await store.summarise(*series, start_ms=start, end_ms=end, width_ms=width_ms)
+        line = day_line(buckets, start=start, width_ms=width_ms, beat_ms=round(point.interval_s * 1000))
+        if not any(one.suspect or one.failed for one in buckets):
+            return Day(line, [])
+        counts = await count_in(store, name, buckets, width_ms=width_ms, end=end, most=MOST_LOOKED_AT)
+        return Day(line, worst_tests(counts.flagged))
 
     points = [point for point in subject.device.points if point.heard]
-    found = await asyncio.gather(*(ask(one.point) for one in points))
-    return {
-        point.point: day_line(buckets, start=start, width_ms=width_ms, beat_ms=round(point.interval_s * 1000))
-        for point, buckets in zip(points, found, strict=True)
-    }
+    found = await asyncio.gather(*map(look, points))
+    return {point.point: day for point, day in zip(points, found, strict=True)}

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from cloud.web.words import N_
+from cloud.series import LastHeard
+from cloud.web.words import N_, Words
 from edge.contract.readings import Test
 
 
@@ -113,6 +114,14 @@ MEANINGS: Mapping[Test, Meaning] = {
         N_("Clean the contact, check the zero point of the depth."),
     ),
 }
+
+
+def doubt_of(words: Words, heard: LastHeard) -> str:
+    """Return in one line why a newest reading is not to be trusted, and what helps."""
+    tests = [test for test in MEANINGS if heard.tests & test]
+    named = ", ".join(words.tests(heard.tests)) or words.flag(heard.flag)
+    return f"{named}: {words.text(MEANINGS[tests[0]].help)}" if tests else named
+
 
 REASONS: Mapping[str, tuple[str, ...]] = {
     "overruled": (

@@ -1,5 +1,6 @@
 """The flags of a span of one point as people look at them: by test over time, and as stretches to be judged; pure."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
@@ -10,6 +11,7 @@ from edge.contract.messages import Flag, Reading
 
 CELLS = 120  # of a strip
 MOST_STRETCHES = 12
+MOST_NAMED = 3  # tests, where there is room for no more
 LEAST_PAUSE_MS = 120_000
 MARKS = ("overruled", "missing", "suspect", "failed")
 """What a cell of a strip can show, the worst last."""
@@ -89,6 +91,14 @@ def sheet_of(
         more=max(len(stretches) - MOST_STRETCHES, 0),
         is_complete=is_complete,
     )
+
+
+def worst_tests(flagged: Iterable[Reading]) -> list[tuple[int, int]]:
+    """Return the tests that failed values, then those that doubted most of them, with how many; at most three."""
+    flags = [(bit, one.flag) for one in _judged(flagged) for bit in bits_of(one.tests)]
+    counts = Counter(bit for bit, _ in flags)
+    failed = {bit for bit, flag in flags if flag is Flag.FAIL}
+    return sorted(counts.items(), key=lambda one: (one[0] not in failed, -one[1]))[:MOST_NAMED]
 
 
 def _judged(flagged: Iterable[Reading]) -> list[Reading]:

@@ -71,11 +71,18 @@ async def count_flags(store: SeriesStore, name: SeriesName, *, start: int, end: 
     width_ms = max(-(-(end - start) // PARTS), 1)
     of_series = (name.gateway, name.device, name.point)
     buckets = await store.summarise(*of_series, start_ms=start, end_ms=end, width_ms=width_ms)
+    return await count_in(store, name, buckets, width_ms=width_ms, end=end, most=LOOKED_AT)
+
+
+async def count_in(
+    store: SeriesStore, name: SeriesName, buckets: Sequence[Bucket], *, width_ms: int, end: int, most: int
+) -> FlagCounts:
+    """Count the readings of a span that was summarised; at most so many flagged ones are looked at. SeriesError."""
     tests: Counter[int] = Counter()
     looked_at, read, found = 0, 0, list[Reading]()
     flagged = [one for one in buckets if one.suspect or one.failed or one.missing]
     for bucket in reversed(flagged):
-        if looked_at + _size(bucket) > LOOKED_AT:
+        if looked_at + _size(bucket) > most:
             break
         readings = await _read(store, name, bucket.start, min(bucket.start + width_ms, end))
         doubtful = [one for one in readings if one.flag >= Flag.SUSPECT]

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Struct
 from sqlalchemy import Connection, and_, func, select
 
-from cloud.api.orders import EvidenceLine, OrderDetail, TransitionLine, show_order
+from cloud.api.orders import EvidenceLine, LevelStep, OrderDetail, TransitionLine, show_order
 from cloud.blobs import blobs
 from cloud.registry.person import RULES, Role
 from cloud.registry.registry import workers_of
@@ -14,12 +14,16 @@ from cloud.registry.tables import grids, people
 from cloud.web.order_curve import Curve, curve_of, worst_of
 from cloud.web.order_lines import UNFINISHED, mark_of, names_of
 from cloud.web.order_words import (
+    LEVEL_STEPS,
     Left,
     Step,
     later_steps,
     say_extreme,
+    say_forecast,
     say_left,
+    say_level,
     say_now,
+    say_present,
     say_size,
     say_step,
     say_value,
@@ -32,11 +36,13 @@ from cloud.workorders.orders import code_of, id_of, visible_to
 from cloud.workorders.states import Standing, State
 from cloud.workorders.stopwatches import started_at
 from cloud.workorders.tables import orders
+from edge.contract.event_steps import StepKind
 from edge.contract.messages import Event
 
 SENSOR = "sensor"
 CONFIRMING = frozenset({State.VERIFIED, State.CLOSED})
 """Steps by which somebody says that it is over."""
+RISING = frozenset({StepKind.REACHED, StepKind.SUSPECTED})
 
 
 class Colleague(Struct, frozen=True, kw_only=True):
@@ -74,6 +80,8 @@ class OrderView(Struct, frozen=True, kw_only=True):
     size: str
     threshold: str
     extreme: str
+    forecast: str
+    present: str
     curve: Curve
     latest_size: str
     still_over: bool
@@ -136,6 +144,8 @@ async def view_order(page: Page, code: str) -> OrderView:
         ),
         threshold=say_value(page.formats, event.threshold, event.unit) if event and event.threshold is not None else "",
         extreme=say_extreme(page.words, event),
+        forecast=say_forecast(page.words, page.formats, event),
+        present=say_present(page.words, order.class_code, event),
         curve=curve,
         latest_size=say_value(page.formats, curve.latest.value, event.unit) if curve.latest and event else "",
         still_over=is_confirming and curve.is_over,
@@ -205,8 +215,26 @@ def _happenings(page: Page, order: OrderDetail, names: Mapping[str, str], *, by_
     pieces = {piece.id: piece for piece in order.evidence}
     shown = {number for step in order.transitions for number in step.evidence}
     found = [_of_step(page, step, names, pieces, by_camera=by_camera) for step in order.transitions]
+    found += [_of_level(page, step) for step in _told_levels(order.levels)]
     found += [_of_evidence(page, piece, names, order) for piece in order.evidence if piece.id not in shown]
     return sorted(found, key=lambda one: one.at)
+
+
+def _told_levels(steps: Sequence[LevelStep]) -> list[LevelStep]:
+    """Return what is worth a line: levels, where there was more than one; the end stands there by itself."""
+    told = [step for step in steps if step.kind in LEVEL_STEPS]
+    if len({step.class_code for step in told}) < 2:
+        return []
+    began = next((place for place, step in enumerate(told) if step.kind is StepKind.REACHED), 0)
+    return told[began:]
+
+
+def _of_level(page: Page, step: LevelStep) -> Happening:
+    size = "" if step.value is None else say_value(page.formats, step.value, step.unit)
+    note = page._("%(size)s at most so far") % {"size": size} if size and step.kind is StepKind.REACHED else ""
+    return Happening(
+        at=step.at, text=say_level(page.words, step.kind, step.class_code), note=note, by_sensor=step.kind not in RISING
+    )
 
 
 def _of_step(

@@ -22,17 +22,23 @@ from edge.contract.messages import Flag
 SHOWN_AT_ONCE = 50
 MAIN_QUANTITIES = ("depth", "water_level", "rain_total", "water_volume", "active_power", "energy_import", "temperature")
 """What a device is looked at for, where nothing is wrong with it."""
-ORDER = (Condition.OFFLINE, Condition.STALE, Condition.NEVER, Condition.OK)
 
 
 class Shown(StrEnum):
-    """What a list can be narrowed to; `behind_gateway` are offline only because their gateway is."""
+    """What a list can be narrowed to.
+
+    `behind_gateway` are offline only because their gateway is; `doubtful` ones give values that are not to be trusted.
+    """
 
     OFFLINE = "offline"
     BEHIND_GATEWAY = "behind_gateway"
     STALE = "stale"
+    DOUBTFUL = "doubtful"
     NEVER = "never"
     OK = "ok"
+
+
+ORDER = (Shown.OFFLINE, Shown.BEHIND_GATEWAY, Shown.STALE, Shown.DOUBTFUL, Shown.NEVER, Shown.OK)
 
 
 class Place(Struct, frozen=True):
@@ -75,6 +81,11 @@ class DeviceLine(Struct, frozen=True, kw_only=True):
     place: Place | None
 
     @property
+    def state(self) -> Shown:
+        """Under which state it is listed."""
+        return state_of(self.device)
+
+    @property
     def point(self) -> PointHealth | None:
         """The point that says most about it, None where it has none; not looked for before a line is shown."""
         return telling_point(self.device)
@@ -98,13 +109,16 @@ Line = DeviceLine | GatewayLine
 
 def state_of(device: DeviceHealth) -> Shown:
     """Return under which state a device is listed."""
+    if device.is_doubtful:
+        return Shown.DOUBTFUL
     return Shown.BEHIND_GATEWAY if device.reason is Reason.GATEWAY else Shown(device.condition.value)
 
 
 def telling_point(device: DeviceHealth) -> PointHealth | None:
     """Return the point that the device's state comes from; of several the one that the device is looked at for."""
     same = [one for one in device.points if (one.condition, one.reason) == (device.condition, device.reason)]
-    return min(same or device.points, key=_rank, default=None)
+    doubted = [one for one in device.points if one.is_doubtful] if device.is_doubtful else []
+    return min(doubted or same or device.points, key=_rank, default=None)
 
 
 def _rank(point: PointHealth) -> tuple[bool, int, bool]:
@@ -175,6 +189,6 @@ def _urgency(line: Line) -> tuple[int, bool, int, str, str]:
     """Sort by condition, what is so by itself first, then what began last, then by name."""
     if isinstance(line, GatewayLine):
         gateway = line.gateway
-        return ORDER.index(gateway.condition), True, -(gateway.since or 0), gateway.gateway, ""
+        return ORDER.index(Shown(gateway.condition.value)), True, -(gateway.since or 0), gateway.gateway, ""
     device = line.device
-    return ORDER.index(device.condition), False, -(device.since or 0), device.gateway, device.device
+    return ORDER.index(line.state), False, -(device.since or 0), device.gateway, device.device

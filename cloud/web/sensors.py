@@ -15,6 +15,7 @@ from cloud.health_reader import read_devices, read_gateways
 from cloud.registry.tables import grids, sites
 from cloud.web.completeness import Channel, Span, channels_of, read_first_seen, sheet_of
 from cloud.web.conditions import MISSING, health_of, sentence
+from cloud.web.flag_words import doubt_of
 from cloud.web.page import EquippingPage, Page
 from cloud.web.sensor_list import (
     SHOWN_AT_ONCE,
@@ -215,7 +216,9 @@ def _reasons(page: Page, lines: Sequence[Line], silent_since: dict[str, int]) ->
         if one.was_silent and (point := silent_point(one.device)):
             reason = own_reason(point)
         said = say(reason, silent_since.get(path_of(one), since))
-        if said and point and is_partial(one.device):
+        if one.state is Shown.DOUBTFUL and point and point.heard:
+            said = doubt_of(page.words, point.heard)
+        if said and point and (is_partial(one.device) or (one.state is Shown.DOUBTFUL and len(one.device.points) > 1)):
             said = f"{page.words.point(point.point)}: {said}"
         reasons[path_of(one)] = said
     gateways = (line.gateway for line in lines if isinstance(line, GatewayLine))

@@ -29,6 +29,8 @@ MAX_PICTURE_MB = MAX_BLOB / 1_048_576
 Brand = Literal["anlan", "webhook", "frigate", "hikvision", "dahua", "onvif"]
 CameraFault = Literal["offline", "covered", "view_changed"]
 IGNORED = "ignored"
+CAMERA_KEY = "@camera/"
+"""Of what the agent keeps of a camera, before its id; no device's id begins so."""
 
 PUSHING: frozenset[Brand] = frozenset({"anlan", "webhook", "hikvision", "dahua", "onvif"})
 """Brands that may post to the gateway, with a password of their own."""

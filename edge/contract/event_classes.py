@@ -162,6 +162,14 @@ def ladder_of(code: str) -> str:
     return code if known is None else known.ladder or code
 
 
+def looks_at_value(code: str, point: str) -> bool:
+    """Whether a class compares the values of a point themselves, not what they did over a time."""
+    known = event_classes().get(code)
+    rules = () if known is None else known.rules
+    measures = {rule.measure for rule in rules if point == rule.quantity or point.startswith(f"{rule.quantity}_")}
+    return not measures or "value" in measures
+
+
 def check_class_code(code: str) -> str:
     """Return the code when there is such a class; else ValueError with the nearest one."""
     if code not in event_classes():

@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, NamedTuple, Self
+from typing import Annotated, ClassVar, NamedTuple, Self
 
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from edge.contract.broker_config import BrokerConfig
 from edge.contract.buses import OWN_TIMEOUT_S, BusConfig, Line, ModbusAddress
 from edge.contract.camera_config import CameraConfig, CameraListenerConfig, FrigateConfig
+from edge.contract.camera_tables import camera_tables
 from edge.contract.config_file import ConfigModel, Key, LocalPath, Misfit, load_yaml, nearest
 from edge.contract.forms import Id
 from edge.contract.household import DeviceId
@@ -89,6 +90,7 @@ class DeviceConfig(ConfigModel):
         default_factory=dict, description="Points, by name, that are read or sent otherwise than the device."
     )
     rules: tuple[RuleChoice, ...] = Field(default=(), description="Event classes to watch for.")
+    _is_connected: ClassVar[bool] = True
 
     @cached_property
     def device_profile(self) -> DeviceProfile:
@@ -134,7 +136,7 @@ class DeviceConfig(ConfigModel):
     def _problems(self) -> Iterator[tuple[Key, str]]:
         is_modbus = isinstance(self.device_profile, ModbusProfile)
         yield from self._setting_problems()
-        if is_modbus and self.modbus is None:
+        if is_modbus and self.modbus is None and self._is_connected:
             yield ("modbus",), f"missing: {self.device_profile.profile} is read by Modbus, say host and unit"
         if not is_modbus and self.modbus is not None:
             yield ("modbus",), f"{self.device_profile.profile} is not read by Modbus"
@@ -164,7 +166,7 @@ class DeviceConfig(ConfigModel):
             if name not in points:
                 yield key, f"{self.device_profile.profile} has no such point{nearest(name, points)}"
                 continue
-            if self.modbus is None and choice.poll_s is not None:
+            if not isinstance(self.device_profile, ModbusProfile) and choice.poll_s is not None:
                 yield (*key, "poll_s"), "all points of the gateway itself are read together"
             said = self.reporting(points[name])
             if said.heartbeat_s < said.poll_s:
@@ -178,6 +180,29 @@ class DeviceConfig(ConfigModel):
             yield from ((("settings", *key), reason) for key, reason in profile.setting_faults(self.settings))
         elif self.settings:
             yield ("settings",), f"{profile.profile} has no settings"
+
+
+class RulesFile(DeviceConfig):
+    """A device of its own file: a model and what it is to be watched for, without a gateway and a place to read it.
+
+    profile: generic_qdy30a
+    rules: [{class: RIVER.WARN, threshold: 1200}, {class: RIVER.GUAR, threshold: 1500}]
+    """
+
+    id: DeviceId = Field(default="sensor", description="The device's name in every reading.")
+    modbus: None = Field(default=None, description="Nothing is read: no place for it.")
+    heartbeat_s: float = Field(default=86_400.0, ge=0.1, le=86_400, description="Nothing is sent.")
+    _is_connected: ClassVar[bool] = False
+
+
+CAMERA_HEALTH = "anlan_camera"
+CAMERA_FAULTS = ("DEV.CAM_OFF", "DEV.CAM_COVER", "DEV.CAM_VIEW", "DEV.CAM_CLOCK")
+
+
+def camera_device(camera: CameraConfig) -> DeviceConfig:
+    """The device that a camera is: its health as readings, and the events that say that it needs somebody."""
+    rules = tuple(RuleChoice.model_validate({"class": code}) for code in CAMERA_FAULTS)
+    return DeviceConfig(id=camera.id, profile=CAMERA_HEALTH, poll_s=60, heartbeat_s=1800, rules=rules)
 
 
 class OutboxConfig(ConfigModel):
@@ -213,6 +238,11 @@ class GatewayConfig(ConfigModel):
             raise Misfit(problems)
         return self
 
+    @cached_property
+    def camera_devices(self) -> tuple[DeviceConfig, ...]:
+        """The cameras as devices of kind camera, which nobody has to name among the devices."""
+        return tuple(camera_device(camera) for camera in self.cameras)
+
     def _problems(self) -> Iterator[tuple[Key, str]]:
         if not self.devices and not self.cameras:
             yield ("devices",), "missing: a gateway reads at least one device or listens to one camera"
@@ -229,6 +259,9 @@ class GatewayConfig(ConfigModel):
             if name in seen:
                 yield (place, index, "id"), f'"{name}" is already the id of {seen[name]}'
             seen.setdefault(name, f"{place}.{index}")
+        for index, device in enumerate(self.devices):
+            if device.device_profile.protocol == "camera":
+                yield ("devices", index, "profile"), "a camera stands among the cameras: its health comes by itself"
         yield from self._bus_problems()
         yield from self._neighbour_problems()
 
@@ -296,9 +329,13 @@ class GatewayConfig(ConfigModel):
             self.model_dump(mode="json", by_alias=True),
             [
                 load_profile(name).model_dump(mode="json")
-                for name in sorted({device.profile for device in self.devices})
+                for name in sorted({device.profile for device in (*self.devices, *self.camera_devices)})
             ],
-            [device.device_rules for device in self.devices],
+            [device.device_rules for device in (*self.devices, *self.camera_devices)],
+            [
+                camera_tables()[brand].model_dump(mode="json")
+                for brand in sorted({camera.brand for camera in self.cameras} & set(camera_tables()))
+            ],
         ]
         text = json.dumps(parts, sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()[:16]

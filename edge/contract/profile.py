@@ -131,7 +131,9 @@ class DeviceProfile(ConfigModel):
     maker: str = Field(description="As on the device; sold by several makers, where nobody knows who makes it.")
     model: str = Field(description="As on the device, with what tells it from others of its name.")
     kind: Id = Field(description="Kind of device, the folder's name: electricity_meter, gateway.")
-    protocol: Literal["modbus", "gateway"] = Field(description="How it is read; gateway: the gateway's own health.")
+    protocol: Literal["modbus", "gateway", "camera"] = Field(
+        description="How it is read; gateway, camera: health that the gateway tells of itself or of a camera."
+    )
     source: Source = Field(description="Where the register map comes from.")
     points: tuple[Point, ...] = Field(min_length=1, description="What it measures.")
 
@@ -309,9 +311,9 @@ class ModbusProfile(DeviceProfile):
 
 
 class GatewayProfile(DeviceProfile):
-    """The gateway itself as a device: its health points are read from the operating system, not from registers."""
+    """The gateway itself, or a camera, as a device: the gateway tells their health, which is read from no registers."""
 
-    protocol: Literal["gateway"]
+    protocol: Literal["gateway", "camera"]
 
 
 def _at_site(point: RegisterPoint, numbers: Mapping[str, Decimal], settings: Mapping[str, Setting]) -> RegisterPoint:
@@ -381,7 +383,11 @@ def _too_far(most: int) -> str:
     return f"more than reads.max_registers {most} lie between the value and its scale factor: they are read together"
 
 
-_MODELS: Mapping[object, type[DeviceProfile]] = {"modbus": ModbusProfile, "gateway": GatewayProfile}
+_MODELS: Mapping[object, type[DeviceProfile]] = {
+    "modbus": ModbusProfile,
+    "gateway": GatewayProfile,
+    "camera": GatewayProfile,
+}
 
 
 @cache

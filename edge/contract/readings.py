@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from enum import IntEnum, IntFlag
-from typing import Annotated
+from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
@@ -69,6 +69,10 @@ class Test(IntFlag):
     BURST = 1 << 21  # rain gauge: tips faster than rain falls
     BLOCKED = 1 << 22  # rain gauge: dry while those around it are wet
     WET = 1 << 23  # contact and depth contradict each other
+
+
+ARTEFACTS: Final = Test.BLIP | Test.PULSES | Test.BOX | Test.SNOW
+"""Of what passes, stands or lies under a street sensor: high, and no water."""
 
 
 class Reading(Struct, frozen=True, gc=False):

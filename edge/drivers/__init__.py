@@ -11,7 +11,7 @@ not answer" is something the cloud must hear. Errors are sorted by what the call
 
 The first two stay inside a driver, which turns them into :class:`Missing`.
 
-A camera is not read, it reports: :mod:`edge.drivers.camera` stands beside this seam and calls the agent.
+A camera is not read, it reports: :mod:`edge.drivers.cameras` stands beside this seam.
 """
 
 from __future__ import annotations

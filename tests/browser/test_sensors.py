@@ -13,6 +13,7 @@ from edge.contract.messages import Flag, Reading
 from tests.browser.axe import axe
 from tests.browser.pages import Pages
 from tests.browser.served import Served
+from tests.cloud.web.doubtful import live_doubtfully
 from tests.cloud.web.eventful import HOUR_MS, MINUTE_MS, live_through
 from tests.cloud.web.test_points import batch_of
 
@@ -267,6 +268,47 @@ async def test_without_scripts_the_table_tells_all(served: Served, new_page: Pag
     await page.get_by_label("Condition", exact=True).select_option("offline")
     await page.get_by_role("button", name="Search").click()
     await expect(page.locator("table.devices tbody tr")).to_have_count(1)
+
+
+async def doubtful_page(served: Served, new_page: Pages, **look: Any) -> Page:
+    """Open the page of a river sensor after a day of troubles."""
+    await live_doubtfully(served.database, served.series, served.now_ms)
+    page = await new_page(base_url=served.url, **look)
+    await served.sign_in(page.context, "chen")
+    await page.goto(f"{DEVICES}/river-1/water_level?range=24h")
+    return page
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+async def test_flags_are_overruled_by_tapping(served: Served, new_page: Pages, *, dark: bool) -> None:
+    """On a phone: open a stretch, tap a reason and a verdict; the chart shows the value as right; all is readable."""
+    page = await doubtful_page(served, new_page, width=390, phone=True, dark=dark)
+    await expect(page.locator("[data-chart]")).to_have_attribute("data-ready", re.compile(r"[1-9]"))
+    before = await page.evaluate(HAS_COLOUR, ["--good-fill", 0, 0.9])
+    spike = page.locator(".stretches > li", has_text="spike").first
+    await spike.get_by_text("Right or wrong?").tap()
+    assert await axe(page) == []
+    await spike.get_by_text("the picture shows it").tap()
+    await spike.get_by_role("button", name="The values are right").tap()
+    await expect(page.get_by_role("status").filter(has_text="Kept")).to_be_visible()
+    await expect(spike).to_contain_text("overruled by 陈静: the picture shows it")
+    await expect(page.locator("[data-chart]")).to_have_attribute("data-ready", re.compile(r"[1-9]"))
+    assert await page.evaluate(HAS_COLOUR, ["--good-fill", 0, 0.9]) > before
+    assert await page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+
+
+async def test_flags_are_confirmed_without_scripts(served: Served, new_page: Pages) -> None:
+    """All flags of one test, in own words; what lacks a reason is asked for it."""
+    page = await doubtful_page(served, new_page, scripts=False)
+    stuck = page.locator("#test-128")
+    await stuck.get_by_text("All 153: right or wrong?").click()
+    await stuck.get_by_role("button", name="The sensor is wrong").click()
+    await expect(page.get_by_role("alert")).to_contain_text("Say why")
+    await stuck.get_by_text("All 153: right or wrong?").click()
+    await stuck.get_by_placeholder("or in your own words").fill("ice on the probe")
+    await stuck.get_by_role("button", name="The sensor is wrong").click()
+    await expect(stuck).to_contain_text("153 confirmed")
+    new_page.allow("422")
 
 
 async def test_the_list_lives(served: Served, new_page: Pages) -> None:

@@ -59,7 +59,7 @@ class Replay:
         self.store = store
         self._agent = agent
         self._device = device
-        self._database = database
+        self.database = database
         self._handed_over = _Counts(0, 0)
 
     async def sample(self, at_ms: int, values: Mapping[str, float | None]) -> list[Reading]:
@@ -86,20 +86,20 @@ class Replay:
 
     async def orders(self) -> list[Any]:
         """Every order, as rows of the cloud's table."""
-        return await self._database.read(lambda connection: list(connection.execute(select(orders))))
+        return await self.database.read(lambda connection: list(connection.execute(select(orders))))
 
     async def events(self) -> list[Any]:
         """Every event, as rows of the cloud's table."""
-        return await self._database.read(lambda connection: list(connection.execute(select(events))))
+        return await self.database.read(lambda connection: list(connection.execute(select(events))))
 
     async def was_ever(self, state: str) -> set[str]:
         """Ids of the events that had a revision in this state."""
         query = select(event_revisions.c.event).where(event_revisions.c.state == state)
-        return set(await self._database.read(lambda connection: list(connection.scalars(query))))
+        return set(await self.database.read(lambda connection: list(connection.scalars(query))))
 
     async def _wait_until_heard(self, is_enough: Callable[[_Counts], bool]) -> None:
         deadline = time.monotonic() + WAIT_S
-        while not is_enough(arrived := await self._database.read(_arrived)):
+        while not is_enough(arrived := await self.database.read(_arrived)):
             assert time.monotonic() < deadline, f"{arrived} came of {self._handed_over}"
             await asyncio.sleep(0.002)
 

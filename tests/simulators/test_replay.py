@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from edge.contract.clock import SteppedClock
+from edge.contract.series_file import Sample, SeriesError, read_series
 from simulators.device import SimulatedDevice, load_modbus_profile
 from simulators.replay import UnitError, replay
-from simulators.series import Sample, SeriesError, read_series
 
 EVERY_TYPE = str(Path(__file__).parent / "every_type.yaml")
 MARCH = 1_772_323_200_000  # 2026-03-01T00:00:00Z

@@ -31,6 +31,7 @@ __all__ = ["CameraTime", "Intake", "Refused", "Sighting", "State", "Why", "read_
 
 MOST_TEXT: Final = 200  # characters of anything a camera says that is kept
 LONGEST_TIME: Final = 64
+JPEG_START: Final = b"\xff\xd8\xff"
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 State = Literal["begin", "end", "pulse", "heartbeat"]
@@ -76,6 +77,7 @@ class Refused(DriverError):  # noqa: N818 -- a refusal is no fault of ours
     def __init__(self, why: Why, text: str) -> None:
         super().__init__(text)
         self.why = why
+        self.is_counted = False  # in the camera's health
 
 
 class Intake(Protocol):
@@ -88,7 +90,7 @@ class Intake(Protocol):
         """
 
     def refuse(self, refused: Refused) -> None:
-        """Count and log something that was refused before it was a sighting."""
+        """Count and log something that was refused, once."""
 
     def hear(self) -> None:
         """Note that the camera was heard, whatever it said."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from datetime import tzinfo
-from typing import Protocol
+from typing import Any, Protocol
 
 from edge.contract.camera_config import Brand, CameraConfig
 from edge.drivers.cameras import Intake, Sighting
@@ -17,15 +17,47 @@ class Reader(Protocol):
         """Return what it says, in its order. Raises Refused."""
 
 
-Pull = Callable[[CameraConfig, Intake], Awaitable[None]]
+Pull = Callable[[CameraConfig, Intake], Coroutine[Any, Any, None]]
 """Asks a camera until it is cancelled."""
 
 
 def reader_of(brand: Brand) -> Reader:
     """Return what reads posts of the brand. Raises KeyError for one that does not post."""
+    if brand == "anlan":
+        from edge.drivers.cameras.anlan import read_anlan  # noqa: PLC0415
+
+        return read_anlan
+    if brand == "webhook":
+        from edge.drivers.cameras.webhook import read_webhook  # noqa: PLC0415
+
+        return read_webhook
+    if brand == "hikvision":
+        from edge.drivers.cameras.hikvision import read_hikvision  # noqa: PLC0415
+
+        return read_hikvision
+    if brand == "dahua":
+        from edge.drivers.cameras.dahua import read_dahua  # noqa: PLC0415
+
+        return read_dahua
+    if brand == "onvif":
+        from edge.drivers.cameras.onvif import read_onvif  # noqa: PLC0415
+
+        return read_onvif
     raise KeyError(brand)
 
 
 def pull_of(brand: Brand) -> Pull:
     """Return what asks cameras of the brand. Raises KeyError for one that is not asked."""
+    if brand == "hikvision":
+        from edge.drivers.cameras.streams import pull_hikvision  # noqa: PLC0415
+
+        return pull_hikvision
+    if brand == "dahua":
+        from edge.drivers.cameras.streams import pull_dahua  # noqa: PLC0415
+
+        return pull_dahua
+    if brand == "onvif":
+        from edge.drivers.cameras.onvif_pull import pull_onvif  # noqa: PLC0415
+
+        return pull_onvif
     raise KeyError(brand)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cloud.registry.choices import rules_for
 from cloud.registry.forms import Form, FormError
-from cloud.registry.gateway_yaml import NUMBERS, OWN_HEALTH, START, gateway_yaml
+from cloud.registry.gateway_yaml import NUMBERS, START, gateway_yaml
 from cloud.registry.sentences import _PATTERNS, in_chinese
 from edge.contract.config_file import read_document
 from edge.contract.forms import HOST, ID
@@ -133,7 +133,7 @@ devices:
     )
 
 
-@pytest.mark.parametrize("name", [name for name in profile_names() if name != OWN_HEALTH["profile"]])
+@pytest.mark.parametrize("name", [name for name in profile_names() if load_profile(name).protocol == "modbus"])
 def test_what_is_proposed_is_taken(name: str, tmp_path: Path) -> None:
     """For every model all classes that are proposed make a good file, with a number wherever one is asked for."""
     profile = load_profile(name)

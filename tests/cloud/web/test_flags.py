@@ -10,6 +10,7 @@ import pytest
 from cloud.quality.reviews import Review, Reviews, Verdict
 from cloud.web.flag_words import MEANINGS, REASONS
 from cloud.web.flags import MOST_STRETCHES, sheet_of
+from cloud.web.limit_notes import NOTES, say_note
 from cloud.web.words import TESTS, Language, words
 from edge.contract.messages import Flag, Reading, Test
 from tests.cloud.web.conftest import Site
@@ -199,3 +200,41 @@ async def test_others_see_and_do_not_judge(doubtful: Site) -> None:
         answer = await doubtful.post(login, f"{LEVEL}/reviews", form_of(NOW - DAY_MS, NOW))
         assert answer.status_code == 404
     assert (await doubtful.post("chen", f"{LEVEL}s/reviews", form_of(NOW - DAY_MS, NOW))).status_code == 404
+
+
+async def test_a_doubtful_sensor_is_seen_at_a_glance(doubtful: Site) -> None:
+    """The list has it before all that is well, says why and what helps, and counts it apart; so does the overview."""
+    text = await doubtful.see("chen", "/sensors")
+    counts = dict(re.findall(r'id="count-(\w+)".*?<span class="number">(\d+)</span>', text, re.DOTALL))
+    assert (counts["doubtful"], counts["ok"]) == ("1", "1")
+    assert text.index("river-1") < text.index("road-1")
+    assert "stuck: Look at the probe: stuck, silted up or frozen?" in text
+    only = await doubtful.see("chen", "/sensors?state=doubtful")
+    assert ("river-1" in only, "road-1" in only) == (True, False)
+    assert 'href="/sensors?state=doubtful"' in await doubtful.see("chen", "/overview")
+
+
+async def test_a_device_names_the_worst_tests_of_its_last_day(doubtful: Site) -> None:
+    """Those that failed values first, then by number; a value that is well now had its troubles all the same."""
+    river = await doubtful.see("chen", "/gateways/gw-1/devices/river-1")
+    named = re.search(r'<small class="doubts"><a href="([^"]+)">(.*?)</a>', river, re.DOTALL)
+    assert named is not None
+    assert named.groups() == (
+        f"{LEVEL}?range=24h#flags",
+        "outside what the sensor can measure 2, stuck 153, changed too fast 4",
+    )
+    assert "Suspect: stuck" in river
+    road = await doubtful.see("chen", "/gateways/gw-1/devices/road-1")
+    assert "box: something stands under it 85, blip 9" in road
+    assert "not to be trusted" not in road
+
+
+@pytest.mark.parametrize("source", NOTES)
+def test_how_a_limit_was_found_is_said_in_chinese(source: str) -> None:
+    """Every sentence that gateways say of limits is known with whatever stands in it; another one stays as it is."""
+    there = re.sub(r"%\((\w+)\)s", r"<\1.5>", source)
+    assert say_note(words(Language.EN), there) == there
+    zh = say_note(words(Language.ZH), there)
+    assert zh != there
+    assert set(re.findall(r"<\w+\.5>", zh)) == set(re.findall(r"<\w+\.5>", there))
+    assert say_note(words(Language.ZH), "100 % of it, as %(nobody)s says") == "100 % of it, as %(nobody)s says"

@@ -1,6 +1,6 @@
-"""Cameras are not read, they report: an HTTP listener on the gateway hands their posts to the agent.
+"""Cameras are not read, they report: an HTTP listener on the gateway takes their posts.
 
-``async with CameraListener(...)`` listens; :mod:`edge.drivers.camera_app` says what cameras send and are answered.
+``async with CameraListener(...)`` listens; :mod:`edge.drivers.cameras.app` says what cameras send and are answered.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Iterable, Iterator
-from hashlib import sha256
+from pathlib import Path
 from typing import Final, Self
 
 import uvicorn
@@ -19,10 +19,8 @@ from edge.contract.camera_config import CameraConfig, CameraListenerConfig
 from edge.contract.clock import Clock
 from edge.contract.listening import ListenError, listen
 from edge.drivers import ConfigurationError
-from edge.drivers.camera_access import Camera
-from edge.drivers.camera_app import PATIENCE, CameraApp, CameraTrigger, OnTrigger, Patience
-
-__all__ = ["CameraListener", "CameraTrigger", "OnTrigger", "Patience"]
+from edge.drivers.cameras import Intake
+from edge.drivers.cameras.app import PATIENCE, CameraApp, Patience, Poster
 
 MOST_CONNECTIONS: Final = 64
 STOP_WITHIN_S: Final = 5
@@ -37,21 +35,22 @@ class CameraListener:
     def __init__(
         self,
         config: CameraListenerConfig,
-        cameras: Iterable[CameraConfig],
+        intakes: Iterable[tuple[CameraConfig, Intake]],
         *,
         clock: Clock,
-        on_trigger: OnTrigger,
         patience: Patience = PATIENCE,
     ) -> None:
-        self._config, self._cameras, self._patience = config, tuple(cameras), patience
-        self._clock, self._on_trigger = clock, on_trigger
+        self._config, self._intakes, self._patience, self._clock = config, tuple(intakes), patience, clock
 
     async def __aenter__(self) -> Self:
         app = CameraApp(
-            {camera.id: _camera(camera) for camera in self._cameras if camera.password_file},
+            {
+                camera.id: Poster(camera, _secret_of(camera, camera.password_file), intake)
+                for camera, intake in self._intakes
+                if camera.password_file is not None
+            },
             max_picture=int(self._config.max_mb * 1024 * 1024),
             clock=self._clock,
-            on_trigger=self._on_trigger,
             patience=self._patience,
         )
         self._server = _Server(_settings(app, self._patience))
@@ -69,18 +68,14 @@ class CameraListener:
         await self._serving
 
 
-def _camera(config: CameraConfig) -> Camera:
-    if config.password_file is None:
-        raise ConfigurationError(f"camera {config.id}: it has no password to post with")
+def _secret_of(camera: CameraConfig, path: Path) -> bytes:
     try:
-        password = config.password_file.read_bytes().split(b"\n", 1)[0].strip()
+        secret = path.read_bytes().split(b"\n", 1)[0].strip()
     except OSError as error:
-        raise ConfigurationError(
-            f"camera {config.id}: password_file {config.password_file}: {error.strerror}"
-        ) from error
-    if not password:
-        raise ConfigurationError(f"camera {config.id}: password_file {config.password_file}: its first line is empty")
-    return Camera(config.id, sha256(password).digest(), config.classes)
+        raise ConfigurationError(f"camera {camera.id}: password_file {path}: {error.strerror}") from error
+    if not secret:
+        raise ConfigurationError(f"camera {camera.id}: password_file {path}: its first line is empty")
+    return secret
 
 
 def _settings(app: CameraApp, patience: Patience) -> uvicorn.Config:

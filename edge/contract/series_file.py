@@ -14,7 +14,7 @@ REMOVED = Decimal(-9999)  # how archives mark a value that was taken out
 
 
 class SeriesError(ValueError):
-    """A series that cannot be replayed; the text names file, line and what to do."""
+    """A series that cannot be read; the text names file, line and what to do."""
 
 
 class Sample(NamedTuple):

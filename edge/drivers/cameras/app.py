@@ -1,0 +1,311 @@
+"""The HTTP side of cameras that post, a bare ASGI application.
+
+    POST /v1/trigger               the form of :mod:`edge.drivers.cameras.anlan`, for cameras of brand anlan
+    POST /v1/cameras/{id}/{brand}  what a camera of that brand posts
+    GET  /healthz                  200 while the listener runs
+
+Signing in is by HTTP Basic or Digest with the camera's id and password; a webhook signs instead.
+
+====== ===============================================================================================
+status meaning
+====== ===============================================================================================
+200    a vendor's camera: taken; {"events": [ids]}, or why it is of no use here: nothing to send again
+202    committed on the gateway; {"event": id}. The same post within a minute gives the same id again
+204    heartbeat or end of something: no event
+400    the body cannot be read as what its Content-Type says
+401    no camera of this gateway, or not its password, or not its signature
+408    the body did not come in time
+409    signed long ago, or taken before
+413    the body is larger than the configured limit (said before it is read where Content-Length tells)
+422    well-formed, but the class or a part is not right: the text says what to change
+429    too many wrong passwords from this address: wait for Retry-After
+503    nothing was kept: send again after Retry-After
+====== ===============================================================================================
+
+Everything else than 200, 202 and 204 carries {"error": "one sentence"}. Each connection ends with its answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from hashlib import sha256
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import structlog
+
+from edge.contract.camera_config import CameraConfig
+from edge.contract.camera_tables import OWN_WORDS
+from edge.contract.clock import Clock
+from edge.contract.readings import is_undated
+from edge.drivers import NotStoredError
+from edge.drivers.cameras import Intake, Refused, Sighting, Why
+from edge.drivers.cameras.access import WRONG, Access, TooManyTriesError
+from edge.drivers.cameras.brands import reader_of
+from edge.drivers.cameras.webhook import Signatures
+
+Scope = dict[str, Any]
+Document = dict[str, Any]
+
+MOST_AT_ONCE: Final = 4  # posts held in memory; the others wait on their sockets
+MOST_EVENT: Final = 128 * 1024  # bytes of a body beside its picture
+LONGEST_KEY: Final = 200
+RETRY_AFTER_S: Final = 10
+STATUS: Final[Mapping[Why, int]] = {
+    Why.SIGN_IN: 401,
+    Why.REPLAYED: 409,
+    Why.TOO_LARGE: 413,
+    Why.TOO_SLOW: 408,
+    Why.MALFORMED: 400,
+    Why.HOSTILE: 400,
+    Why.CONTENT: 422,
+    Why.UNMAPPED: 200,  # whatever we say, the camera would send it again
+}
+
+
+class Patience(NamedTuple):
+    """How many real seconds a camera has for the headers and for the body, and is still heard after a refusal."""
+
+    headers_s: float = 10.0
+    body_s: float = 30.0
+    linger_s: float = 5.0
+
+
+PATIENCE: Final = Patience()
+log = structlog.get_logger()
+
+
+class Poster(NamedTuple):
+    """A camera that may post: its part of gateway.yaml, its secret, and where its sightings go."""
+
+    camera: CameraConfig
+    secret: bytes
+    intake: Intake
+
+
+class PostError(Exception):
+    """A post that cannot be taken; ``status`` is the HTTP status, the text goes back to the camera."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class _GoneError(Exception):
+    """The camera closed the connection before its post was whole."""
+
+
+class _Request(NamedTuple):
+    """One request: its headers by lower-case name, and where its body comes from."""
+
+    scope: Scope
+    headers: Mapping[bytes, str]
+    receive: Any
+
+    @property
+    def authorization(self) -> str:
+        return self.headers.get(b"authorization", "")
+
+    @property
+    def address(self) -> str:
+        return str(self.scope["client"][0]) if self.scope.get("client") else "unknown"
+
+
+class CameraApp:
+    """Answers cameras; one object serves all connections of one event loop."""
+
+    def __init__(
+        self, posters: Mapping[str, Poster], *, max_picture: int, clock: Clock, patience: Patience = PATIENCE
+    ) -> None:
+        self._posters = posters
+        self._access = Access({name: each.secret for name, each in posters.items()})
+        self._signatures = {
+            name: Signatures(each.secret) for name, each in posters.items() if each.camera.brand == "webhook"
+        }
+        self._clock, self._patience = clock, patience
+        self._max_picture = max_picture
+        self._max_bytes = max_picture * 4 // 3 + MOST_EVENT  # a picture in base64 takes four bytes for three
+        self._places = asyncio.Semaphore(MOST_AT_ONCE)
+
+    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+        """Answer one request."""
+        headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+        request = _Request(scope, headers, receive)
+        try:
+            await self._answer(send, *await self._route(request))
+        except (PostError, Refused) as error:
+            status = error.status if isinstance(error, PostError) else STATUS[error.why]
+            if status != 429:
+                log.warning("camera post refused", status=status, error=str(error), address=request.address)
+            await self._answer(send, status, {"error": str(error)}, more=True)
+            await _linger(receive, self._patience.linger_s)
+            await send({"type": "http.response.body", "body": b""})
+        except _GoneError:
+            log.warning("camera hung up before its post was whole", address=request.address)
+
+    async def _route(self, request: _Request) -> tuple[int, Document | None]:
+        method, path = request.scope["method"], request.scope["path"]
+        if (method, path) == ("GET", "/healthz"):
+            return 200, {"status": "ok"}
+        parts = path.split("/")
+        is_ours = path == "/v1/trigger" or (len(parts) == 5 and parts[:3] == ["", "v1", "cameras"])
+        if not is_ours:
+            raise PostError(404, f"no such path {path[:100]!r}: post to /v1/trigger or /v1/cameras/ID/BRAND")
+        if method != "POST":
+            raise PostError(405, f"{method[:20]} is not possible here: use POST")
+        name, brand = (parts[3], parts[4]) if len(parts) == 5 else (Access.claimed(request.authorization), "anlan")
+        poster = self._posters.get(name)
+        try:
+            return await self._take(request, poster if poster and poster.camera.brand == brand else None)
+        except Refused as refused:
+            if poster is not None:
+                poster.intake.refuse(refused)
+            raise
+
+    async def _take(self, request: _Request, poster: Poster | None) -> tuple[int, Document | None]:
+        is_signed = poster is not None and poster.camera.brand == "webhook"
+        if poster is None or not is_signed:
+            self._sign_in(request, poster)
+        if poster is None:
+            raise Refused(Why.CONTENT, "the camera is of another brand: post to /v1/cameras/ID/BRAND with its own")
+        if is_signed:
+            self._check_time(request, poster)
+        if int(request.headers.get(b"content-length", "0")) > self._max_bytes:
+            raise self._too_large()
+        async with self._place():
+            body = await self._body(request.receive)
+            signature = self._check_signature(request, poster, body) if is_signed else ""
+            poster.intake.hear()
+            content_type = request.headers.get(b"content-type", "")
+            sightings = reader_of(poster.camera.brand)(content_type, body, zone=poster.camera.time_zone)
+            key = request.headers.get(b"idempotency-key", "")
+            events = await self._keep_all(poster, sightings, key)
+            if signature:
+                self._signatures[poster.camera.id].take(signature, self._clock.now_ms())
+        return _answer_of(poster.camera, events)
+
+    def _sign_in(self, request: _Request, poster: Poster | None) -> None:
+        if not request.authorization:  # a camera that signs in by Digest asks first: nothing of it is refused yet
+            raise PostError(401, WRONG)
+        query = request.scope.get("query_string", b"").decode("latin-1")
+        uri = request.scope["path"] + (f"?{query}" if query else "")
+        try:
+            name = self._access.camera(request.authorization, request.address, uri=uri)
+        except TooManyTriesError as error:
+            raise PostError(429, str(error)) from error
+        if poster is not None and name != poster.camera.id:
+            raise Refused(Why.SIGN_IN, "signed in as another camera than the path names")
+
+    def _check_time(self, request: _Request, poster: Poster) -> None:
+        if is_undated(self._clock.now_ms()):
+            raise PostError(503, "the gateway does not know the time yet, so it cannot check signatures: send again")
+        try:
+            self._access.tries.check(request.address)
+        except TooManyTriesError as error:
+            raise PostError(429, str(error)) from error
+        self._signatures[poster.camera.id].check_time(request.headers, self._clock.now_ms())
+
+    def _check_signature(self, request: _Request, poster: Poster, body: bytes) -> str:
+        try:
+            signature = self._signatures[poster.camera.id].check(request.headers, body, self._clock.now_ms())
+        except Refused as refused:
+            if refused.why is Why.SIGN_IN:
+                self._access.tries.note_wrong(request.address)
+            raise
+        self._access.tries.forget(request.address)
+        return signature
+
+    @asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
+        """Hold one of the places for posts in memory; raises PostError 503 when none becomes free in time."""
+        try:
+            async with asyncio.timeout(2 * self._patience.body_s):  # longer than anyone can hold one without posting
+                await self._places.acquire()
+        except TimeoutError as error:
+            raise PostError(503, "busy with other posts: send again later") from error
+        try:
+            yield
+        finally:
+            self._places.release()
+
+    async def _body(self, receive: Any) -> bytes:
+        """Return a body that is bounded in size and time; raises Refused."""
+        body = bytearray()
+        try:
+            async with asyncio.timeout(self._patience.body_s):
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise _GoneError
+                    if len(body) + len(message["body"]) > self._max_bytes:
+                        raise self._too_large()
+                    body += message["body"]
+                    if not message["more_body"]:
+                        return bytes(body)
+        except TimeoutError as error:
+            raise Refused(Why.TOO_SLOW, f"the body did not come within {self._patience.body_s:g} s") from error
+
+    def _too_large(self) -> Refused:
+        most = f"{self._max_picture / 1_048_576:.4g} MiB (camera_listener.max_mb)"
+        return Refused(Why.TOO_LARGE, f"a picture may have {most}: set a lower quality or resolution in the camera")
+
+    async def _keep_all(self, poster: Poster, sightings: Sequence[Sighting], key: str) -> list[str]:
+        """Hand all on, also those behind one that is refused, and return the ids of their events; raises the first."""
+        events, refused = [], []
+        for sighting in sightings:
+            try:
+                event = await self._keep(poster, sighting, key)
+            except Refused as error:
+                poster.intake.refuse(error)
+                refused.append(error)
+            else:
+                events += [event] if event else []
+        if refused:
+            raise refused[0]
+        return events
+
+    async def _keep(self, poster: Poster, sighting: Sighting, key: str) -> str | None:
+        """Hand a sighting on, and return its event's id; raises PostError, and Refused that is counted."""
+        if len(key) > LONGEST_KEY:
+            raise PostError(400, f"Idempotency-Key has {len(key)} characters, at most {LONGEST_KEY} are possible")
+        if key and sighting.state == "pulse":
+            sighting = sighting._replace(id=sha256(key.encode("latin-1")).hexdigest())
+        if len(sighting.picture or b"") > self._max_picture:
+            raise self._too_large()
+        try:
+            return await poster.intake.take(sighting)
+        except NotStoredError as error:
+            raise PostError(503, f"not kept: {error}") from error
+
+    async def _answer(self, send: Any, status: int, document: Document | None, *, more: bool = False) -> None:
+        """Send a whole answer; with ``more`` the connection stays until an empty piece ends it."""
+        body = b"" if document is None else msgspec.json.encode(document)
+        headers = [(b"connection", b"close")]
+        if document is not None:
+            headers += [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        if status == 401:
+            headers += [(b"www-authenticate", each.encode()) for each in self._access.challenge()]
+        if status in {429, 503}:
+            headers.append((b"retry-after", str(60 if status == 429 else RETRY_AFTER_S).encode()))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body, "more_body": more})
+
+
+def _answer_of(camera: CameraConfig, events: list[str]) -> tuple[int, Document | None]:
+    if camera.brand not in OWN_WORDS:
+        return 200, {"events": events}
+    return (202, {"event": events[0]}) if events else (204, None)
+
+
+async def _linger(receive: Any, seconds: float) -> None:
+    """Throw away what still comes, for a while: most cameras send all before they look at the answer."""
+    try:
+        async with asyncio.timeout(seconds):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect" or not message["more_body"]:
+                    return
+    except TimeoutError:
+        return

@@ -1,0 +1,166 @@
+"""HTTP to a camera: signed in by Digest, bounded in everything, nothing of the password in any text or address.
+
+httpx is imported only where a camera is asked: it costs a gateway 15 MiB. Its exceptions are translated here::
+
+    UnreachableError    no answer that can be used: ask again after a while
+    └── SignInError     user or password is not right: ask again much later, for cameras lock out who tries often
+
+Redirects are not followed, content is not unpacked (a bomb would be), the environment's proxies are not asked. Over
+https the certificate is verified, against ca_file where gateway.yaml names one. Basic sign-in is refused over http.
+"""
+
+from __future__ import annotations
+
+import base64
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+from edge.contract.camera_config import PullConfig
+from edge.contract.config_file import read_secret
+from edge.drivers import DriverError
+from edge.drivers.cameras import Refused, Why
+
+if TYPE_CHECKING:
+    import httpx
+
+CONNECT_S: Final = 10.0
+MOST_ANSWER: Final = 256 * 1024
+
+
+class UnreachableError(DriverError):
+    """The camera gave no answer that can be used."""
+
+
+class SignInError(UnreachableError):
+    """The camera refused user or password."""
+
+
+class CameraWeb:
+    """``async with CameraWeb(pull) as web``: one camera, by its address in gateway.yaml.
+
+    Entering raises UnreachableError where a file of secrets or certificates cannot be read.
+    """
+
+    def __init__(self, pull: PullConfig) -> None:
+        self._pull = pull
+        self.base = pull.url.rstrip("/")
+        self.password = ""
+
+    async def __aenter__(self) -> CameraWeb:
+        import httpx  # noqa: PLC0415 -- see above
+
+        try:
+            self.password = read_secret(self._pull.password_file)
+            trusted = _trusted(self._pull)
+        except OSError as error:
+            raise UnreachableError(f"{error.filename or self._pull.ca_file}: {error.strerror}") from error
+        self._httpx = httpx
+        self._digest = httpx.DigestAuth(self._pull.username, self.password)
+        self._client = httpx.AsyncClient(
+            verify=trusted,
+            trust_env=False,
+            headers={"accept-encoding": "identity", "user-agent": "anlan"},
+            timeout=httpx.Timeout(CONNECT_S, read=self._pull.timeout_s),
+            limits=httpx.Limits(max_connections=2),
+        )
+        await self._client.__aenter__()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.aclose()
+
+    @asynccontextmanager
+    async def open(self, path: str) -> AsyncIterator[AsyncIterator[bytes]]:
+        """GET an answer that has no end, and give its bytes as they come. Raises UnreachableError, also from them."""
+        with self._translated():
+            request = self._client.build_request("GET", self.base + path)
+            response = await self._send(request)
+            try:
+                self._expect(response, {200})
+                yield self._bytes(response)
+            finally:
+                await response.aclose()
+
+    async def post(self, path: str, body: bytes, *, content_type: str, wait_s: float) -> tuple[int, bytes]:
+        """POST and return status (200, 400 or 500) and the whole answer. Raises UnreachableError and Refused."""
+        with self._translated():
+            timeout = self._httpx.Timeout(CONNECT_S, read=wait_s)
+            headers = {"content-type": content_type}
+            request = self._client.build_request(
+                "POST", self.base + path, content=body, headers=headers, timeout=timeout
+            )
+            response = await self._send(request)
+            try:
+                self._expect(response, {200, 400, 500})
+                return response.status_code, await self._whole(response)
+            finally:
+                await response.aclose()
+
+    async def _send(self, request: httpx.Request) -> httpx.Response:
+        """Send it, and once more signed when the camera asks who we are; what it says beside that is not read."""
+        flow = self._digest.auth_flow(request)
+        response = await self._client.send(next(flow), stream=True)
+        if response.status_code != 401:
+            return response
+        await response.aclose()
+        try:
+            signed = flow.send(response)
+        except StopIteration:
+            signed = self._basic(request, response.headers)
+        except (KeyError, NotImplementedError, ValueError) as error:
+            raise UnreachableError(f"its Digest cannot be answered: {type(error).__name__}") from error
+        return await self._client.send(signed, stream=True)
+
+    def _basic(self, request: httpx.Request, headers: Mapping[str, str]) -> httpx.Request:
+        if not headers.get("www-authenticate", "").lower().startswith("basic") or request.url.scheme != "https":
+            raise SignInError("it offers no Digest, and over http no password is sent: switch on Digest, or use https")
+        word = base64.b64encode(f"{self._pull.username}:{self.password}".encode()).decode()
+        request.headers["authorization"] = f"Basic {word}"
+        return request
+
+    def _expect(self, response: httpx.Response, statuses: set[int]) -> None:
+        if response.status_code in {401, 403}:
+            raise SignInError(f"status {response.status_code}: user, password, or what the user may see is not right")
+        if response.status_code not in statuses:
+            raise UnreachableError(f"status {response.status_code} for {response.request.url.path}")
+
+    async def _bytes(self, response: httpx.Response) -> AsyncIterator[bytes]:
+        with self._translated():
+            async for piece in response.aiter_raw():
+                yield piece
+
+    async def _whole(self, response: httpx.Response) -> bytes:
+        body = bytearray()
+        async for piece in response.aiter_raw():
+            body += piece
+            if len(body) > MOST_ANSWER:
+                raise Refused(Why.TOO_LARGE, f"its answer has more than {MOST_ANSWER} bytes")
+        return bytes(body)
+
+    def _translated(self) -> _Translated:
+        return _Translated(self._httpx.HTTPError, self._httpx.InvalidURL)
+
+
+class _Translated:
+    """Turns what httpx raises into UnreachableError. The text of its errors has no secrets: addresses have none."""
+
+    def __init__(self, *kinds: type[Exception]) -> None:
+        self._kinds = kinds
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: object) -> None:
+        if isinstance(error, self._kinds):
+            raise UnreachableError(
+                f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            ) from error
+
+
+def _trusted(pull: PullConfig) -> ssl.SSLContext:
+    """Whom to trust; over http nobody is asked, and the list of authorities is not read."""
+    if pull.url.startswith("https:"):
+        return ssl.create_default_context(cafile=pull.ca_file)
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
