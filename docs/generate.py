@@ -15,6 +15,7 @@ from cloud.config import CloudConfig
 from cloud.registry.registry_file import RegistryFile
 from cloud.workorders.work_time import WorkTimeFile
 from docs import dependencies, schemas
+from edge.contract.camera_tables import camera_tables
 from edge.contract.config_file import ConfigError
 from edge.contract.event_classes import EventClass, Limit, SensingRule, event_classes
 from edge.contract.forms import ID
@@ -57,6 +58,7 @@ def generated() -> dict[str, str]:
     files["docs/profiles/README.md"] = profile_index(profiles)
     files["docs/configuration.md"] = settings_page()
     files["docs/event_classes.md"] = event_classes_page()
+    files["docs/camera_tables.md"] = camera_tables_page()
     files["docs/dependencies.md"] = f"{NOTICE}{dependencies.page()}"
     return files
 
@@ -169,6 +171,18 @@ def event_classes_page() -> str:
     )
     headings = ["code", "中文", "English", "severity", "limits", "rule", "basis"]
     return page + table(headings, [_class_row(each) for each in event_classes().values()])
+
+
+def camera_tables_page() -> str:
+    """What each brand of camera calls what it sees, and what that is to us."""
+    page = f"{NOTICE}# Camera tables\n\nWhat the events of each brand become, unless gateway.yaml says otherwise: "
+    page += "see [cameras](cameras.md).\n"
+    for each in camera_tables().values():
+        source = each.source
+        page += f"\n## {each.brand}\n\n{source.document} ({source.origin}). Checked: {source.checked}.\n\n"
+        rows = [[f"`{line.kind}`", line.zh, line.en, f"`{line.to}`"] for line in each.kinds]
+        page += table(["kind", "中文", "English", "becomes"], rows)
+    return page
 
 
 def _class_row(each: EventClass) -> list[str]:
