@@ -33,6 +33,9 @@ from edge.quality.tops import Tops, TopsState
 
 DAY_MS: Final = 86_400_000
 A_DIGIT: Final = 1.001  # as decimals are not exact
+STANDBY_DIGITS: Final = 12  # fewer, and low for this home: a steady load, and no standstill
+LOW_SHARE, LOW_FOLLOWS = 0.2, 0.02  # of its uses are lower, and how fast that is followed
+NEAR_LOW: Final = 1.5
 DITHER_DIGITS: Final = 20  # of less, one up or down is no standstill
 STUCK_FOR_LONG_MS: Final = 3 * DAY_MS
 TIMES_FOR_GOOD: Final = 3  # times the length that is strange, at least, before stuck is beyond doubt
@@ -55,6 +58,7 @@ class _State(msgspec.Struct):
     since: int | None = None
     interval_ms: int | None = None
     digit: float = math.inf  # the smallest step that was seen
+    low: float = 0.0  # a fifth of what is used in an interval is less
     is_high: bool = False
     samples: int = 0
 
@@ -175,6 +179,10 @@ class UseJudge:
         is_still = self._repeats.feed(at_ms, value, digit=digit)
         is_near = self._dither.feed(at_ms, value, digit=digit, room=A_DIGIT * digit)
         is_still |= is_near and value >= DITHER_DIGITS * digit
+        if value > 0:
+            state.low *= 1 + LOW_FOLLOWS * LOW_SHARE if value > state.low else 1 - LOW_FOLLOWS * (1 - LOW_SHARE)
+            state.low = state.low or value
+        is_still &= value >= STANDBY_DIGITS * digit or value > NEAR_LOW * state.low
         if said is None:
             return is_still
         still_ms = at_ms - self._repeats.state.since

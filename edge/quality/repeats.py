@@ -1,9 +1,10 @@
 """How long one value is shown unchanged before that is strange: learned per size of the value.
 
 At its standby a home shows the same few watt-hours again and again; while somebody cooks no two half hours are alike.
-So for each octave of the value it is counted how often the next one was the same. A run is strange once its probability
-is below e ** -13 (once in 25 years of half hours) and it is well longer than any that was seen at that size. Runs that
-were flagged are not learned from, unless they come again and again within days.
+So for each octave of the value it is counted how often the next one was the same, and the one after two equal ones: who
+is away leaves runs that are longer than chance. A run is strange once its probability is below e ** -13 (once in 25
+years of half hours) and it is well longer than any that was seen at that size. Runs that were flagged are not learned
+from, unless they come again and again within days.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ LEAST_LENGTH: Final = 5
 LONGER: Final = 1.25  # times the longest that was seen
 PRIOR_SAMPLES: Final = 6.0  # as if so many had been seen before
 PRIOR_CHANCE: Final = 1 / 6  # of which this share was the same; the more, the fewer digits a value has
-FEW_DIGITS: Final = 8.0  # so many are the same every other time, whatever flows
+FEW_DIGITS: Final = 25.0  # so many are the same every other time: a steady load varies by some per cent
+IN_RUNS: Final = 3.0  # times as likely as elsewhere, until more is known
+LEAST_CHANCE: Final = 0.005
 FORGET: Final = 20_000.0  # samples of one octave that are remembered
 AGAIN: Final = 3  # runs
 AGAIN_MS: Final = 10 * 86_400_000
@@ -31,6 +34,8 @@ class RepeatsState(msgspec.Struct):
 
     samples: list[float] = msgspec.field(default_factory=lambda: [0.0] * OCTAVES)
     same: list[float] = msgspec.field(default_factory=lambda: [0.0] * OCTAVES)
+    twice: list[float] = msgspec.field(default_factory=lambda: [0.0] * OCTAVES)  # samples that came after an equal one
+    again: list[float] = msgspec.field(default_factory=lambda: [0.0] * OCTAVES)  # of these, the same once more
     longest: list[int] = msgspec.field(default_factory=lambda: [0] * OCTAVES)
     value: float = math.nan  # with which the run began
     low: float = math.nan
@@ -52,7 +57,8 @@ class Repeats:
 
     def restore(self, state: RepeatsState) -> None:
         """Go on from a state; raises ValueError for one of another shape."""
-        if {len(state.samples), len(state.same), len(state.longest)} != {OCTAVES}:
+        counts = (state.samples, state.same, state.twice, state.again, state.longest)
+        if {OCTAVES} != {len(each) for each in counts}:
             raise ValueError("runs are counted in other octaves")
         self.state = state
 
@@ -86,9 +92,11 @@ class Repeats:
     def _limit_of(self, octave: int, prior: float) -> int:
         """How many equal values in a row are strange there."""
         state = self.state
-        chance = (state.same[octave] + PRIOR_SAMPLES * prior) / (state.samples[octave] + PRIOR_SAMPLES)
+        first = (state.same[octave] + PRIOR_SAMPLES * prior) / (state.samples[octave] + PRIOR_SAMPLES)
+        usual = min(prior, IN_RUNS * first)
+        chance = (state.again[octave] + PRIOR_SAMPLES * usual) / (state.twice[octave] + PRIOR_SAMPLES)
         near = max(state.longest[max(0, octave - 1) : octave + 2])
-        needed = 1 + STRANGE / -math.log(min(max(chance, 0.005), 0.98))
+        needed = 2 + (STRANGE + math.log(max(first, LEAST_CHANCE))) / -math.log(min(max(chance, LEAST_CHANCE), 0.98))
         return math.ceil(max(needed, LEAST_LENGTH, LONGER * near + 1))
 
     def _learn(self, at_ms: int) -> None:
@@ -101,10 +109,13 @@ class Repeats:
             if not length:
                 return
         if state.samples[octave] > FORGET:
-            state.samples[octave] /= 2
-            state.same[octave] /= 2
+            for counts in (state.samples, state.same, state.twice, state.again):
+                counts[octave] /= 2
         state.samples[octave] += length
         state.same[octave] += length - 1
+        if length > 1:
+            state.twice[octave] += length - 1
+            state.again[octave] += length - 2
         state.longest[octave] = max(state.longest[octave], length)
 
     def _refuse(self, at_ms: int) -> int:
