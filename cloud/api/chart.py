@@ -17,8 +17,8 @@ from cloud.gateway_states import find_state
 from cloud.quality.reviews import Verdict
 from cloud.series import Bucket
 from cloud.workorders.tables import event_revisions, events
-from edge.contract.event_classes import event_classes
-from edge.contract.messages import Event, Flag, PointInventory, Reading, Severity
+from edge.contract.event_classes import event_classes, looks_at_value
+from edge.contract.messages import Flag, PointInventory, Reading, Severity
 from edge.contract.profile import Quantity, load_profile, profile_names, quantities, quantity_of
 
 router = APIRouter(responses=ERRORS, tags=["history"])
@@ -204,21 +204,27 @@ def _least_span(profile: str, point: str) -> float:
 
 
 def _thresholds(connection: Connection, gateway: str, device: str, point: str) -> list[Threshold]:
-    """Return what the newest event of each class here has named."""
+    """Return what the newest event of each class here has named, with the levels that it came through."""
     here = and_(events.c.gateway == gateway, events.c.device == device, events.c.point == point)
     newest = select(events.c.class_code, func.max(events.c.began_at).label("at")).where(here)
     newest_of_class = newest.group_by(events.c.class_code).subquery()
     same_event = and_(events.c.class_code == newest_of_class.c.class_code, events.c.began_at == newest_of_class.c.at)
-    revision = and_(
-        event_revisions.c.gateway == events.c.gateway,
-        event_revisions.c.event == events.c.id,
-        event_revisions.c.revision == events.c.revision,
-    )
+    of_event = and_(event_revisions.c.gateway == events.c.gateway, event_revisions.c.event == events.c.id)
     wanted = select(event_revisions.c.body).select_from(events.join(newest_of_class, same_event))
-    bodies = connection.scalars(wanted.join(event_revisions, revision).where(here).order_by(events.c.class_code))
-    found = {event.class_code: event for event in (msgspec.json.decode(body, type=Event) for body in bodies)}
-    known = [(code, event.threshold) for code, event in found.items() if code in event_classes()]
-    return [_threshold(code, value) for code, value in known if value is not None]
+    told = wanted.join(event_revisions, of_event).where(here).order_by(events.c.began_at, event_revisions.c.revision)
+    found = {
+        each.class_code: each for each in (msgspec.json.decode(body, type=_Named) for body in connection.scalars(told))
+    }
+    shown = [code for code in sorted(found) if code in event_classes() and looks_at_value(code, point)]
+    named = [(code, found[code].threshold) for code in shown]
+    return [_threshold(code, value) for code, value in named if value is not None]
+
+
+class _Named(Struct, frozen=True):
+    """What a revision says of a limit."""
+
+    class_code: str
+    threshold: float | None = None
 
 
 def _threshold(code: str, value: float) -> Threshold:

@@ -28,6 +28,7 @@ from cloud.workorders.orders import (
 )
 from cloud.workorders.states import FINISHED, State, next_states
 from cloud.workorders.tables import event_blobs, event_revisions, events, evidence, orders, transitions
+from edge.contract.event_steps import Step, StepKind, steps_of
 from edge.contract.messages import Event, Severity
 
 router = APIRouter(responses=ERRORS | errors(403, 404), tags=["orders"])
@@ -102,6 +103,19 @@ class EvidenceLine(BaseModel):
     note: str
 
 
+class LevelStep(BaseModel):
+    """A level that the sensor saw reached, suspected or left."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    at: int
+    kind: StepKind
+    class_code: str = Field(examples=["WATERLOG.UNDER.CLOSE"])
+    severity: Severity | None = Field(description="null: only suspected, above the present level")
+    value: float | int | None
+    unit: str
+
+
 class OrderDetail(OrderSummary):
     """One order with what raised it, every step, the evidence, and what may come next."""
 
@@ -120,6 +134,7 @@ class OrderDetail(OrderSummary):
     times_returned: int
     next_states: list[State] = Field(description="where you may move it now")
     events: list[dict[str, Any]] = Field(description="latest revision of each event, with the readings that made it")
+    levels: list[LevelStep] = Field(description="how the events went, level by level")
     pictures: list[str] = Field(description="SHA-256 of the pictures that the events name; ask for them at /blobs")
     transitions: list[TransitionLine]
     evidence: list[EvidenceLine]
@@ -282,6 +297,7 @@ def _detail(connection: Connection, order: Row[Any], person: Person) -> OrderDet
             "closing_standards": [standard.zh for standard in rule_of(order.class_code).closing],
             "next_states": next_states(standing_of(order), person),
             "events": _latest_events(connection, order.alert),
+            "levels": _levels(connection, order.alert),
             "pictures": list(connection.scalars(_pictures().where(events.c.alert == order.alert).distinct())),
             "transitions": connection.execute(steps).all(),
             "evidence": connection.execute(shown).all(),
@@ -299,6 +315,17 @@ def _latest_events(connection: Connection, alert: int) -> list[dict[str, Any]]:
         select(event_revisions.c.body).join(events, latest).where(events.c.alert == alert).order_by(events.c.began_at)
     )
     return [msgspec.to_builtins(msgspec.json.decode(body, type=Event)) for body in bodies]
+
+
+def _levels(connection: Connection, alert: int) -> list[Step]:
+    of_event = and_(event_revisions.c.gateway == events.c.gateway, event_revisions.c.event == events.c.id)
+    bodies = connection.execute(
+        select(events.c.id, event_revisions.c.body).join(events, of_event).where(events.c.alert == alert)
+    )
+    revisions: dict[str, list[Event]] = {}
+    for event, body in bodies:
+        revisions.setdefault(event, []).append(msgspec.json.decode(body, type=Event))
+    return sorted((step for each in revisions.values() for step in steps_of(each)), key=lambda step: step.at)
 
 
 def _pictures() -> Any:

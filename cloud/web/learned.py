@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from cloud.quality.limits import PointLearned
 from cloud.web.formats import Formats
+from cloud.web.limit_notes import say_note
 from cloud.web.page import Page
 from cloud.web.words import N_
 from edge.contract.messages import LearnedLimit
@@ -45,7 +46,7 @@ def limit_lines(page: Page, learned: PointLearned | None, unit: str) -> list[Lim
             since=one.since,
             until=one.until,
             samples=one.samples,
-            note=page._(one.note),
+            note=say_note(page.words, one.note),
         )
         for one in found
     ]

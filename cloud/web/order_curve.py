@@ -9,6 +9,7 @@ from cloud.series import Bucket, SeriesError
 from cloud.web.formats import MINUTE_MS
 from cloud.web.page import Page
 from cloud.web.sparkline import Sparkline, sparkline
+from edge.contract.event_classes import looks_at_value
 from edge.contract.messages import Event, Flag, Reading
 
 STORE_WITHIN_S = 2.0  # an order is worth more than its curve
@@ -46,7 +47,9 @@ async def curve_of(page: Page, order: OrderDetail, event: Event | None) -> Curve
         latest=latest,
         is_current=latest is not None and page.now_ms - latest.taken_at < CURRENT_MS,
         is_over=latest is not None and _is_over(latest, event),
-        drawing=sparkline([*parts, *newer], event.threshold, gap_ms=USUAL_GAP_MS if parts else 0),
+        drawing=sparkline(
+            [*parts, *newer], event.threshold if _is_of_values(event) else None, gap_ms=USUAL_GAP_MS if parts else 0
+        ),
         is_whole=bool(parts),
         reaches_now=order.finished_at is None,
     )
@@ -79,15 +82,20 @@ def _is_low(event: Event) -> bool:
 
 def worst_of(event: Event, latest: Reading | None) -> float | int | None:
     """Return the value furthest beyond the threshold; of an event that goes on, a gateway does not tell each one."""
-    if event.value is None or event.ended_at is not None or latest is None:
+    if event.value is None or event.ended_at is not None or latest is None or not _is_of_values(event):
         return event.value
     if latest.value is None or latest.flag is Flag.FAIL:
         return event.value
     return (min if _is_low(event) else max)(event.value, latest.value)
 
 
+def _is_of_values(event: Event) -> bool:
+    """Whether value and threshold of an event are of its readings, not of their rise or their sum."""
+    return looks_at_value(event.class_code, event.point)
+
+
 def _is_over(latest: Reading, event: Event) -> bool:
-    if latest.value is None or event.threshold is None or latest.flag is Flag.FAIL:
+    if latest.value is None or event.threshold is None or latest.flag is Flag.FAIL or not _is_of_values(event):
         return False
     return latest.value <= event.threshold if _is_low(event) else latest.value >= event.threshold
 

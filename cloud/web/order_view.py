@@ -4,22 +4,26 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import Connection, and_, func, select
+from sqlalchemy import Connection, Table, and_, func, select
 
-from cloud.api.orders import EvidenceLine, OrderDetail, TransitionLine, show_order
-from cloud.blobs import blobs
+from cloud.api.orders import EvidenceLine, LevelStep, OrderDetail, TransitionLine, show_order
+from cloud.blobs import blobs, forgotten_pictures
 from cloud.registry.person import RULES, Role
 from cloud.registry.registry import workers_of
 from cloud.registry.tables import grids, people
 from cloud.web.order_curve import Curve, curve_of, worst_of
 from cloud.web.order_lines import UNFINISHED, mark_of, names_of
 from cloud.web.order_words import (
+    LEVEL_STEPS,
     Left,
     Step,
     later_steps,
     say_extreme,
+    say_forecast,
     say_left,
+    say_level,
     say_now,
+    say_present,
     say_size,
     say_step,
     say_value,
@@ -32,11 +36,13 @@ from cloud.workorders.orders import code_of, id_of, visible_to
 from cloud.workorders.states import Standing, State
 from cloud.workorders.stopwatches import started_at
 from cloud.workorders.tables import orders
+from edge.contract.event_steps import StepKind
 from edge.contract.messages import Event
 
 SENSOR = "sensor"
 CONFIRMING = frozenset({State.VERIFIED, State.CLOSED})
 """Steps by which somebody says that it is over."""
+RISING = frozenset({StepKind.REACHED, StepKind.SUSPECTED})
 
 
 class Colleague(Struct, frozen=True, kw_only=True):
@@ -61,8 +67,9 @@ class Happening(Struct, frozen=True, kw_only=True):
 
 
 class OrderView(Struct, frozen=True, kw_only=True):
-    """What the template of an order shows; `awaited` pictures of the camera are still on their way.
+    """What the template of an order shows.
 
+    `awaited` pictures of the camera are still on their way, `forgotten` ones were deleted as their time was over.
     `still_over` is whether the sensor is beyond its threshold, and `newer` the code of a later order of the same
     device, where somebody is about to say that it is over.
     """
@@ -74,6 +81,8 @@ class OrderView(Struct, frozen=True, kw_only=True):
     size: str
     threshold: str
     extreme: str
+    forecast: str
+    present: str
     curve: Curve
     latest_size: str
     still_over: bool
@@ -87,6 +96,7 @@ class OrderView(Struct, frozen=True, kw_only=True):
     happenings: list[Happening]
     pictures: list[str]
     awaited: int
+    forgotten: int
     opening: list[str]
     closing: list[tuple[str, str]]
     steps: list[Step]
@@ -103,6 +113,7 @@ class _Around(Struct, frozen=True):
     workers: list[str]
     others: list[str]
     kept: frozenset[str]
+    forgotten: frozenset[str]
     running: Running | None
     newer: str
 
@@ -136,6 +147,8 @@ async def view_order(page: Page, code: str) -> OrderView:
         ),
         threshold=say_value(page.formats, event.threshold, event.unit) if event and event.threshold is not None else "",
         extreme=say_extreme(page.words, event),
+        forecast=say_forecast(page.words, page.formats, event),
+        present=say_present(page.words, order.class_code, event),
         curve=curve,
         latest_size=say_value(page.formats, curve.latest.value, event.unit) if curve.latest and event else "",
         still_over=is_confirming and curve.is_over,
@@ -148,7 +161,8 @@ async def view_order(page: Page, code: str) -> OrderView:
         names=around.names,
         happenings=_happenings(page, order, around.names, by_camera=event is not None and not event.point),
         pictures=[name for name in order.pictures if name in around.kept],
-        awaited=len(set(order.pictures) - around.kept),
+        awaited=len(set(order.pictures) - around.kept - around.forgotten),
+        forgotten=len(around.forgotten),
         opening=[page.words.pick(standard) for standard in rule.opening],
         closing=[(standard.zh, page.words.pick(standard)) for standard in rule.closing],
         steps=steps,
@@ -171,10 +185,15 @@ def _around(connection: Connection, page: Page, order: OrderDetail) -> _Around:
         phones=dict(phones.all()),
         workers=workers,
         others=others,
-        kept=frozenset(connection.scalars(select(blobs.c.sha256).where(blobs.c.sha256.in_(order.pictures)))),
+        kept=_names_in(connection, blobs, order.pictures),
+        forgotten=_names_in(connection, forgotten_pictures, order.pictures),
         running=limits.due_of(order.state, order.class_code, since_ms=since, now_ms=page.now_ms),
         newer=_newer(connection, page, order),
     )
+
+
+def _names_in(connection: Connection, table: Table, names: Sequence[str]) -> frozenset[str]:
+    return frozenset(connection.scalars(select(table.c.sha256).where(table.c.sha256.in_(names))))
 
 
 def _newer(connection: Connection, page: Page, order: OrderDetail) -> str:
@@ -205,8 +224,26 @@ def _happenings(page: Page, order: OrderDetail, names: Mapping[str, str], *, by_
     pieces = {piece.id: piece for piece in order.evidence}
     shown = {number for step in order.transitions for number in step.evidence}
     found = [_of_step(page, step, names, pieces, by_camera=by_camera) for step in order.transitions]
+    found += [_of_level(page, step) for step in _told_levels(order.levels)]
     found += [_of_evidence(page, piece, names, order) for piece in order.evidence if piece.id not in shown]
     return sorted(found, key=lambda one: one.at)
+
+
+def _told_levels(steps: Sequence[LevelStep]) -> list[LevelStep]:
+    """Return what is worth a line: levels, where there was more than one; the end stands there by itself."""
+    told = [step for step in steps if step.kind in LEVEL_STEPS]
+    if len({step.class_code for step in told}) < 2:
+        return []
+    began = next((place for place, step in enumerate(told) if step.kind is StepKind.REACHED), 0)
+    return told[began:]
+
+
+def _of_level(page: Page, step: LevelStep) -> Happening:
+    size = "" if step.value is None else say_value(page.formats, step.value, step.unit)
+    note = page._("%(size)s at most so far") % {"size": size} if size and step.kind is StepKind.REACHED else ""
+    return Happening(
+        at=step.at, text=say_level(page.words, step.kind, step.class_code), note=note, by_sensor=step.kind not in RISING
+    )
 
 
 def _of_step(

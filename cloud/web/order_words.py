@@ -7,11 +7,14 @@ from msgspec import Struct
 
 from cloud.api.orders import TransitionLine
 from cloud.registry.person import RULES, Person
-from cloud.web.formats import Formats
+from cloud.web.formats import MINUTE_MS, Formats
 from cloud.web.words import N_, Words
 from cloud.workorders.limits import Running, Stopwatch
 from cloud.workorders.states import TRANSITIONS, Need, Standing, State, next_states
+from edge.contract.event_steps import StepKind
 from edge.contract.messages import Event
+
+IN_MINUTES_MS = 120 * MINUTE_MS  # what is nearer is told in minutes alone
 
 
 class Step(Struct, frozen=True, kw_only=True):
@@ -249,6 +252,47 @@ def say_extreme(words: Words, event: Event | None) -> str:
     if event is None or event.value is None or event.threshold is None:
         return ""
     return words.text("lowest") if event.value < event.threshold else words.text("highest")
+
+
+def say_forecast(words: Words, formats: Formats, event: Event | None) -> str:
+    """Say when the level that comes next will be reached; nothing once that should have been."""
+    said = event.forecast if event else None
+    if event is None or said is None or event.ended_at is not None:
+        return ""
+    early, likely, late = (
+        event.updated_at + 1000 * seconds - formats.now_ms for seconds in (said.early_s, said.likely_s, said.late_s)
+    )
+    if late <= 0:
+        return ""
+    sizes = {"size": say_value(formats, said.threshold, said.unit), "late": formats.duration(late)}
+    if likely <= 0:
+        return words.text("%(size)s expected any moment, at the latest in %(late)s") % sizes
+    if late < IN_MINUTES_MS:
+        minutes = {"likely": likely, "early": max(early, 0), "late": late}
+        numbers = {name: round(ms / MINUTE_MS) for name, ms in minutes.items()}
+        return words.text("%(size)s in about %(likely)s minutes (%(early)s to %(late)s)") % {**sizes, **numbers}
+    durations = {"likely": formats.duration(likely), "early": formats.duration(max(early, 0))}
+    return words.text("%(size)s in about %(likely)s (%(early)s to %(late)s)") % {**sizes, **durations}
+
+
+LEVEL_STEPS: Mapping[StepKind, str] = {
+    StepKind.SUSPECTED: N_("The sensor suspects: %(level)s"),
+    StepKind.REACHED: N_("Level reached: %(level)s"),
+    StepKind.NOT_CONFIRMED: N_("Not confirmed: %(level)s"),
+    StepKind.STEPPED_DOWN: N_("Stepped down to: %(level)s"),
+}
+
+
+def say_level(words: Words, kind: StepKind, class_code: str) -> str:
+    """Say what became of a level."""
+    return words.text(LEVEL_STEPS[kind]) % {"level": words.event_class(class_code)}
+
+
+def say_present(words: Words, order_class: str, event: Event | None) -> str:
+    """Say at which level an event is that has stepped down from that of its order."""
+    if event is None or event.ended_at is not None or event.class_code == order_class or event.highest_class is None:
+        return ""
+    return words.text("Has stepped down: %(level)s now") % {"level": words.event_class(event.class_code)}
 
 
 def say_value(formats: Formats, value: float | None, unit: str) -> str:

@@ -20,7 +20,16 @@ from cloud.blobs import SIGNATURES, PictureError
 from cloud.web.order_lines import PAST_DAYS, worker_lists
 from cloud.web.order_refusals import Refusal, refusal_of
 from cloud.web.order_view import may_keep, view_order
-from cloud.web.order_words import join_reason, say_clock, say_extreme, say_left, say_now, say_size, say_value
+from cloud.web.order_words import (
+    join_reason,
+    say_clock,
+    say_extreme,
+    say_forecast,
+    say_left,
+    say_now,
+    say_size,
+    say_value,
+)
 from cloud.web.page import OrdersPage, Page, WorkerPage, local_path
 from cloud.workorders.actions import Acted, Picture, act_once_with_pictures
 from cloud.workorders.limits import time_limits
@@ -165,6 +174,7 @@ def _words_of(page: Page) -> dict[str, Any]:
     return {
         "say_left": lambda line: say_left(page.words, page.formats, line.running),
         "say_size": lambda line: say_size(page.words, page.formats, line.event),
+        "say_forecast": lambda line: say_forecast(page.words, page.formats, line.event),
         "say_extreme": lambda line: say_extreme(page.words, line.event),
         "say_now": lambda line: say_now(page.words, line.state, line.handler),
         "keeps": may_keep(page),

@@ -24,7 +24,7 @@ from cloud.web.banner import CHECK
 from cloud.web.conditions import silences
 from cloud.web.gateways import losses_of
 from cloud.web.notices import Notices
-from cloud.web.order_words import say_left, say_now, say_size
+from cloud.web.order_words import say_forecast, say_left, say_now, say_size
 from cloud.web.page import OperatorPage, Page
 from cloud.web.stages import OPEN_STAGES, STAGE_NAMES, Stage, count_open, is_open
 from cloud.web.words import N_
@@ -43,7 +43,6 @@ EVENT_STATES: Mapping[str, str] = {
     EventState.SUSPECT: N_("suspected"),
     EventState.CONFIRMED: N_("going on"),
     EventState.UPDATED: N_("going on"),
-    EventState.WITHDRAWN: N_("withdrawn"),
     EventState.ENDED: N_("ended"),
 }
 
@@ -113,6 +112,7 @@ async def overview(page: OperatorPage) -> Response:
         stage_names=STAGE_NAMES,
         event_states=EVENT_STATES,
         say_size=lambda event: say_size(page.words, page.formats, event),
+        say_forecast=lambda event: say_forecast(page.words, page.formats, event),
         say_underway=lambda each: _say_underway(page, each, found.people),
         may_install=page.may(Role.INSTALLER),
         stopped_since=found.health.stopped_since,
@@ -198,8 +198,13 @@ def _underway(connection: Connection, findings: Findings, *, limits: TimeLimits,
 
 
 def _happenings(connection: Connection) -> list[Happening]:
-    """Return the events that began last, each as its latest revision has it."""
-    newest = select(events.c.gateway, events.c.id).order_by(events.c.began_at.desc(), events.c.id).limit(EVENTS)
+    """Return the events that began last, each as its latest revision has it, without those that were withdrawn."""
+    newest = (
+        select(events.c.gateway, events.c.id)
+        .where(events.c.state != EventState.WITHDRAWN)
+        .order_by(events.c.began_at.desc(), events.c.id)
+        .limit(EVENTS)
+    )
     some = newest.subquery()
     latest = and_(
         event_revisions.c.gateway == events.c.gateway,

@@ -106,6 +106,12 @@ class EventClass(ConfigModel):
     )
     opens_order: bool = Field(description="False: watched and shown, nobody is sent.")
     camera: bool = Field(default=False, description="Raised by a camera; a person confirms before anyone is sent.")
+    picture_days: int = Field(
+        default=30,
+        ge=1,
+        le=3650,
+        description="Days after which the cloud deletes pictures that no unfinished order and no evidence needs.",
+    )
     acknowledge: Limit | None = Field(default=None, description="Until a worker has acknowledged.")
     first_action: FirstAction | None = None
     handle: Limit | None = Field(default=None, description="Until it is handled; None: as the emergency plan says.")
@@ -160,6 +166,14 @@ def ladder_of(code: str) -> str:
     """The ladder that a class is a level of; of one that stands alone, and of one that nobody described, its code."""
     known = event_classes().get(code)
     return code if known is None else known.ladder or code
+
+
+def looks_at_value(code: str, point: str) -> bool:
+    """Whether a class compares the values of a point themselves, not what they did over a time."""
+    known = event_classes().get(code)
+    rules = () if known is None else known.rules
+    measures = {rule.measure for rule in rules if point == rule.quantity or point.startswith(f"{rule.quantity}_")}
+    return not measures or "value" in measures
 
 
 def check_class_code(code: str) -> str:

@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from edge.contract.quality_config import JudgeKind, QualityChoice
+from edge.quality.contact import ContactJudge
 from edge.quality.counter_use import CounterJudge
 from edge.quality.judge import Judge
+from edge.quality.level import LevelJudge
 from edge.quality.meter import UseJudge
 from edge.quality.power import PowerJudge
 from edge.quality.rain import RainJudge
@@ -42,10 +44,12 @@ def _power(its: Setting) -> Judge:
 
 JUDGES: Mapping[JudgeKind, Callable[[Setting], Judge | None]] = {
     "street": _street,
+    "contact": lambda its: ContactJudge(interval_ms=its.interval_ms, choice=its.choice),
     "meter": _meter,
     "power": _power,
     # load, memory and disk may stand still and jump; a temperature that does is one that nobody measures
     "health": lambda its: _power(its) if its.unit == "°C" else None,
+    "level": lambda its: LevelJudge(its.resolution, its.interval_ms, its.span, its.choice),
     "rain": lambda its: RainJudge(resolution=its.resolution, choice=its.choice),
 }
 

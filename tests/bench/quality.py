@@ -110,7 +110,7 @@ MADE: Final[dict[str, tuple[Callable[[random.Random, int], Iterator[Sample]], Se
     "power": (voltage, Setting("power", "V", 10_000, 0.1, (0, 400))),
     "contact": (contact, Setting("contact", "1", 60_000)),
     "rain": (rain, Setting("rain", "mm", 60_000, 0.2)),
-    "health": (share, Setting("health", "%", 60_000)),
+    "health": (share, Setting("health", "°C", 60_000)),
 }
 
 

@@ -10,6 +10,7 @@ from edge.contract.broker_config import BrokerConfig
 from edge.contract.messages import (
     BlobPiece,
     ClockState,
+    DeviceLimits,
     Event,
     Inventory,
     Lane,
@@ -39,6 +40,7 @@ class CloudStandIn:
         self.pieces: dict[tuple[str, int], BlobPiece] = {}
         self.status: Status | None = None
         self.inventory: Inventory | None = None
+        self.limits: dict[str, DeviceLimits] = {}
         self._connection = connection
         self._news = asyncio.Condition()
 
@@ -68,6 +70,9 @@ class CloudStandIn:
             self.status = Status.from_bytes(message.payload, self.gateway)
         elif kind == "inventory":
             self.inventory = Inventory.from_bytes(message.payload, self.gateway)
+        elif kind == "limits":
+            limits = DeviceLimits.from_bytes(message.payload, self.gateway)
+            self.limits[limits.device] = limits
         elif kind != "receipt":
             self._keep(kind, message.payload)
             header = decode_header(message.payload)
@@ -97,7 +102,7 @@ class CloudStandIn:
 async def cloud_for(gateway: str, port: int) -> AsyncIterator[CloudStandIn]:
     """Stand in for the cloud of one gateway at a broker on loopback."""
     async with connect(BrokerConfig(host="127.0.0.1", port=port), client_id=f"cloud-of-{gateway}") as connection:
-        for kind in ("batch", "event", "blob", "status", "inventory"):
+        for kind in ("batch", "event", "blob", "status", "inventory", "limits"):
             await connection.subscribe(topic(gateway, kind))
         cloud = CloudStandIn(gateway, connection)
         taking = asyncio.create_task(cloud.take_all())

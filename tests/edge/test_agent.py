@@ -170,6 +170,8 @@ async def test_readings_and_events_arrive(site: Site) -> None:
             ("meter-1", "electricity_meter", 17),
             ("gateway", "gateway", 8),
         ]
+        await cloud.wait_for(lambda: "road-1" in cloud.limits, "by what the road is judged")
+        assert [each.point for each in cloud.limits["road-1"].points if each.limits] == ["depth"]
         assert "cpu_load" in {point for _, point, _ in cloud.readings}
 
 

@@ -203,7 +203,14 @@ PLANS: Mapping[str, Mapping[str, Plan]] = {
 PLANS = {**PLANS, "water": PLANS["meter"]}
 
 
-def inject(clean: Series, fault: str, seed: int, *, floods: Sequence[tuple[int, int]] = ()) -> Faulty:
+def inject(
+    clean: Series,
+    fault: str,
+    seed: int,
+    *,
+    floods: Sequence[tuple[int, int]] = (),
+    nature: Nature | None = None,
+) -> Faulty:
     """Inject faults of one kind into what is scored of a clean series.
 
     Args:
@@ -211,11 +218,12 @@ def inject(clean: Series, fault: str, seed: int, *, floods: Sequence[tuple[int, 
         fault: one of PLANS.
         seed: the same seed gives the same faults.
         floods: where recorded floods are; every other fault of a street begins in one.
+        nature: what sizes follow; that of the series, where nothing is said.
 
     """
     plan = PLANS[clean.kind][fault]
     rng = random.Random(f"{seed} {clean.name} {fault}")
-    site = Site(clean.values, nature_of(clean), clean.kind, rng)
+    site = Site(clean.values, nature or nature_of(clean), clean.kind, rng)
     values, absent, episodes = list(clean.values), set[int](), list[Episode]()
     for begin, end in places(clean, plan, rng, floods):
         new, shape, size = plan.change(site, begin, end)

@@ -1,9 +1,9 @@
 """What others would flag: IOOS's implementation of the QARTOD tests, well tuned, and a Hampel filter.
 
 Both are tuned per series on the same first 20 % that Anlan learns from, and better than a site could do it: faults of
-the very kinds that are scored later, drawn with another seed, are injected into a copy of that part, and of a grid of
-limits those are taken that have the best F1 of recall by episodes and precision by samples; of those that are within
-0.02 of it the most lenient ones, because seasons change. Limits are quantiles of what the test looks at, times a
+the very kinds and sizes that are scored later, drawn with another seed, are injected into a copy of that part, and of a
+grid of limits those are taken that have the best F1 of recall by episodes and precision by samples; of those that are
+within 0.02 of it the most lenient ones, because seasons change. Limits are quantiles of what the test looks at, times a
 margin, never below two digits. A test that flags more that is right than faults there is left out.
 
 QARTOD (`ioos-qc`): spike (average and differential), rate of change, flat line, attenuated signal (standard deviation),
@@ -23,7 +23,7 @@ import numpy as np
 from ioos_qc import qartod
 
 from tests.evaluate.episodes import Flags, Score, score
-from tests.evaluate.faults import HOUR_MS, PLANS, inject, nature_of
+from tests.evaluate.faults import HOUR_MS, PLANS, Nature, inject, nature_of
 from tests.evaluate.series import Series
 
 logging.getLogger("ioos_qc").setLevel(logging.ERROR)  # it would say of each window that it has gaps
@@ -41,18 +41,21 @@ FLAT_HOURS = 1, 2, 3, 4, 6, 9, 12, 18, 24, 36, 48, 72, 120
 
 
 class Method(NamedTuple):
-    """A method with the limits that it learned, ready for one series."""
+    """A method with the limits that it learned for one series; each test with the faults that it is meant for."""
 
-    name: str
-    tests: list[Apply]
+    tests: list[tuple[tuple[str, ...], Apply]]
 
-    def flag(self, series: Series) -> Flags:
-        """Flag every sample with the worst that a test says; an empty value, or its word, is 9."""
+    def flag(self, series: Series, fault: str | None = None) -> Flags:
+        """Flag every sample with the worst that a test says; an empty value, or its word, is 9.
+
+        With a fault, only the tests that are meant for it say something.
+        """
         values, times = arrays(series)
         worst = np.where(np.isnan(values), 9, 1)
-        for apply in self.tests:
-            said = np.asarray(np.ma.filled(apply(values, times), 9))
-            worst = np.where((said >= 3) & (worst != 9) & (said > worst), said, worst)
+        for faults, apply in self.tests:
+            if fault is None or fault in faults:
+                said = np.asarray(np.ma.filled(apply(values, times), 9))
+                worst = np.where((said >= 3) & (worst != 9) & (said > worst), said, worst)
         return Flags(worst.tolist())
 
 
@@ -64,30 +67,33 @@ def arrays(series: Series) -> tuple[Array, Array]:
 
 def tune_qartod(clean: Series) -> Method:
     """Choose the limits of each test."""
-    start = learning(clean)
+    start, nature = learning(clean), nature_of(clean)
     values, at = arrays(start)
     there = values[~np.isnan(values)]
     least = 2 * nature_of(start).digit
     seconds = np.diff(at).astype("timedelta64[ms]").astype(float) / 1000
     rates = np.abs(np.diff(values)) / seconds
     floor_rate = least / float(np.median(seconds))
+    digit = nature_of(start).digit
     chosen = [
-        _best(start, ("spike",), spikes(values, least)),
-        _best(start, ("step", "spike"), (rate(limit) for limit in limits(rates, floor_rate))),
-        _best(start, ("flat",), flats(start, nature_of(start).digit)),
-        _best(start, ("flat",), attenuated(start)),
-        _best(start, ("range",), ranges(there)),
-        _best(start, ("dropout",), (gap(times * start.interval_ms) for times in (1.5, 3.0, 6.0, 12.0))),
+        _best(start, nature, ("spike",), spikes(values, least)),
+        _best(start, nature, ("step", "spike"), map(rate, limits(rates, floor_rate))),
+        _best(start, nature, ("flat",), flats(start, digit)),
+        _best(start, nature, ("flat", "bypass"), attenuated(start)),
+        _best(start, nature, ("range", "drift", "bypass"), ranges(there), judged_by=("range",)),
+        _best(start, nature, ("dropout",), (gap(times * start.interval_ms) for times in (1.5, 3.0, 6.0, 12.0))),
     ]
-    return Method("qartod", [test for test in chosen if test is not None])
+    return Method([test for test in chosen if test is not None])
 
 
 def tune_hampel(clean: Series) -> Method:
     """Choose the window and the number of sigmas."""
-    start = learning(clean)
+    start, nature = learning(clean), nature_of(clean)
     floor = 2 * nature_of(start).digit
-    found = _best(start, ("spike", "range"), (hampel(side, sigmas, floor) for sigmas in SIGMAS for side in WINDOWS))
-    return Method("hampel", [] if found is None else [found])
+    found = _best(
+        start, nature, ("spike", "range"), (hampel(side, sigmas, floor) for sigmas in SIGMAS for side in WINDOWS)
+    )
+    return Method([] if found is None else [found])
 
 
 def learning(clean: Series) -> Series:
@@ -179,14 +185,19 @@ def gap(limit_ms: float) -> Apply:
     return lambda _, times: qartod.time_gap_test(times, limit_ms / 3_600_000)
 
 
-def _best(start: Series, faults: Sequence[str], tests: Iterable[Apply]) -> Apply | None:
+def _best(
+    start: Series, nature: Nature, faults: tuple[str, ...], tests: Iterable[Apply], *, judged_by: Sequence[str] = ()
+) -> tuple[tuple[str, ...], Apply] | None:
     """The test that does best over the faults that are injected into the learning part; the most lenient come last."""
-    trials = [inject(start, fault, TUNING_SEED) for fault in faults if fault in PLANS[start.kind]]
+    trials = [
+        inject(start, fault, TUNING_SEED, nature=nature) for fault in judged_by or faults if fault in PLANS[start.kind]
+    ]
     rated: list[tuple[float, Apply]] = []
     for test in tests:
-        total = sum((score(trial, Method("", [test]).flag(trial.series), start) for trial in trials), Score())
+        method = Method([(faults, test)])
+        total = sum((score(trial, method.flag(trial.series), start) for trial in trials), Score())
         if total.found and total.precision >= 0.5:
             rated.append((2 * total.recall * total.precision / (total.recall + total.precision), test))
     best = max((f1 for f1, _ in rated), default=0.0)
     as_good = [test for f1, test in rated if f1 >= best - 0.02]
-    return as_good[-1] if as_good else None
+    return (faults, as_good[-1]) if as_good else None

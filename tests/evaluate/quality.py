@@ -20,6 +20,7 @@ from typing import NamedTuple, cast
 from edge.contract.quality_config import JudgeKind
 from tests import layout
 from tests.evaluate import real, report, series
+from tests.evaluate.dry import Dry, look_at_dry_weeks
 from tests.evaluate.episodes import Faulty, Flags, Score, count_false, score
 from tests.evaluate.faults import PLANS, inject
 from tests.evaluate.flags_only import FileError, judge_kind, write_flags
@@ -28,11 +29,13 @@ from tests.evaluate.ours import judge_rows
 from tests.evaluate.report import OURS, Figures, Key
 from tests.evaluate.series import Series, Street
 
-METHODS = (OURS, "qartod", "hampel")
+BEST = "qartod-best"  # knows which fault to look for
+METHODS = (OURS, "qartod", BEST, "hampel")
 KINDS = tuple(PLANS)
 FAULTS = tuple(dict.fromkeys(fault for plans in PLANS.values() for fault in plans))
 
-Flagger = Callable[[Series], Flags]
+Flagger = Callable[[Series, str | None], Flags]
+"""Takes a series and, for those who may know it, the fault that was injected."""
 
 
 class Wanted(NamedTuple):
@@ -46,7 +49,7 @@ class Wanted(NamedTuple):
     show_missed: bool
 
 
-def flag_ours(one: Series) -> Flags:
+def flag_ours(one: Series, _: str | None = None) -> Flags:
     """Flag a series as a gateway does."""
     judged = judge_rows(one.times, one.values, cast(JudgeKind, "meter" if one.kind == "water" else one.kind))
     return Flags([verdict.flag for verdict in judged.verdicts], judged.missing)
@@ -54,15 +57,17 @@ def flag_ours(one: Series) -> Flags:
 
 def flaggers(clean: Series, methods: Sequence[str]) -> dict[str, Flagger]:
     """Each method, ready for one series."""
-    found: dict[str, Flagger] = {}
-    for method in methods:
-        if method == OURS:
-            found[method] = flag_ours
-            continue
+    found: dict[str, Flagger] = {OURS: flag_ours} if OURS in methods else {}
+    if set(methods) - {OURS}:
         from tests.evaluate import peers  # noqa: PLC0415 -- brings numpy and pandas, which Anlan alone does not need
 
-        found[method] = (peers.tune_qartod(clean) if method == "qartod" else peers.tune_hampel(clean)).flag
-    return found
+        if {"qartod", BEST} & set(methods):
+            qartod = peers.tune_qartod(clean)
+            found |= {"qartod": lambda one, _: qartod.flag(one), BEST: qartod.flag}
+        if "hampel" in methods:
+            hampel = peers.tune_hampel(clean)
+            found["hampel"] = lambda one, _: hampel.flag(one)
+    return {method: found[method] for method in methods}
 
 
 def streets_of(folder: Path, kind: str, seed: int) -> list[Street]:
@@ -89,7 +94,7 @@ class Evaluation:
             for kind in self.wanted.kinds:
                 for street in streets_of(self.wanted.folder, kind, seed):
                     self._look_at(street, seed)
-        return Figures(self._ordered(), dict(sorted(self.false.items())), self._hidden(), self._real())
+        return Figures(self._ordered(), dict(sorted(self.false.items())), *self._streets(), self._real())
 
     def _look_at(self, street: Street, seed: int) -> None:
         clean = street.series
@@ -97,15 +102,17 @@ class Evaluation:
         name = f"{clean.name} {seed if clean.kind == 'street' else ''}"
         if name not in self._tuned:
             tuned = flaggers(clean, self.wanted.methods)
-            self._tuned[name] = {method: (flag, flag(clean)) for method, flag in tuned.items()}
+            self._tuned[name] = {method: (flag, flag(clean, None)) for method, flag in tuned.items()}
             for method, (_, said) in self._tuned[name].items():
-                self._count_false(clean, method, said)
+                if method != BEST:  # there is no fault to look for
+                    self._count_false(clean, method, said)
         for fault in PLANS[clean.kind]:
             if fault in self.wanted.faults:
                 faulty = inject(clean, fault, seed, floods=street.floods)
                 for method, (flag, said_of_clean) in self._tuned[name].items():
-                    said = flag(faulty.series)
-                    self._note(faulty, method, seed, score(faulty, said, clean, said_of_clean))
+                    said = flag(faulty.series, fault)
+                    usual = flag(clean, fault) if method == BEST else said_of_clean
+                    self._note(faulty, method, seed, score(faulty, said, clean, usual))
                     if self.wanted.show_missed and method == OURS:
                         print_missed(faulty, said, clean)
 
@@ -124,11 +131,12 @@ class Evaluation:
         keys = [Key(kind, fault, method) for kind in KINDS for fault in PLANS[kind] for method in METHODS]
         return {key: self.scores[key] for key in keys if key in self.scores}
 
-    def _hidden(self) -> Hidden | None:
+    def _streets(self) -> tuple[Hidden | None, Dry | None]:
         if "street" not in self.wanted.kinds or OURS not in self.wanted.methods:
-            return None
-        self._say("every recorded flood")
-        return look_for_hidden(series.read_floods(self.wanted.folder), self.wanted.seeds[0])
+            return None, None
+        self._say("every recorded flood, and dry weeks")
+        seed = self.wanted.seeds[0]
+        return look_for_hidden(series.read_floods(self.wanted.folder), seed), look_at_dry_weeks(seed)
 
     def _real(self) -> dict[str, tuple[int, int, int, int]]:
         found: dict[str, tuple[int, int, int, int]] = {}
@@ -137,8 +145,8 @@ class Evaluation:
         self._say("faults that technicians corrected")
         for name in series.LOGAN:
             raw, wrong = series.logan_raw(self.wanted.folder, name)
-            for method, flag in flaggers(raw, self.wanted.methods).items():
-                counts = real.count_real(raw, wrong, flag(raw))
+            for method, flag in flaggers(raw, [each for each in self.wanted.methods if each != BEST]).items():
+                counts = real.count_real(raw, wrong, flag(raw, None))
                 before = found.get(method, (0, 0, 0, 0))
                 found[method] = cast(
                     tuple[int, int, int, int], tuple(one + more for one, more in zip(before, counts, strict=True))
@@ -168,6 +176,8 @@ def print_all(figures: Figures) -> None:
     print(f"\n{report.false_table(figures)}")
     if figures.hidden is not None:
         print(f"\n{report.hidden_text(figures.hidden)}")
+    if figures.dry is not None:
+        print(report.dry_text(figures.dry))
     if figures.real:
         print(f"\nreal faults of the Logan River, as technicians removed or moved them:\n{report.real_table(figures)}")
     print(f"\n{report.targets_table(report.verdicts(figures))}")

@@ -143,7 +143,7 @@ def test_an_empty_value_is_missing_for_the_peers() -> None:
     """NaN and the sensor's word for "no value" are 9, whatever the tests say."""
     clean = river(300)
     values: list[float | None] = [*clean.values[:-2], None, REMOVED]
-    assert peers.Method("", []).flag(clean._replace(values=values)).flags[-3:] == [1, 9, 9]
+    assert peers.Method([]).flag(clean._replace(values=values)).flags[-3:] == [1, 9, 9]
 
 
 def test_a_running_median_knows_only_its_window() -> None:

@@ -9,6 +9,7 @@ check                compares                                                   
 :mod:`.counting`     what a counter gains with the power or flow of some minutes          STUCK     the counter
 :mod:`.counting`     the same, by how much                                                SANITY    both
 :mod:`.no_signal`    a flow of 0 with an empty pipe or a meter that has no signal         SANITY    the flow
+:mod:`.wet`          a wet contact with the depth                                         WET       both, or the contact
 ===================  ===================================================================  ========  ====================
 
 The points of one poll are not all read at one instant, and a load may be switched between two of them: nothing is said
@@ -26,6 +27,7 @@ from edge.quality.checks.counting import Counting
 from edge.quality.checks.no_signal import NoSignal
 from edge.quality.checks.phases import Phases, Reversed
 from edge.quality.checks.triangle import Triangle
+from edge.quality.checks.wet import WetContact
 from edge.quality.device import Check
 
 Choose = Callable[[Point], QualityChoice]
@@ -80,6 +82,11 @@ def _of_suffix(by_name: Mapping[str, Point], suffix: str, choose: Choose) -> Ite
         said = choose(by_name[flow]).sanity
         if said is None or not said.off:
             yield NoSignal(flow, signs)
+    contact, depth = f"wet_contact{suffix}", f"depth{suffix}"
+    if contact in by_name and depth in by_name:
+        said = choose(by_name[contact]).sanity
+        if said is None or not said.off:
+            yield WetContact(contact, depth)
 
 
 def _phases(by_name: Mapping[str, Point], quantity: str) -> list[str]:

@@ -10,6 +10,7 @@ import pytest
 from cloud.quality.reviews import Review, Reviews, Verdict
 from cloud.web.flag_words import MEANINGS, REASONS
 from cloud.web.flags import MOST_STRETCHES, sheet_of
+from cloud.web.limit_notes import NOTES, say_note
 from cloud.web.words import TESTS, Language, words
 from edge.contract.messages import Flag, Reading, Test
 from tests.cloud.web.conftest import Site
@@ -223,6 +224,21 @@ async def test_a_device_names_the_worst_tests_of_its_last_day(doubtful: Site) ->
         "outside what the sensor can measure 2, stuck 153, changed too fast 4",
     )
     assert "Suspect: stuck" in river
-    road = await doubtful.see("chen", "/gateways/gw-1/devices/road-1")
+    path = "/gateways/gw-1/devices/road-1"
+    road = await doubtful.see("chen", path)
     assert "box: something stands under it 85, blip 9" in road
     assert "not to be trusted" not in road
+    await doubtful.post("chen", f"{DEPTH}/reviews", form_of(NOW - DAY_MS, NOW, tests=f"{Test.BOX:d}"))
+    road = await doubtful.see("chen", path)
+    assert ("box:" in road, "blip 9" in road) == (False, True)
+
+
+@pytest.mark.parametrize("source", NOTES)
+def test_how_a_limit_was_found_is_said_in_chinese(source: str) -> None:
+    """Every sentence that gateways say of limits is known with whatever stands in it; another one stays as it is."""
+    there = re.sub(r"%\((\w+)\)s", r"<\1.5>", source)
+    assert say_note(words(Language.EN), there) == there
+    zh = say_note(words(Language.ZH), there)
+    assert zh != there
+    assert set(re.findall(r"<\w+\.5>", zh)) == set(re.findall(r"<\w+\.5>", there))
+    assert say_note(words(Language.ZH), "100 % of it, as %(nobody)s says") == "100 % of it, as %(nobody)s says"

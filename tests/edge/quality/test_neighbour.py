@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import random
@@ -10,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from edge.contract.gateway_config import load_gateway_config
 from edge.contract.quality_config import NeighbourChoice
 from edge.contract.readings import Flag, Reading, Test
+from edge.devices import judges_for
 from edge.quality.device import DeviceJudges
 from edge.quality.neighbour import BlockedGauge, Board, Neighbour
 from tests.evaluate.series import NEON, level_series
@@ -128,6 +131,30 @@ def test_two_devices_watch_each_other() -> None:
                 judges[device].take([Reading(device, "water_level", START_MS + number * INTERVAL_MS, value)]).decided
             )
     assert {(one.flag, one.tests) for one in last.values()} == {(Flag.SUSPECT, Test.NEIGHBOUR)}
+
+
+def test_a_site_names_the_neighbour(tmp_path: Path) -> None:
+    """What gateway.yaml says of a level or of a rain gauge is a check of its own, on the board of the gateway."""
+    lines = ["gateway: gw-1", "broker: {host: 127.0.0.1, port: 1883}", "data_dir: kept", "devices:"]
+    for number in (1, 2):
+        for name, profile, point in (
+            ("river", "generic_qdy30a", "water_level"),
+            ("rain", "dfrobot_sen0575", "rain_total"),
+        ):
+            said = f"{{{point}: {{quality: {{neighbour: {{device: {name}-{3 - number}}}}}}}}}"
+            unit = 2 * number + (name == "rain")
+            address = f"{{host: 192.0.2.9, unit: {unit}}}"
+            lines.append(f"  - {{id: {name}-{number}, profile: {profile}, modbus: {address}, points: {said}}}")
+    (tmp_path / "gateway.yaml").write_text("\n".join(lines))
+    config = load_gateway_config(tmp_path / "gateway.yaml")
+    board = Board()
+    for device in config.devices:
+        (name,) = json.loads(judges_for(device, board).state())["checks"]
+        assert name == ("blocked-rain_total" if device.id.startswith("rain") else "neighbour-water_level")
+    at_ms = START_MS
+    board.tell([Reading("rain-2", "rain_total", at_ms, 1.0), Reading("river-1", "water_level", at_ms, 2.0)])
+    assert board.last(("rain-2", "rain_total"), at_ms) == (at_ms, 1.0)
+    assert board.last(("river-1", "water_level"), at_ms) == (at_ms, 2.0)
 
 
 def test_two_real_sensors_of_one_creek(recorded: Path) -> None:

@@ -1,0 +1,190 @@
+"""The judge of a level: what it flags of a made-up river, and what it lets pass."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterable, Iterator
+
+import pytest
+
+from edge.contract.quality_config import QualityChoice
+from edge.contract.readings import Flag, Test
+from edge.quality.judge import PASS, Step, Verdict
+from edge.quality.level import LevelJudge
+
+QUARTER_MS = 15 * 60_000
+START_MS = 1_767_225_600_000  # 2026-01-01
+DAY = 96  # samples
+
+
+def river(days: float, seed: int = 1) -> list[float]:
+    """Levels in cm every quarter of an hour: a day's rhythm, some noise, shown in mm."""
+    rng = random.Random(seed)
+    return [
+        round(120 + 4 * math.sin(2 * math.pi * at / DAY) + rng.gauss(0, 0.15), 1) for at in range(round(days * DAY))
+    ]
+
+
+def judge_all(
+    judge: LevelJudge, values: Iterable[float], start_ms: int = START_MS, found: list[Verdict] | None = None
+) -> list[Verdict]:
+    """A verdict for each value, after those that were found before; what is held at the end is in doubt."""
+    found = [] if found is None else found
+    for number, value in enumerate(values):
+        step = judge.feed(start_ms + number * QUARTER_MS, value)
+        settle(found, step)
+        if step.now is None:
+            found.append(judge.doubt)
+    return found
+
+
+def settle(found: list[Verdict], step: Step) -> None:
+    if step.held is not None:
+        found[-1] = step.held
+    if step.now is not None:
+        found.append(step.now)
+
+
+def flagged(verdicts: Iterable[Verdict], test: Test = ~Test.NONE) -> Iterator[int]:
+    """Where a verdict is suspect or worse, by one of these tests."""
+    return (at for at, verdict in enumerate(verdicts) if verdict.flag >= Flag.SUSPECT and verdict.tests & test)
+
+
+def test_a_quiet_river_passes() -> None:
+    """Sixty days of rhythm and noise give no flag, from the first sample on."""
+    assert list(flagged(judge_all(LevelJudge(), river(60)))) == []
+
+
+@pytest.mark.parametrize("height", [-60, -5, 5, 60, 9999])
+def test_a_spike_is_flagged_alone(height: float) -> None:
+    """One sample away and back is a spike, and those beside it pass."""
+    values = river(10)
+    values[800] += height
+    verdicts = judge_all(LevelJudge(), values)
+    assert list(flagged(verdicts)) == [800]
+    assert verdicts[800].tests & Test.SPIKE
+
+
+def test_one_sample_is_held_and_no_more() -> None:
+    """A jump is doubted at once, decided with the next sample, and never are two samples held."""
+    judge = LevelJudge()
+    judge_all(judge, river(5))
+    after_ms = START_MS + 5 * DAY * QUARTER_MS
+    assert judge.feed(after_ms, 300.0) == Step(None, None)
+    assert judge.doubt.flag is Flag.SUSPECT
+    step = judge.feed(after_ms + QUARTER_MS, 301.0)
+    assert step.held is not None
+    assert step.now is not None
+    assert judge.doubt == PASS
+
+
+def test_a_held_sample_is_decided_when_the_next_one_does_not_come() -> None:
+    """Nobody saw whether it came back: it stays suspect, and nothing is held any more."""
+    judge = LevelJudge()
+    judge_all(judge, river(5))
+    after_ms = START_MS + 5 * DAY * QUARTER_MS
+    judge.feed(after_ms, 300.0)
+    assert judge.miss(after_ms + QUARTER_MS) == Verdict(Flag.SUSPECT, Test.RATE)
+    assert judge.miss(after_ms + 2 * QUARTER_MS) is None
+
+
+@pytest.mark.parametrize("height", [-30, 12, 80])
+def test_a_step_is_flagged_for_a_bounded_time(height: float) -> None:
+    """The first samples of another level are flagged, then it is normal; going back again is no second fault."""
+    values = river(20)
+    values[800:1100] = [value + height for value in values[800:1100]]
+    found = list(flagged(judge_all(LevelJudge(), values)))
+    assert found[0] == 800
+    assert found[-1] < 810
+
+
+def test_a_flood_passes() -> None:
+    """Water that gathers speed, rises by two metres within hours and falls slowly is not flagged."""
+    values = river(30)
+    for number in range(1500, len(values)):
+        hours = (number - 1500) / 4
+        values[number] += 200 * (1 - math.exp(-((hours / 4) ** 2))) * math.exp(-hours / 60)
+    assert len(list(flagged(judge_all(LevelJudge(), values)))) <= 3
+
+
+def test_a_level_that_stands_still_is_flat_and_in_the_end_stuck() -> None:
+    """A frozen sensor is suspect within hours, failed after days, and free with its first move."""
+    values = river(20)
+    values[900:1400] = [values[900]] * 500
+    verdicts = judge_all(LevelJudge(), values)
+    found = list(flagged(verdicts, Test.FLAT))
+    assert 900 < found[0] < 900 + 24
+    assert verdicts[1399].flag is Flag.FAIL
+    assert found[-1] == 1399
+    assert list(flagged(verdicts[1400:])) == []
+
+
+def test_a_dither_of_one_digit_is_stuck() -> None:
+    """A sensor that only trembles between two values beside each other stands still."""
+    values = river(20)
+    values[900:1100] = [120.0 + 0.1 * (at % 3 == 0) for at in range(200)]
+    assert len(list(flagged(judge_all(LevelJudge(), values), Test.FLAT))) > 150
+
+
+def test_a_river_that_stood_still_before_may_do_so_again() -> None:
+    """In whole cm a dry season is flat for a day at a time: what was usual at first is not flagged later."""
+    steps = [120.0 - at // 100 for at in range(3000)]
+    assert list(flagged(judge_all(LevelJudge(), steps), Test.FLAT)) == []
+
+
+def test_a_drift_is_flagged_while_it_goes_on_and_forgotten_when_it_is_over() -> None:
+    """A sensor that creeps away by a metre in six days is flagged; its repair is no fault."""
+    values = river(50)
+    for number in range(3000, 3600):
+        values[number] += 100 * (number - 3000) / 600
+    verdicts = judge_all(LevelJudge(), values)
+    found = list(flagged(verdicts, Test.DRIFT))
+    assert found
+    assert 3000 < found[0] < 3400
+    assert all(3000 <= at < 3600 for at in flagged(verdicts))
+
+
+def test_the_first_sample_after_a_gap_is_not_evaluated() -> None:
+    """After samples that did not come nobody knows what happened meanwhile: flag 2."""
+    judge = LevelJudge(interval_ms=QUARTER_MS)
+    judge_all(judge, river(5))
+    after_ms = START_MS + 5 * DAY * QUARTER_MS + 3 * QUARTER_MS
+    assert judge.feed(after_ms, 120.0).now == Verdict(Flag.NOT_EVALUATED, Test.GAP)
+    assert judge.feed(after_ms + QUARTER_MS, 120.1).now == PASS
+
+
+def test_far_beyond_all_that_was_seen_is_out_of_range() -> None:
+    """Without a span of the sensor a value far beyond its learned range is suspect as long as it lasts."""
+    values = river(15)
+    values[1200:1230] = [9999.0] * 30
+    verdicts = judge_all(LevelJudge(), values)
+    assert list(flagged(verdicts, Test.SPAN)) == list(range(1200, 1230))
+    assert list(flagged(verdicts)) == list(range(1200, 1230))
+
+
+def test_a_test_that_is_off_says_nothing() -> None:
+    """A site may switch a test off; what only that test says passes."""
+    choice = QualityChoice.model_validate({"spike": False, "step": False, "rate": False})
+    values = river(10)
+    values[800] += 5
+    assert list(flagged(judge_all(LevelJudge(choice=choice), values))) == []
+
+
+def test_what_a_site_says_replaces_what_is_learned() -> None:
+    """The height of a spike, the time of a stillness and the rate may be given, and limits say who said it."""
+    choice = QualityChoice.model_validate(
+        {"spike": {"least": 40}, "flat": {"after_s": 7200}, "rate": {"per_min": 10}}
+    ).said_by("site")
+    values = river(10)
+    values[700] += 30
+    values[800] += 200
+    values[850:870] = [values[850]] * 20
+    judge = LevelJudge(choice=choice)
+    verdicts = judge_all(judge, values)
+    assert list(flagged(verdicts, Test.SPIKE)) == [800]
+    assert min(flagged(verdicts, Test.FLAT)) < 862
+    assert verdicts[800].tests & Test.RATE
+    said = {limit.test: limit.source for limit in judge.limits()}
+    assert said[Test.SPIKE] == said[Test.FLAT] == said[Test.RATE] == "site"
+    assert said[Test.DRIFT] == "learned"
