@@ -113,7 +113,8 @@ class Jumps(msgspec.Struct):
         self.base = sample.before
         self.rate = abs(change) / sample.minutes
         dry = max(DOUBT_MM * road.mm, road.dry) if self.rate > most_rate else road.dry
-        self.from_dry = change > 0 and sample.before <= dry and sample.at_ms - self.wet_ms > CHAIN_MS
+        is_dry = min(-dry, road.below) <= sample.before <= dry and sample.at_ms - self.wet_ms > CHAIN_MS
+        self.from_dry = is_dry and change > 0
         self.at_once = sample.spread == 0
         self.pace_before = self.pace
         self.doubt = Test.SPIKE | (Test.RATE if self.rate > most_rate else 0)
@@ -182,7 +183,7 @@ class Jumps(msgspec.Struct):
 
     def follow(self, sample: Sample, road: Road) -> int:
         """Look at a sample while something stands on a dry road; return its tests."""
-        if sample.value <= road.dry:
+        if sample.value <= max(road.dry, DOUBT_MM * road.mm):
             self.phase = Phase.CALM
             if self.samples < SHORT:
                 self._pulse(sample.at_ms)
