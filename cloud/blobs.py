@@ -35,6 +35,15 @@ blobs = Table(
     Column("received_at", BigInteger, nullable=False),
 )
 
+forgotten_pictures = Table(
+    "forgotten_pictures",  # deleted because their time was over: what was there, and that it is not lost
+    metadata,
+    Column("sha256", String(64), primary_key=True),
+    Column("class_code", String(64), nullable=False),
+    Column("received_at", BigInteger, nullable=False),
+    Column("forgotten_at", BigInteger, nullable=False),
+)
+
 SIGNATURES = {"image/jpeg": b"\xff\xd8\xff", "image/png": b"\x89PNG\r\n\x1a\n"}
 
 
@@ -52,7 +61,7 @@ def take_piece(connection: Connection, piece: BlobPiece, folder: Path, *, now_ms
 
     Raises PictureError when the pieces together are not what they are named, and forgets them.
     """
-    if _is_kept(connection, piece.name):
+    if _is_known(connection, piece.name):
         return True
     row = {"gateway": piece.gateway, "name": piece.name, "index": piece.index}
     insert_new(connection, blob_pieces, [{**row, "data": piece.data, "received_at": now_ms}])
@@ -88,8 +97,10 @@ def keep_picture(
     return name
 
 
-def _is_kept(connection: Connection, name: str) -> bool:
-    return connection.scalar(select(blobs.c.sha256).where(blobs.c.sha256 == name)) is not None
+def _is_known(connection: Connection, name: str) -> bool:
+    """Whether a picture is kept, or was until its time was over: then it is not taken again."""
+    names = (select(each.c.sha256).where(each.c.sha256 == name) for each in (blobs, forgotten_pictures))
+    return any(connection.scalar(name) is not None for name in names)
 
 
 def _make_room(connection: Connection, gateway: str) -> None:

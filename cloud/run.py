@@ -15,6 +15,7 @@ from cloud.api.services import Services
 from cloud.config import CloudConfig
 from cloud.events import EventTaker, open_late_often, run_event_worker
 from cloud.ingest import Counters, run_batch_worker
+from cloud.picture_upkeep import forget_pictures_hourly
 from cloud.registry.registry import Registry
 from cloud.series.config import open_series
 from cloud.series.upkeep import forget_daily, sum_up_often
@@ -84,6 +85,7 @@ async def run(config: CloudConfig, clock: Clock) -> None:
                 tasks.create_task(events, name="event worker"),
                 tasks.create_task(closing, name="closing days"),
                 tasks.create_task(forget_daily(series, clock), name="retention"),
+                tasks.create_task(forget_pictures_hourly(database, config.blobs_folder, clock), name="pictures"),
                 tasks.create_task(open_late_often(taker, clock), name="late events"),
                 tasks.create_task(sum_up_often(series, clock), name="summing up"),
             ]

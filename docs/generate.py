@@ -15,6 +15,7 @@ from cloud.config import CloudConfig
 from cloud.registry.registry_file import RegistryFile
 from cloud.workorders.work_time import WorkTimeFile
 from docs import dependencies, schemas
+from edge.contract.camera_tables import camera_tables
 from edge.contract.config_file import ConfigError
 from edge.contract.event_classes import EventClass, Limit, SensingRule, event_classes
 from edge.contract.forms import ID
@@ -57,6 +58,7 @@ def generated() -> dict[str, str]:
     files["docs/profiles/README.md"] = profile_index(profiles)
     files["docs/configuration.md"] = settings_page()
     files["docs/event_classes.md"] = event_classes_page()
+    files["docs/camera_tables.md"] = camera_tables_page()
     files["docs/dependencies.md"] = f"{NOTICE}{dependencies.page()}"
     return files
 
@@ -171,6 +173,18 @@ def event_classes_page() -> str:
     return page + table(headings, [_class_row(each) for each in event_classes().values()])
 
 
+def camera_tables_page() -> str:
+    """What each brand of camera calls what it sees, and what that is to us."""
+    page = f"{NOTICE}# Camera tables\n\nWhat the events of each brand become, unless gateway.yaml says otherwise: "
+    page += "see [cameras](cameras.md).\n"
+    for each in camera_tables().values():
+        source = each.source
+        page += f"\n## {each.brand}\n\n{source.document} ({source.origin}). Checked: {source.checked}.\n\n"
+        rows = [[f"`{line.kind}`", line.zh, line.en, f"`{line.to}`"] for line in each.kinds]
+        page += table(["kind", "中文", "English", "becomes"], rows)
+    return page
+
+
 def _class_row(each: EventClass) -> list[str]:
     limits = [f"acknowledge {_limit_words(each.acknowledge)}"] if each.acknowledge else []
     if each.first_action:
@@ -179,9 +193,13 @@ def _class_row(each: EventClass) -> list[str]:
         limits.append(f"handle {_limit_words(each.handle) if each.handle else 'as the emergency plan says'}")
     else:
         limits.append("watched only")
-    rules = [_rule_words(rule) for rule in each.rules] or ["a camera" if each.camera else "not sensed from one device"]
+    rules = [_rule_words(rule) for rule in each.rules] or [_camera_words(each)]
     words = ["; ".join(limits), "; or ".join(rules), each.basis]
     return [f"`{each.code}`", each.zh, each.en, each.severity.value, *words]
+
+
+def _camera_words(each: EventClass) -> str:
+    return f"a camera; its pictures are kept {each.picture_days} days" if each.camera else "not sensed from one device"
 
 
 def _limit_words(limit: Limit) -> str:

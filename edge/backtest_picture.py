@@ -93,7 +93,7 @@ def _frame(readings: Sequence[Reading], rules: Sequence[DeviceRule]) -> _Frame:
 def _header(found: Found, title: str) -> Iterator[str]:
     quantity, confirmed = found.point.quantity, [event for event in found.events if event.is_confirmed]
     suspected = len(found.events) - len(confirmed)
-    flagged = len(found.readings) - found.flags[Flag.PASS]
+    flagged = found.flags[Flag.SUSPECT] + found.flags[Flag.FAIL]
     yield f'<text x="{LEFT}" y="30" font-size="20" font-weight="600">{escape(title)}</text>'
     yield (
         f'<text class="soft" x="{LEFT}" y="56">{quantity.zh} {quantity.en}, {quantity.unit} · '

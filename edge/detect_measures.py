@@ -20,7 +20,8 @@ from msgspec import Struct
 from edge.contract.event_classes import LEAST_OF_RISE
 
 HOUR_MS: Final = 3_600_000
-MINUTE_MS: Final = 60_000
+TOGETHER_MS: Final = 300_000  # steps of a total within this time are kept as one
+DIGITS: Final = 6  # of a step, behind the point
 PARTS: Final = 12  # of a window: of each one sample is kept
 Points = Sequence[tuple[int, float]]
 
@@ -57,7 +58,7 @@ class Total(Struct):
     last: float | None = None
     before: float = 0.0  # the total before its latest step
     low: float | None = None  # a total that fell, until the next sample
-    steps: list[tuple[int, float]] = []  # by minute
+    steps: list[tuple[int, float]] = []  # those of five minutes as one
 
     def feed(self, at_ms: int, total: float) -> None:
         """Take a sample of the total."""
@@ -90,17 +91,17 @@ class Total(Struct):
         if total == last:
             return
         self.before = last
-        if self.steps and at_ms - self.steps[-1][0] < MINUTE_MS:
-            at_ms, step = self.steps.pop()
-            self.steps.append((at_ms, step + total - last))
-        else:
-            self.steps.append((at_ms, total - last))
+        step = total - last
+        if self.steps and at_ms - self.steps[-1][0] < TOGETHER_MS:
+            at_ms, before = self.steps.pop()
+            step += before
+        self.steps.append((at_ms, round(step, DIGITS)))
 
     def _take_back(self, last: float, total: float) -> None:
         at_ms, step = self.steps.pop()
         self.last = total
         if step > last - total:
-            self.steps.append((at_ms, step - (last - total)))
+            self.steps.append((at_ms, round(step - (last - total), DIGITS)))
 
 
 def median_slope(points: Points) -> float:

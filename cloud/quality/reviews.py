@@ -4,6 +4,7 @@ A review confirms or overrules the flags of a span of one point, all of them or 
 ever added; of two that speak of the same flag the later one counts.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple, Self
@@ -16,7 +17,7 @@ from cloud.database import RowId, metadata
 from cloud.registry.person import Person
 from edge.contract.messages import Flag, Reading
 
-MOST_OF_SPAN = 2000  # reviews that are heeded: the newest
+MOST_OF_SPAN = 1000  # reviews that are heeded: the newest
 LONGEST_REASON = 500
 JUDGED = (Flag.SUSPECT, Flag.FAIL)
 """Flags that somebody can confirm or overrule: that a reading is missing is a fact."""
@@ -80,10 +81,6 @@ class Review(NamedTuple):
             row.id, row.begins_at, row.ends_at, row.tests, Verdict(row.verdict), row.who, row.at, row.reason
         )  # fmt: skip
 
-    def speaks_of(self, taken_at: int, tests: int) -> bool:
-        """Whether it says something of a flag that these tests set then."""
-        return self.begins_at <= taken_at < self.ends_at and (self.tests is None or bool(self.tests & tests))
-
 
 def add_review(connection: Connection, wanted: ReviewWanted, *, person: Person, now_ms: int) -> Review:
     """Keep what somebody says; the log keeps it too."""
@@ -130,6 +127,8 @@ class Reviews:
 
     def __init__(self, reviews: Sequence[Review]) -> None:
         self._newest_first = reviews
+        self._cuts = sorted({at for one in reviews for at in (one.begins_at, one.ends_at)})
+        self._between_cuts: dict[int, list[Review]] = {}  # those that speak of all that lies between two cuts
 
     def __bool__(self) -> bool:
         return bool(self._newest_first)
@@ -141,13 +140,9 @@ class Reviews:
         """
         if not self._newest_first or reading.flag not in JUDGED:
             return None
-        return self.of_flag(reading.taken_at, reading.tests)
-
-    def of_flag(self, taken_at: int, tests: int) -> Review | None:
-        """Return what counts of what was said of a flag that these tests set then."""
-        if not tests:
-            return next((one for one in self._newest_first if one.tests is None and one.speaks_of(taken_at, 0)), None)
-        found = [self.of_test(taken_at, test) for test in bits_of(tests)]
+        if not reading.tests:
+            return next((one for one in self._at(reading.taken_at) if one.tests is None), None)
+        found = [self.of_test(reading.taken_at, test) for test in bits_of(reading.tests)]
         if confirmed := [one for one in found if one is not None and one.verdict is Verdict.CONFIRMED]:
             return max(confirmed, key=lambda one: one.id)
         overruled = [one for one in found if one is not None]
@@ -155,7 +150,14 @@ class Reviews:
 
     def of_test(self, taken_at: int, test: int) -> Review | None:
         """Return what counts of what was said of one test's part in a flag."""
-        return next((one for one in self._newest_first if one.speaks_of(taken_at, test)), None)
+        return next((one for one in self._at(taken_at) if one.tests is None or one.tests & test), None)
+
+    def _at(self, taken_at: int) -> list[Review]:
+        place = bisect_right(self._cuts, taken_at)
+        if place not in self._between_cuts:
+            found = self._newest_first
+            self._between_cuts[place] = [one for one in found if one.begins_at <= taken_at < one.ends_at]
+        return self._between_cuts[place]
 
 
 def bits_of(mask: int) -> Iterable[int]:

@@ -42,6 +42,7 @@ class WatchedPoint(NamedTuple):
     comparison: Comparison
     threshold: float | None
     clear: float | None
+    over_h: float = 0  # of a rise or a sum
 
 
 class ClassChoice(NamedTuple):
@@ -84,7 +85,8 @@ def _watched(event_class: EventClass, profile: DeviceProfile) -> Iterator[Watche
         for point in profile.points:
             if rule.quantity == point.quantity_name and profile.kind in rule.kinds:
                 unit = f"{point.quantity.unit}/h" if rule.measure == "rise" else point.quantity.unit
-                yield WatchedPoint(point.name, unit, rule.comparison, rule.threshold, rule.clear)
+                hours = rule.over_s / 3600
+                yield WatchedPoint(point.name, unit, rule.comparison, rule.threshold, rule.clear, hours)
 
 
 def _choice(profile: DeviceProfile) -> ProfileChoice:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Row, select
 from cloud.gateway_states import find_state
 from cloud.health import DeviceHealth, GatewayHealth, PointHealth, Reason
 from cloud.health_reader import read_health
+from cloud.quality.reviews import Reviews, find_reviews
 from cloud.registry.person import Role
 from cloud.series import LastHeard
 from cloud.web.completeness import Span, bounds_of, channels_of, sheet_of
@@ -144,7 +145,7 @@ async def before_gateway(page: Page, subject: Subject, point: PointHealth | None
 
 
 class Day(Struct, frozen=True):
-    """The last day of a point: its curve, and which tests doubted most of its values."""
+    """The last day of a point: its curve, and which tests doubted most of its values, but for what was overruled."""
 
     line: DayLine | None
     worst: list[tuple[int, int]]
@@ -164,7 +165,8 @@ async def _days(page: Page, subject: Subject) -> dict[str, Day]:
         if not any(one.suspect or one.failed for one in buckets):
             return Day(line, [])
         counts = await count_in(store, name, buckets, width_ms=width_ms, end=end, most=MOST_LOOKED_AT)
-        return Day(line, worst_tests(counts.flagged))
+        found = await page.read(lambda connection: find_reviews(connection, *series, start=start, end=end))
+        return Day(line, worst_tests(counts.flagged, Reviews(found)))
 
     points = [point for point in subject.device.points if point.heard]
     found = await asyncio.gather(*map(look, points))

@@ -93,9 +93,17 @@ def sheet_of(
     )
 
 
-def worst_tests(flagged: Iterable[Reading]) -> list[tuple[int, int]]:
-    """Return the tests that failed values, then those that doubted most of them, with how many; at most three."""
-    flags = [(bit, one.flag) for one in _judged(flagged) for bit in bits_of(one.tests)]
+def worst_tests(flagged: Iterable[Reading], reviews: Reviews) -> list[tuple[int, int]]:
+    """Return the tests that failed values, then those that doubted most of them, with how many; at most three.
+
+    What somebody overruled is not counted.
+    """
+    flags = [
+        (bit, one.flag)
+        for one in _judged(flagged)
+        for bit in bits_of(one.tests)
+        if (review := reviews.of_test(one.taken_at, bit)) is None or review.verdict is not Verdict.OVERRULED
+    ]
     counts = Counter(bit for bit, _ in flags)
     failed = {bit for bit, flag in flags if flag is Flag.FAIL}
     return sorted(counts.items(), key=lambda one: (one[0] not in failed, -one[1]))[:MOST_NAMED]

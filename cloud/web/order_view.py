@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import Connection, and_, func, select
+from sqlalchemy import Connection, Table, and_, func, select
 
 from cloud.api.orders import EvidenceLine, LevelStep, OrderDetail, TransitionLine, show_order
-from cloud.blobs import blobs
+from cloud.blobs import blobs, forgotten_pictures
 from cloud.registry.person import RULES, Role
 from cloud.registry.registry import workers_of
 from cloud.registry.tables import grids, people
@@ -67,8 +67,9 @@ class Happening(Struct, frozen=True, kw_only=True):
 
 
 class OrderView(Struct, frozen=True, kw_only=True):
-    """What the template of an order shows; `awaited` pictures of the camera are still on their way.
+    """What the template of an order shows.
 
+    `awaited` pictures of the camera are still on their way, `forgotten` ones were deleted as their time was over.
     `still_over` is whether the sensor is beyond its threshold, and `newer` the code of a later order of the same
     device, where somebody is about to say that it is over.
     """
@@ -95,6 +96,7 @@ class OrderView(Struct, frozen=True, kw_only=True):
     happenings: list[Happening]
     pictures: list[str]
     awaited: int
+    forgotten: int
     opening: list[str]
     closing: list[tuple[str, str]]
     steps: list[Step]
@@ -111,6 +113,7 @@ class _Around(Struct, frozen=True):
     workers: list[str]
     others: list[str]
     kept: frozenset[str]
+    forgotten: frozenset[str]
     running: Running | None
     newer: str
 
@@ -158,7 +161,8 @@ async def view_order(page: Page, code: str) -> OrderView:
         names=around.names,
         happenings=_happenings(page, order, around.names, by_camera=event is not None and not event.point),
         pictures=[name for name in order.pictures if name in around.kept],
-        awaited=len(set(order.pictures) - around.kept),
+        awaited=len(set(order.pictures) - around.kept - around.forgotten),
+        forgotten=len(around.forgotten),
         opening=[page.words.pick(standard) for standard in rule.opening],
         closing=[(standard.zh, page.words.pick(standard)) for standard in rule.closing],
         steps=steps,
@@ -181,10 +185,15 @@ def _around(connection: Connection, page: Page, order: OrderDetail) -> _Around:
         phones=dict(phones.all()),
         workers=workers,
         others=others,
-        kept=frozenset(connection.scalars(select(blobs.c.sha256).where(blobs.c.sha256.in_(order.pictures)))),
+        kept=_names_in(connection, blobs, order.pictures),
+        forgotten=_names_in(connection, forgotten_pictures, order.pictures),
         running=limits.due_of(order.state, order.class_code, since_ms=since, now_ms=page.now_ms),
         newer=_newer(connection, page, order),
     )
+
+
+def _names_in(connection: Connection, table: Table, names: Sequence[str]) -> frozenset[str]:
+    return frozenset(connection.scalars(select(table.c.sha256).where(table.c.sha256.in_(names))))
 
 
 def _newer(connection: Connection, page: Page, order: OrderDetail) -> str:

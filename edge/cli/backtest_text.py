@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import msgspec
 from edge.backtest import Found, Past
 from edge.contract.event_classes import event_classes
 from edge.contract.event_steps import Step, StepKind
-from edge.contract.messages import Severity
+from edge.contract.messages import Forecast, Severity
 from edge.contract.rules import DeviceRule
 
 COLOURS = {Severity.RED: "红", Severity.ORANGE: "橙", Severity.YELLOW: "黄", Severity.BLUE: "蓝"}
@@ -61,16 +62,16 @@ def _event(number: int, event: Past) -> Iterator[str]:
         "goes on" if last.ended_at is None else f"to {_time(last.ended_at)}, {_lasted(last.ended_at - last.began_at)}"
     )
     yield f"{number:4}  from {_time(last.began_at)} {ended}"
-    for step in event.steps:
-        yield f"      {_time(step.at)}  {_step(step)}"
-    for one in event.revisions:
-        if one.forecast is not None:
-            said = one.forecast
-            minutes = [round(seconds / 60) for seconds in (said.likely_s, said.early_s, said.late_s)]
-            yield (
-                f"      {_time(one.updated_at)}  {said.class_code} ({said.threshold:g} {said.unit}) expected in about "
-                f"{minutes[0]} minutes ({minutes[1]} to {minutes[2]})"
-            )
+    lines = [(step.at, _step(step)) for step in event.steps]
+    lines += [(one.updated_at, _forecast(one.forecast)) for one in event.revisions if one.forecast is not None]
+    for at_ms, line in sorted(lines, key=itemgetter(0)):
+        yield f"      {_time(at_ms)}  {line}"
+
+
+def _forecast(said: Forecast) -> str:
+    likely, early, late = (round(seconds / 60) for seconds in (said.likely_s, said.early_s, said.late_s))
+    name = f"{said.class_code:<20}    {said.threshold:g} {said.unit}"
+    return f"{'expected':<15} {name} in about {likely} minutes ({early} to {late})"
 
 
 def _step(step: Step) -> str:

@@ -15,6 +15,7 @@ import typer
 
 from edge.agent import open_agent
 from edge.bus_load import buses_of, load_of, requests_of, station_of
+from edge.cli.camera_text import camera_lines
 from edge.cli.settings import GATEWAY_YAML, ConfigOption, fail, group, load
 from edge.clock_state import is_made_up
 from edge.contract import log
@@ -79,7 +80,8 @@ def check(config: ConfigOption = GATEWAY_YAML) -> None:
         for line in _described(settings, device):
             typer.echo(line)
     for camera in settings.cameras:
-        typer.echo(f"\n{camera.id}: camera, may raise {', '.join(camera.classes)}")
+        for line in camera_lines(camera, settings):
+            typer.echo(line)
     for note in _notes(settings):
         typer.echo(f"\nnote: {note}")
 
@@ -174,10 +176,12 @@ def _described(config: GatewayConfig, device: DeviceConfig) -> Iterator[str]:
 
 def _rule_in_words(rule: DeviceRule) -> str:
     words = {"at_least": "at least", "below": "below", "equals": "equal to"}[rule.comparison]
+    over = f"{rule.point} over {rule.over_s / 3600:g} h"
+    what = {"value": rule.point, "rise": f"rise of {over}", "sum": f"growth of {over}"}[rule.measure]
     samples = "1 sample" if rule.samples == 1 else f"{rule.samples} samples"
     hold = f" for {rule.hold_s:g} s" if rule.hold_s else ""
     side = {"at_least": f"below {rule.clear:g}", "below": f"at least {rule.clear:g}", "equals": "anything else"}
     return (
-        f"{rule.class_code}: {rule.point} {words} {rule.threshold:g} {rule.unit}, {samples}{hold}; "
+        f"{rule.class_code}: {what} {words} {rule.threshold:g} {rule.unit}, {samples}{hold}; "
         f"over when {side[rule.comparison]} for {rule.clear_hold_s:g} s"
     )

@@ -106,6 +106,12 @@ class EventClass(ConfigModel):
     )
     opens_order: bool = Field(description="False: watched and shown, nobody is sent.")
     camera: bool = Field(default=False, description="Raised by a camera; a person confirms before anyone is sent.")
+    picture_days: int = Field(
+        default=30,
+        ge=1,
+        le=3650,
+        description="Days after which the cloud deletes pictures that no unfinished order and no evidence needs.",
+    )
     acknowledge: Limit | None = Field(default=None, description="Until a worker has acknowledged.")
     first_action: FirstAction | None = None
     handle: Limit | None = Field(default=None, description="Until it is handled; None: as the emergency plan says.")

@@ -60,8 +60,8 @@ class Memory(msgspec.Struct, tag="level"):
     forecast: Forecast = msgspec.field(default_factory=Forecast)
     surprises: Surprises = msgspec.field(default_factory=Surprises)
     jumps: Jumps = msgspec.field(default_factory=Jumps)
-    still: Still = msgspec.field(default_factory=lambda: Still(2.0))
-    dither: Still = msgspec.field(default_factory=lambda: Still(2.5))
+    still: Still = msgspec.field(default_factory=lambda: Still(2.3))
+    dither: Still = msgspec.field(default_factory=lambda: Still(2.8))
     drift: Drift = msgspec.field(default_factory=Drift)
     last: float = 0.0
     last_surprise: float = 0.0
@@ -156,7 +156,8 @@ class LevelJudge:
             know.digits.size, know.pace, know.surprises, know.still, know.dither, know.attenuation, know.drift,
             (know.since_ms, know.last_ms), know.surprises.count < _YOUNG,
         )  # fmt: skip
-        return limits_of(known, self._choice, has_span=self._has_span, creep_floor=self._creep_floor())
+        floor = know.drift.floor(know.digits.size)
+        return limits_of(known, self._choice, has_span=self._has_span, creep_floor=floor)
 
     def state(self) -> bytes:
         """All that is learned and remembered, MessagePack."""
@@ -241,20 +242,22 @@ class LevelJudge:
             know.surprises.local,
             forecast.value - forecast.waves,
             forecast.at_ms or at_ms,
-            is_beyond=self._is_beyond(at_ms, level),
+            is_beyond=self._is_beyond(at_ms, level, surprise),
         )
         jump.released = know.stood > 1 and abs(surprise) < 4 * forecast.season.usual
         know.jumps.begin(jump)
         if know.drift.is_undone(surprise):
             jump.drifted = True
 
-    def _is_beyond(self, at_ms: int, level: float) -> bool:
-        drift = self._learned.drift
+    def _is_beyond(self, at_ms: int, level: float, surprise: float) -> bool:
+        """Whether a sample leapt, at once, far out of all that was learned."""
+        know = self._learned
+        drift = know.drift
         if self._has_span or not drift.is_learned(at_ms):
             return False
-        room = _BEYOND_WIDTHS * max(drift.high - drift.low, self._creep_floor())
-        room += _BEYOND_USUAL * self._learned.forecast.season.usual
-        return not drift.low - room < level < drift.high + room
+        room = _BEYOND_WIDTHS * max(drift.high - drift.low, drift.floor(know.digits.size))
+        room += _BEYOND_USUAL * know.forecast.season.usual
+        return abs(surprise) > room and not drift.low - room < level < drift.high + room
 
     def _hold(self, *, is_fast: bool) -> Step:
         know = self._learned
@@ -278,7 +281,7 @@ class LevelJudge:
             return held, now
         if outcome.is_elsewhere:
             forecast.rebase(at_ms, value, jump.size)
-            if jump.drifted:
+            if jump.drifted or (jump.count > 2 and know.drift.leads_back(jump.size)):
                 know.drift.undo()
             elif jump.count > 2:
                 know.drift.restart()
@@ -297,12 +300,9 @@ class LevelJudge:
         if know.attenuation.take(at_ms, value, know.digits.size):
             verdict = _join(verdict, WEAK)
         level = value - know.forecast.now_waves
-        if know.drift.take(at_ms, level, self._creep_floor(), self._creep):
+        if know.drift.take(at_ms, level, know.digits.size, know.forecast.season.usual, self._creep):
             verdict = _join(verdict, DRIFT)
         return verdict
-
-    def _creep_floor(self) -> float:
-        return max(5 * self._learned.digits.size, 0.6 * self._learned.forecast.season.usual)
 
     def _stand(self, at_ms: int, value: float) -> Verdict:
         know = self._learned
@@ -317,7 +317,7 @@ class LevelJudge:
                 continue
             limit_ms = still.limit_ms(interval_ms, is_young=is_young) if self._flat_ms is None else self._flat_ms
             know.stood = max(know.stood, stood * still.times / limit_ms / 1.3)
-            if still.judge(stood, limit_ms):
+            if still.judge(stood, limit_ms, 8 * interval_ms):
                 found = STUCK if stood > max(_STUCK * limit_ms, DAY_MS) else _join(found, FLAT)
         know.is_flat = know.still.is_flat or know.dither.is_flat
         return found

@@ -3,9 +3,9 @@
 Floods rise within hours and fall slower and slower; what creeps is a sensor. *Creep* over some days is four times the
 least of the changes in its four quarters, 0 where they do not all have one direction: a quick rise does not count.
 
-An *alarm*, one flag: it crept half as far again as ever before. *Far*, flagged as long as it lasts, six days at most:
-it creeps on, and is out of its learned range by half of that. The range follows what creeps by a tenth of its own width
-a day: a drift is not absorbed, a season is. What proves to be a fault, because the level jumps back, teaches nothing.
+An *alarm*, one flag: it crept further than ever, by six tenths. *Far*, flagged while it lasts, six days at most: it
+creeps on, and is out of its learned range by half of that. The range follows what creeps by a tenth of its own width a
+day: a drift is not absorbed, a season is. What proves to be a fault, because the level jumps back, teaches nothing.
 """
 
 from __future__ import annotations
@@ -17,12 +17,16 @@ DAY_MS = 24 * HOUR_MS
 BLOCK_MS = 3 * HOUR_MS
 LAGS = (16, 32, 64)  # blocks: 2, 4 and 8 days
 HISTORY = 128  # blocks
+SETTLE_MS = 4 * DAY_MS  # until the season is known
 LEARN_MS = 10 * DAY_MS
-FACTOR = 1.5
+FACTOR = 1.6
 _HALF_LIFE_MS = 90 * DAY_MS
 _FORGET_ALARM_MS = 10 * DAY_MS
 _OUT = 0.5  # of the width of the range
 _EVEN = 0.4  # of the way out must be creep
+_CHECKPOINT_MS = 4 * DAY_MS
+_USUAL_MS = 20 * DAY_MS
+_FLOOR = 0.6  # of what is usual
 _WIDEN_A_DAY = 0.1
 _FAR_MS = 6 * DAY_MS
 
@@ -49,6 +53,9 @@ class Drift(msgspec.Struct):
     low: float = 0.0
     high: float = 0.0
     before: Before | None = None
+    checkpoints: list[Before] = msgspec.field(default_factory=list)
+    checked_ms: int = 0
+    usual: float = 0.0  # distance from the level and its season
     alarm_ms: int | None = None
     alarms: int = 0
     crept: float = 0.0  # at the last alarm
@@ -56,16 +63,21 @@ class Drift(msgspec.Struct):
     is_far: bool = False
     far_since_ms: int | None = None
 
-    def take(self, at_ms: int, level: float, floor: float, least: float | None) -> bool:
+    def take(self, at_ms: int, level: float, digit: float, usual: float, least: float | None) -> bool:
         """Take one trusted level; return whether it is to be flagged.
 
-        ``floor``: less is no creep. ``least``: somebody said from where on it is one.
+        ``usual``: how far it is from its season now. ``least``: somebody said from where on it is one.
         """
         if self.begin_ms is None:
             self.begin_ms = at_ms
             self.started_ms = self.started_ms or at_ms
         elif at_ms - self.begin_ms >= BLOCK_MS:
-            self._close(self.begin_ms, at_ms, floor, least)
+            self._close(self.begin_ms, at_ms)
+            if self.blocks:
+                self._learn_usual(usual)
+                floor = self.floor(digit)
+                self._look(at_ms, floor, least)
+                self._reach(at_ms, floor)
         self.total += level
         self.count += 1
         if self.is_alarm:
@@ -78,8 +90,12 @@ class Drift(msgspec.Struct):
         return self.started_ms is not None and at_ms - self.started_ms > LEARN_MS
 
     def is_undone(self, size: float) -> bool:
-        """Whether a jump leads back to about where the alarm began."""
-        if self.alarms < 2 or self.crept * size >= 0 or len(self.blocks) <= LAGS[0]:
+        """Whether a jump ends a drift that was flagged."""
+        return self.alarms >= 2 and self.crept * size < 0 and self.leads_back(size)
+
+    def leads_back(self, size: float) -> bool:
+        """Whether a jump leads about back to where it came from in the last days."""
+        if len(self.blocks) <= LAGS[0]:
             return False
         now = self.blocks[-1]
         gone = abs(now - (min(self.blocks) if size < 0 else max(self.blocks)))
@@ -87,8 +103,9 @@ class Drift(msgspec.Struct):
 
     def undo(self) -> None:
         """It was a fault: forget what it taught."""
-        if self.before is not None:
-            self.most, self.low, self.high = self.before.most, self.before.low, self.before.high
+        before = self.before or (self.checkpoints[0] if self.checkpoints else None)
+        if before is not None:
+            self.most, self.low, self.high = list(before.most), before.low, before.high
         self._forget_alarm()
         self.restart()
 
@@ -103,28 +120,43 @@ class Drift(msgspec.Struct):
         """Take what follows as of a clock that was set on by so much."""
         self.begin_ms = None if self.begin_ms is None else self.begin_ms + by_ms
         self.started_ms = None if self.started_ms is None else self.started_ms + by_ms
+        self.checked_ms += by_ms
         self.alarm_ms = None if self.alarm_ms is None else self.alarm_ms + by_ms
         self.far_since_ms = None if self.far_since_ms is None else self.far_since_ms + by_ms
 
     def _forget_alarm(self) -> None:
         self.before, self.alarm_ms, self.crept, self.alarms = None, None, 0.0, 0
 
-    def _close(self, begin_ms: int, at_ms: int, floor: float, least: float | None) -> None:
+    def floor(self, digit: float) -> float:
+        """Less is no creep."""
+        return max(5 * digit, _FLOOR * self.usual)
+
+    def _learn_usual(self, usual: float) -> None:
+        if not self.usual:
+            self.usual = usual
+        elif not self.is_far:  # slowly: a drift is never usual
+            self.usual += (min(usual, 2 * self.usual) - self.usual) * BLOCK_MS / _USUAL_MS
+
+    def _close(self, begin_ms: int, at_ms: int) -> None:
+        is_behind = at_ms - begin_ms >= 2 * BLOCK_MS
+        self.begin_ms = at_ms if is_behind else begin_ms + BLOCK_MS
+        mean = self.total / self.count
+        self.total, self.count = 0.0, 0
+        if at_ms - (self.started_ms or at_ms) < SETTLE_MS:
+            return
         if at_ms - begin_ms > 4 * BLOCK_MS:
             self.restart()
             self.begin_ms = at_ms
             return
-        self.recent = [*self.recent[-7:], self.total / self.count]
+        self.recent = [*self.recent[-7:], mean]
         self.blocks.append(sum(self.recent) / len(self.recent))
         if len(self.blocks) > HISTORY:
             del self.blocks[0]
-        is_behind = at_ms - begin_ms >= 2 * BLOCK_MS
-        self.begin_ms = at_ms if is_behind else begin_ms + BLOCK_MS
-        self.total, self.count = 0.0, 0
         if self.alarm_ms is not None and at_ms - self.alarm_ms > _FORGET_ALARM_MS:
             self._forget_alarm()
-        self._look(at_ms, floor, least)
-        self._reach(at_ms, floor)
+        if at_ms - self.checked_ms > _CHECKPOINT_MS:
+            self.checked_ms = at_ms
+            self.checkpoints = [*self.checkpoints[-3:], Before(list(self.most), self.low, self.high)]
 
     def _look(self, at_ms: int, floor: float, least: float | None) -> None:
         age_ms = at_ms - (self.started_ms or at_ms)

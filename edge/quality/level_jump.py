@@ -32,6 +32,7 @@ STEP_FLAGS = ((1.5, 2), (4.0, 3), (float("inf"), 6))  # size in limits, below it
 BEYOND_MS = 3 * DAY_MS  # the same where no level ever was
 _LITTLE = 0.15  # of its size: how far what stays may move
 _NOISE = 4.0  # local scales: the same
+_WEAK = 1.5  # limits: the first sample of it may be a wave of the water
 _EXTREME = 3.0  # limits
 _REMEMBERED = 6
 _REMEMBER_MS = 20 * DAY_MS
@@ -75,6 +76,7 @@ class Outcome(msgspec.Struct):
 
 
 GOES_ON = Outcome(STEP, STEP, is_over=False)
+GOES_ON_WEAKLY = Outcome(STEP, PASS, is_over=False)
 GOES_ON_BEYOND = Outcome(STEP_BEYOND, STEP_BEYOND, is_over=False)
 
 
@@ -104,7 +106,7 @@ class Jumps(msgspec.Struct):
             outcome = self._returned(jump, at_ms, level, is_exact=abs(surprise) <= room)
         elif jump.count == 2:
             outcome = self._second(jump, at_ms, level, surprise)
-        elif abs(level - jump.first) > 2 * room and not jump.is_beyond:
+        elif abs(level - jump.first) > 2 * room:
             self.remember(at_ms + _REMEMBER_MS, surprise, jump.before)
             outcome = Outcome(PASS, is_elsewhere=True, is_water=True)
         elif self._is_normal(jump, at_ms):
@@ -137,8 +139,6 @@ class Jumps(msgspec.Struct):
         return Outcome(PASS, spike if is_exact and sticks_out else PASS)
 
     def _second(self, jump: Jump, at_ms: int, level: float, surprise: float) -> Outcome:
-        if jump.is_beyond:
-            return GOES_ON_BEYOND
         moved = level - jump.first
         noise = _NOISE / 2 if moved * jump.size > 0 else _NOISE
         soon_ms = at_ms + _REMEMBER_SAMPLES * (at_ms - jump.at_ms)
@@ -149,7 +149,9 @@ class Jumps(msgspec.Struct):
         if jump.undoes:
             self.past.remove(min(self.past, key=lambda each: abs(each.size + jump.size)))
         elif not (jump.drifted or jump.released):
-            return GOES_ON
+            if jump.is_beyond:
+                return GOES_ON_BEYOND
+            return GOES_ON if abs(jump.size) > _WEAK * jump.limit else GOES_ON_WEAKLY
         is_lasting = jump.drifted or jump.released
         self.remember(at_ms + _REMEMBER_MS if is_lasting else soon_ms, surprise, jump.before)
         return Outcome(PASS, is_elsewhere=True)

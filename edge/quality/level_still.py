@@ -12,7 +12,7 @@ import msgspec
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 _HALF_LIFE_MS = 90 * DAY_MS
-_SAID_ONCE = 1.3  # times the longest
+_SAID_ONCE = 1.4  # times the longest
 _TEACHES = 1.2
 _LEAST_SAMPLES = 5
 _YOUNG_MS = 3 * DAY_MS
@@ -63,14 +63,14 @@ class Still(msgspec.Struct):
         least = max(self.times * self.longest_ms, _LEAST_SAMPLES * interval_ms, self.least_ms)
         return max(least, _YOUNG_MS) if is_young or not self.longest_ms else least
 
-    def judge(self, stood_ms: int, limit_ms: float) -> bool:
+    def judge(self, stood_ms: int, limit_ms: float, least_ms: float) -> bool:
         """Whether to flag a sample that ends such a stillness."""
         if self.samples < _LEAST_SAMPLES:
             return False
         if stood_ms > limit_ms:
             self.is_flat = True
             return True
-        if self.longest_ms and not self.is_record and stood_ms > limit_ms * _SAID_ONCE / self.times:
+        if self.longest_ms and not self.is_record and stood_ms > _SAID_ONCE * self.longest_ms and stood_ms > least_ms:
             self.is_record = True
             return True
         return False
@@ -96,7 +96,10 @@ class Still(msgspec.Struct):
 
     def _end(self, at_ms: int) -> None:
         stood = float(self.last_ms - (self.begin_ms or 0))
-        self.longest_ms *= 0.5 ** (max(0, at_ms - self.longest_at_ms) / _HALF_LIFE_MS)
+        if 2 * stood < self.longest_ms and not self.is_record and not self.is_flat:
+            return  # by far the most
+        passed = max(0, at_ms - self.longest_at_ms)
+        self.longest_ms *= 0.5 ** (passed / _HALF_LIFE_MS)
         self.longest_at_ms = at_ms
         if self.is_flat and self.longest_ms:
             stood = min(stood, _TEACHES * self.longest_ms)

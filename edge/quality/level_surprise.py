@@ -17,7 +17,7 @@ _AT_FIRST = 20  # samples: nothing is known
 _YOUNG = 200
 _FACTOR, _FACTOR_OF, _LEAST_FACTOR, _MOST_FACTOR = 2.5, 0.98, 6.0, 30.0
 _USUAL, _USUAL_OF = 1.6, 0.99
-_UNREST_HALF_MS = 12 * 3_600_000
+_UNREST_HALF_MS = 24 * 3_600_000
 _MOST_UNREST = 2.0
 
 
@@ -31,6 +31,7 @@ class Surprises(msgspec.Struct):
     factor: float = 10.0
     usual: float = 0.0
     count: int = 0
+    noted: int = 0
     local: float = 0.0  # as of the last limit that was asked for
     unrest: float = 0.0
     unrest_ms: int = 0
@@ -60,7 +61,10 @@ class Surprises(msgspec.Struct):
             self.factor = min(_MOST_FACTOR, max(_LEAST_FACTOR, _FACTOR * self.ratios.quantile(_FACTOR_OF)))
 
     def note(self, size: float) -> None:
-        """Count one surprise, whatever it was."""
+        """Count one surprise, whatever it was; every second one tells as well."""
+        self.noted += 1
+        if self.noted & 1:
+            return
         if self.local:
             self.ratios.add(size / self.local)
         self.sizes.add(size)

@@ -6,7 +6,8 @@ test      flag  is set when
 SPAN      4     less than nothing was used
 RATE      3     more was used than ever in one interval, by a margin (:mod:`edge.quality.tops`)
 SPIKE     3     the same, all at once; or higher than both neighbours by more than it ever was
-FLAT      3, 4  one value that is not 0, again and again (:mod:`edge.quality.repeats`); 4: for three days and longer
+FLAT      3, 4  one value that is not 0, or two that are a digit apart, again and again (:mod:`edge.quality.repeats`);
+                4: for three days and longer
 BYPASS    3     for days only a part of what is usual is counted (:mod:`edge.quality.habit`), on one reading a day
 ========  ====  =======================================================================================================
 
@@ -31,6 +32,11 @@ from edge.quality.repeats import Repeats, RepeatsState
 from edge.quality.tops import Tops, TopsState
 
 DAY_MS: Final = 86_400_000
+A_DIGIT: Final = 1.001  # as decimals are not exact
+STANDBY_DIGITS: Final = 12  # fewer, and low for this home: a steady load, and no standstill
+LOW_SHARE, LOW_FOLLOWS = 0.2, 0.02  # of its uses are lower, and how fast that is followed
+NEAR_LOW: Final = 1.5
+DITHER_DIGITS: Final = 20  # of less, one up or down is no standstill
 STUCK_FOR_LONG_MS: Final = 3 * DAY_MS
 TIMES_FOR_GOOD: Final = 3  # times the length that is strange, at least, before stuck is beyond doubt
 SUSTAINED_AGAIN, ALONE_AGAIN = 3, 5  # days
@@ -42,6 +48,7 @@ HOLD: Final = Step(None, None)
 class _State(msgspec.Struct):
     habit: HabitState
     repeats: RepeatsState
+    dither: RepeatsState
     highs: TopsState
     alone: TopsState
     held_at: int | None = None  # the last value is held
@@ -50,6 +57,8 @@ class _State(msgspec.Struct):
     last_at: int | None = None
     since: int | None = None
     interval_ms: int | None = None
+    digit: float = math.inf  # the smallest step that was seen
+    low: float = 0.0  # a fifth of what is used in an interval is less
     is_high: bool = False
     samples: int = 0
 
@@ -57,14 +66,20 @@ class _State(msgspec.Struct):
 class UseJudge:
     """Judges the use of intervals that follow one another."""
 
-    __slots__ = ("_alone", "_choice", "_habit", "_highs", "_is_weighed", "_repeats", "_state")
+    __slots__ = ("_alone", "_choice", "_dither", "_habit", "_highs", "_is_weighed", "_repeats", "_state")
 
     def __init__(self, *, interval_ms: int | None = None, choice: QualityChoice | None = None) -> None:
         self._choice = choice or QualityChoice()
         self._is_weighed = not self._choice.is_off("drift")
-        self._habit, self._repeats = Habit(), Repeats()
+        self._habit, self._repeats, self._dither = Habit(), Repeats(), Repeats()
         self._highs, self._alone = Tops(SUSTAINED_AGAIN), Tops(ALONE_AGAIN)
-        self._state = _State(self._habit.state, self._repeats.state, self._highs.state, self._alone.state)
+        self._state = _State(
+            habit=self._habit.state,
+            repeats=self._repeats.state,
+            dither=self._dither.state,
+            highs=self._highs.state,
+            alone=self._alone.state,
+        )
         self._state.interval_ms = interval_ms
 
     @property
@@ -89,7 +104,7 @@ class UseJudge:
         if 0 < highest < value:
             return Step(held, self._refuse_high(at_ms, value))
         state.is_high = False
-        if self._is_still(at_ms, value):
+        if self._is_still(at_ms, value, last):
             state.held_at = None
             return Step(held, self._stuck(at_ms))
         if last is not None and 0 < self._highest_alone() < value - last:
@@ -154,16 +169,27 @@ class UseJudge:
         state.is_high = True
         return Verdict(Flag.SUSPECT, Test.RATE | Test.SPIKE)
 
-    def _is_still(self, at_ms: int, value: float) -> bool:
-        said = self._choice.flat
-        is_still = self._repeats.feed(at_ms, value)
+    def _is_still(self, at_ms: int, value: float, last: float | None) -> bool:
+        said, state = self._choice.flat, self._state
+        if last is not None and value != last:
+            step = abs(value - last)
+            if max(value, last) * 1e-9 < step < state.digit:
+                state.digit = step
+        digit = state.digit if state.digit < math.inf else 0.0
+        is_still = self._repeats.feed(at_ms, value, digit=digit)
+        is_near = self._dither.feed(at_ms, value, digit=digit, room=A_DIGIT * digit)
+        is_still |= is_near and value >= DITHER_DIGITS * digit
+        if value > 0:
+            state.low *= 1 + LOW_FOLLOWS * LOW_SHARE if value > state.low else 1 - LOW_FOLLOWS * (1 - LOW_SHARE)
+            state.low = state.low or value
+        is_still &= value >= STANDBY_DIGITS * digit or value > NEAR_LOW * state.low
         if said is None:
             return is_still
         still_ms = at_ms - self._repeats.state.since
         return value > 0 and not said.off and said.after_s is not None and still_ms >= said.after_s * 1000
 
     def _stuck(self, at_ms: int) -> Verdict:
-        run = self._repeats.state
+        run = max(self._repeats.state, self._dither.state, key=lambda its: its.length / max(its.limit, 1))
         is_for_good = at_ms - run.since >= STUCK_FOR_LONG_MS and run.length >= TIMES_FOR_GOOD * run.limit
         return Verdict(Flag.FAIL if is_for_good else Flag.SUSPECT, Test.FLAT)
 
@@ -181,10 +207,11 @@ class UseJudge:
             kept = msgspec.msgpack.decode(zlib.decompress(state), type=_State)
         except (zlib.error, msgspec.MsgspecError) as error:
             raise ValueError(f"no state of a judge of use: {error}") from None
-        habit, repeats = Habit(), Repeats()
+        habit, repeats, dither = Habit(), Repeats(), Repeats()
         habit.restore(kept.habit)
         repeats.restore(kept.repeats)
-        self._habit, self._repeats = habit, repeats
+        dither.restore(kept.dither)
+        self._habit, self._repeats, self._dither = habit, repeats, dither
         self._highs.restore(kept.highs)
         self._alone.restore(kept.alone)
         self._state = kept
@@ -193,6 +220,7 @@ class UseJudge:
         """Take what follows as of a clock that was set on by so much."""
         state = self._state
         self._repeats.shift(by_ms)
+        self._dither.shift(by_ms)
         self._habit.shift(by_ms)
         state.held_at = None if state.held_at is None else state.held_at + by_ms
         state.last_at = None if state.last_at is None else state.last_at + by_ms

@@ -15,6 +15,7 @@ HOUR_MS = 3_600_000
 WAVES_H: Final = (12.4206012, 12.0, 12.6583482, 23.9344696, 25.8193417)
 _SPEEDS: Final = tuple(2 * pi / (hours * HOUR_MS) for hours in WAVES_H)
 _LEARN_MS: Final = 6 * 24 * HOUR_MS
+_AT_FIRST_MS: Final = 1.5 * 24 * HOUR_MS
 _LEVEL_MS: Final = 1.5 * 24 * HOUR_MS
 
 
@@ -25,20 +26,23 @@ class Season(msgspec.Struct):
     usual: float = 0.0  # size of what the waves leave
     started_ms: int | None = None
     last_ms: int = 0
+    turn: list[float] = msgspec.field(default_factory=lambda: [0.0] * (2 * len(WAVES_H)))  # at the last time
     parts: list[float] = msgspec.field(default_factory=lambda: [0.0] * (2 * len(WAVES_H)))
 
     def at(self, at_ms: int) -> float:
         """How far above the level the waves are at a time."""
-        parts = self.parts
+        parts, turn = self.parts, self.turn
         total, number = 0.0, 0
         for speed in _SPEEDS:
             angle = speed * at_ms
-            total += parts[number] * cos(angle) + parts[number + 1] * sin(angle)
+            turn[number] = even = cos(angle)
+            turn[number + 1] = odd = sin(angle)
+            total += parts[number] * even + parts[number + 1] * odd
             number += 2
         return total
 
     def learn(self, at_ms: int, value: float, waves: float) -> None:
-        """Take one trusted value and what :meth:`at` said of its time."""
+        """Take one trusted value and what :meth:`at` said of its time, which was the last that it was asked for."""
         if self.started_ms is None:
             self.started_ms = self.last_ms = at_ms
             self.level = value
@@ -53,13 +57,10 @@ class Season(msgspec.Struct):
             size = 3 * self.usual
         self.usual += (size - self.usual) * passed / min(_LEVEL_MS, age)
         self.level += error * passed / min(_LEVEL_MS, age)
-        gain = 2 * error * passed / _LEARN_MS
-        parts, number = self.parts, 0
-        for speed in _SPEEDS:
-            angle = speed * at_ms
-            parts[number] += gain * cos(angle)
-            parts[number + 1] += gain * sin(angle)
-            number += 2
+        gain = 2 * error * passed / min(_LEARN_MS, max(age, _AT_FIRST_MS))
+        parts = self.parts
+        for number, way in enumerate(self.turn):
+            parts[number] += gain * way
 
     def shift(self, by_ms: int) -> None:
         """What was said of a time holds of the time that is so much later: each wave is turned on."""

@@ -28,7 +28,7 @@ from edge.contract.quality_config import QualityChoice
 from edge.contract.readings import Flag, Test
 from edge.quality.judge import PASS, PASSED, Step, Verdict
 from edge.quality.street_jump import AT_ONCE, DOUBT_MM, RATE_MM, STEP_MM, Jumps, Phase, Sample
-from edge.quality.street_road import Road
+from edge.quality.street_road import HALF_DAY_MS, Road
 from edge.quality.street_scale import told
 from edge.quality.street_snow import Snow
 from edge.quality.street_still import LEAST_SAMPLES, Still
@@ -107,21 +107,22 @@ class StreetJudge:
         held, tests = self._jump(at_ms, value, before, passed_ms) if value != before or jumps.phase else (None, 0)
         if value <= road.dry:
             memory.snow.dry()
-            if -road.dry <= value and jumps.phase is Phase.CALM and abs(before) <= road.dry:
+            if road.below <= value and jumps.phase is Phase.CALM and road.below <= before <= road.dry:
                 road.learn(value, before)
         elif memory.snow.take(at_ms, value, passed_ms, road):
             tests |= Test.SNOW
+        if value < road.low or at_ms > road.low_ms + HALF_DAY_MS:
+            road.lie(at_ms, value)
         tests |= self._stand(at_ms, value, before)
-        mm = road.mm if road.is_told else 1.0  # a guess may be wrong: then the widest limits hold
-        if not LOWEST_MM * mm <= value <= DEEPEST_MM * mm:
+        if not LOWEST_MM * road.sure_mm <= value <= DEEPEST_MM * road.sure_mm:
             tests |= Test.SPAN
         return self._step(held, tests, passed_ms)
 
     def _start(self, at_ms: int, value: float) -> None:
         memory = self._memory
         memory.at_ms = memory.first_ms = at_ms
-        memory.value = value
-        memory.still.since_ms = at_ms
+        memory.value = memory.road.low = memory.road.low_before = value
+        memory.still.since_ms = memory.road.low_ms = at_ms
 
     def _step(self, held: Verdict | None, tests: int, passed_ms: int) -> Step:
         memory = self._memory
@@ -181,7 +182,7 @@ class StreetJudge:
         still.samples += 1
         if value == 0 or still.samples < LEAST_SAMPLES:
             return 0
-        if -road.dry <= value <= road.dry:
+        if abs(value) <= road.dry - road.zero:
             return Test.FLAT if still.samples > road.most_alike else 0
         return Test.FLAT if at_ms - still.since_ms > self._flat_ms() else 0
 
@@ -201,8 +202,7 @@ class StreetJudge:
         rate = self._choice.rate
         if rate is not None and rate.per_min and rate.source != "default":
             return rate.per_min
-        road = self._memory.road
-        return self._memory.jumps.most_rate * (road.mm if road.is_told else 1.0)
+        return self._memory.jumps.most_rate * self._memory.road.sure_mm
 
     def _say(self, tests: int) -> Verdict:
         tests &= ~self._off
@@ -271,6 +271,7 @@ class StreetJudge:
             return
         memory.at_ms += by_ms
         memory.first_ms += by_ms
+        memory.road.low_ms += by_ms
         memory.still.since_ms += by_ms
         memory.snow.shift(by_ms)
         memory.jumps.shift(by_ms)

@@ -30,6 +30,7 @@ from edge.contract.readings import Test
 from edge.quality.street_road import Road
 
 RATE_MM: Final = 260.0  # a minute: recorded floods rise by up to that
+FAST_MM: Final = 100.0  # a minute, over several minutes: the fastest recorded flood rose by 87
 AT_ONCE: Final = 1.5  # intervals
 DOUBT_MM: Final = 25.0
 STEP_MM: Final = 50.0
@@ -43,7 +44,8 @@ PULSES: Final = 3
 CHAIN_MS: Final = 30 * 60_000
 SHORT: Final = 6  # samples of a pulse
 YOUNG: Final = 2  # samples
-SETTLED: Final = 6
+SETTLED: Final = 4
+ROUGHER: Final = 2.5  # than the mean is one in a million, of normal noise
 MINUTE_MS: Final = 60_000.0
 
 
@@ -88,6 +90,8 @@ class Jumps(msgspec.Struct):
     kind: int = 0  # tests of what stands
     samples: int = 0
     away: int = 0  # samples in a row
+    rough: float = 0.0  # mean size of what its steps differ by
+    step: float = 0.0  # the last one
     wet_ms: int = 0  # when there was water last; 0 is long ago
     pulses: list[int] = msgspec.field(default_factory=list)  # when the latest were
     most_rate: float = RATE_MM
@@ -107,9 +111,11 @@ class Jumps(msgspec.Struct):
         change = sample.value - sample.before
         self.phase, self.is_held = Phase.DOUBTED, True
         self.base = sample.before
-        self.from_dry = abs(sample.before) <= road.dry and change > 0 and sample.at_ms - self.wet_ms > CHAIN_MS
-        self.at_once = sample.spread == 0
         self.rate = abs(change) / sample.minutes
+        dry = max(DOUBT_MM * road.mm, road.dry) if self.rate > most_rate else road.dry
+        is_dry = min(-dry, road.below) <= sample.before <= dry and sample.at_ms - self.wet_ms > CHAIN_MS
+        self.from_dry = is_dry and change > 0
+        self.at_once = sample.spread == 0
         self.pace_before = self.pace
         self.doubt = Test.SPIKE | (Test.RATE if self.rate > most_rate else 0)
         return self.doubt
@@ -124,7 +130,10 @@ class Jumps(msgspec.Struct):
             is_back = sample.value <= max(road.dry, step)  # what fell that far, and not to the road, may stand there
         if is_back or (self.from_dry and sample.value <= road.dry):
             return Found(self._pulse(sample.at_ms) | too_fast, 0)
-        if self.from_dry and self.at_once and jump >= max(step, 6 * road.noise):
+        if self.from_dry and self.at_once and change >= max(step, 2 * jump):  # it may just have come into sight
+            self.phase, self.is_held, self.doubt = Phase.DOUBTED, True, Test.SPIKE
+            return Found(0, 0)
+        if self.from_dry and self._came_at_once(road, change) and jump >= max(step, 6 * road.noise):
             return self._stand(sample, road, change)
         rate = abs(change) / sample.minutes
         self.pace = max(rate, min(self.rate, 10 * rate))
@@ -135,6 +144,10 @@ class Jumps(msgspec.Struct):
         )
         return Found((Test.STEP if is_step else 0) | too_fast, 0)
 
+    def _came_at_once(self, road: Road, change: float) -> bool:
+        """Whether what came to the road came at once; over some minutes, only if it then did not move any more."""
+        return self.at_once or (self.rate > FAST_MM * road.sure_mm and abs(change) <= road.tolerance)
+
     def _pulse(self, at_ms: int) -> int:
         if not self.from_dry:
             return Test.SPIKE
@@ -144,9 +157,10 @@ class Jumps(msgspec.Struct):
 
     def _stand(self, sample: Sample, road: Road, change: float) -> Found:
         """Something came to a dry road at once."""
-        is_too_fast = change > self.most_rate * road.mm * sample.minutes
+        is_too_fast = change > self.most_rate * road.sure_mm * sample.minutes
         too_fast = Test.RATE if is_too_fast else self.doubt & Test.RATE
-        self.level, self.samples, self.away = sample.before, 1, 0
+        self.level, self.samples, self.away = sample.before, 2, 0
+        self.rough, self.step = 0.0, change
         is_chain = bool(self.pulses) and sample.at_ms - self.pulses[-1] < CHAIN_MS
         if change > road.tolerance:
             if not too_fast and not is_chain:
@@ -158,49 +172,48 @@ class Jumps(msgspec.Struct):
         else:
             self.kind = Test.BOX | Test.STEP
         self.phase = Phase.STANDING
-        self._settle(sample, road)
+        self._settle(sample, road.tolerance)
         return Found(self.kind | self.doubt & Test.RATE, self.kind)
 
-    def _settle(self, sample: Sample, road: Road) -> None:
-        if abs(sample.value - self.level) > road.tolerance:
+    def _settle(self, sample: Sample, tolerance: float) -> None:
+        if abs(sample.value - self.level) > tolerance:
             self.level = sample.value
         else:
-            self.level += (sample.value - self.level) * max(1 / (self.samples + 1), min(1.0, sample.minutes / 30))
-        self.samples += 1
-
-    @property
-    def is_settled(self) -> bool:
-        """Whether a box has stood for some time."""
-        return self.samples > SETTLED and bool(self.kind & Test.BOX)
+            self.level += (sample.value - self.level) * max(1 / self.samples, min(1.0, sample.minutes / 30))
 
     def follow(self, sample: Sample, road: Road) -> int:
         """Look at a sample while something stands on a dry road; return its tests."""
-        if sample.value <= road.dry:
+        if sample.value <= max(road.dry, DOUBT_MM * road.mm):
             self.phase = Phase.CALM
             if self.samples < SHORT:
                 self._pulse(sample.at_ms)
             return 0
-        off = sample.value - self.level
-        if abs(off) <= road.tolerance:
+        off, step = sample.value - self.level, sample.value - sample.before
+        tolerance = max(
+            road.tolerance, min(ROUGHER * self.rough, 3 * road.tolerance) if self.samples > SETTLED else 0.0
+        )
+        self.rough += (abs(step - self.step) - self.rough) / min(self.samples, SETTLED)
+        self.step = step
+        self.samples += 1
+        if abs(off) <= tolerance:
             self.away = 0
-            if self.samples >= YOUNG:
+            if self.samples > YOUNG:
                 self.kind = Test.BOX | Test.STEP
-            self._settle(sample, road)
+            self._settle(sample, tolerance)
             return self.kind
-        step = sample.value - sample.before
-        if step > 3 * road.tolerance and self.is_settled and step <= self.most_rate * road.mm * sample.minutes:
-            self.phase, self.pace = Phase.CALM, step / sample.minutes
-            return 0
-        if abs(step) > 3 * road.tolerance and (off < 0 or (self.samples > YOUNG and not self.away)):
-            self.away, self.kind, self.level, self.samples = 0, Test.PULSES | Test.STEP, sample.value, self.samples + 1
+        if abs(step) > 3 * tolerance and not self._is_rising(step, sample, road):
+            self.away, self.kind, self.level = int(step > 0), Test.PULSES | Test.STEP, sample.value
             return self.kind
         self.away += 1
-        self.samples += 1
-        is_sure = self.samples <= YOUNG + 1 and off > 0 and self.kind & Test.BOX
-        if self.away < 2 and not is_sure:
+        if self.away < 2:
             return self.kind
         if self.kind & Test.RATE:
-            self.most_rate = max(self.most_rate, min(2 * self.most_rate, 1.2 * self.rate))
+            self.most_rate = max(self.most_rate, min(2 * self.most_rate, 1.2 * self.rate / road.sure_mm))
         self.phase = Phase.CALM
-        self.pace = abs(sample.value - sample.before) / sample.minutes
+        self.pace = abs(step) / sample.minutes
         return 0
+
+    def _is_rising(self, step: float, sample: Sample, road: Road) -> bool:
+        """Whether a step is one of water that rises: not the first one of what has stood there."""
+        is_first = self.samples > YOUNG + 1 and not self.away
+        return 0 < step <= self.most_rate * road.sure_mm * sample.minutes and not is_first

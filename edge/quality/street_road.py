@@ -10,6 +10,8 @@ import msgspec
 from edge.quality.street_scale import USUAL_NOISE_MM, guess
 
 DRY_MM: Final = 10.0
+FARTHEST_MM: Final = 30.0  # a road that is dry
+HALF_DAY_MS: Final = 12 * 3_600_000
 _NOISES: Final = 5.0  # a dry road is not above so many standard deviations
 _TO_NOISE_OF_HALF: Final = 1.6  # where what is below zero is shown as zero
 _MOSTLY_CUT: Final = 0.7  # of the samples are equal: what is small is shown as zero
@@ -30,7 +32,12 @@ class Road(msgspec.Struct):
     once: float = 0.0  # the smallest of all
     highest: float = 0.0
     lowest: float = 0.0
+    zero: float = 0.0  # what a dry road shows, but for noise: nobody sets it to the millimetre, and it creeps
     dry: float = DRY_MM  # a road is dry up to here
+    below: float = -DRY_MM  # and from here on
+    low: float = 0.0  # the lowest value of this half day
+    low_before: float = 0.0
+    low_ms: int = 0
     change: float = 0.0  # mean size between two samples of a dry road
     same: float = 0.0  # part of them that are equal
     alike: int = 0
@@ -59,6 +66,22 @@ class Road(msgspec.Struct):
         if self.samples < _ENOUGH or self.same <= 0:
             return 1e9
         return log(_CHANCE) / log(self.same) if self.same < 0.995 else 1e9
+
+    @property
+    def sure_mm(self) -> float:
+        """What a millimetre is, or more: where it is guessed, the widest limits hold."""
+        return self.mm if self.is_told else 1.0
+
+    def lie(self, at_ms: int, value: float) -> None:
+        """Take any value: the lowest one of a day is not far below what a dry road shows."""
+        self.low = min(self.low, value)
+        if at_ms - self.low_ms <= HALF_DAY_MS:
+            return
+        lowest = min(self.low, self.low_before)
+        self.zero = min(max(0.0, lowest), FARTHEST_MM * self.mm)
+        self.zero += 3 * self.noise if self.zero else 0.0
+        self.low_before, self.low, self.low_ms = self.low, value, at_ms
+        self._look()
 
     def learn(self, value: float, before: float) -> None:
         """Take two samples of the dry road, one after the other."""
@@ -91,4 +114,5 @@ class Road(msgspec.Struct):
     def _look(self) -> None:
         if not self.is_told and self.moves >= _LOOK_AT:
             self.mm = guess(self.digit, self.noise, self.highest)
-        self.dry = max(DRY_MM * self.mm, _NOISES * self.noise)
+        band = max(DRY_MM * self.mm, _NOISES * self.noise)
+        self.dry, self.below = self.zero + band, self.zero - band

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-LOADED_WHEN_NEEDED = {"rich", "pygments", "uvicorn", "h11", "cryptography", "numpy"}
+LOADED_WHEN_NEEDED = {"rich", "pygments", "uvicorn", "h11", "cryptography", "numpy", "httpx", "PIL", "python_multipart"}
 SHOW_MODULES = """
 import sys
 from edge.__main__ import main

@@ -20,6 +20,7 @@ from typing import NamedTuple, cast
 from edge.contract.quality_config import JudgeKind
 from tests import layout
 from tests.evaluate import real, report, series
+from tests.evaluate.dry import Dry, look_at_dry_weeks
 from tests.evaluate.episodes import Faulty, Flags, Score, count_false, score
 from tests.evaluate.faults import PLANS, inject
 from tests.evaluate.flags_only import FileError, judge_kind, write_flags
@@ -93,7 +94,7 @@ class Evaluation:
             for kind in self.wanted.kinds:
                 for street in streets_of(self.wanted.folder, kind, seed):
                     self._look_at(street, seed)
-        return Figures(self._ordered(), dict(sorted(self.false.items())), self._hidden(), self._real())
+        return Figures(self._ordered(), dict(sorted(self.false.items())), *self._streets(), self._real())
 
     def _look_at(self, street: Street, seed: int) -> None:
         clean = street.series
@@ -130,11 +131,12 @@ class Evaluation:
         keys = [Key(kind, fault, method) for kind in KINDS for fault in PLANS[kind] for method in METHODS]
         return {key: self.scores[key] for key in keys if key in self.scores}
 
-    def _hidden(self) -> Hidden | None:
+    def _streets(self) -> tuple[Hidden | None, Dry | None]:
         if "street" not in self.wanted.kinds or OURS not in self.wanted.methods:
-            return None
-        self._say("every recorded flood")
-        return look_for_hidden(series.read_floods(self.wanted.folder), self.wanted.seeds[0])
+            return None, None
+        self._say("every recorded flood, and dry weeks")
+        seed = self.wanted.seeds[0]
+        return look_for_hidden(series.read_floods(self.wanted.folder), seed), look_at_dry_weeks(seed)
 
     def _real(self) -> dict[str, tuple[int, int, int, int]]:
         found: dict[str, tuple[int, int, int, int]] = {}
@@ -174,6 +176,8 @@ def print_all(figures: Figures) -> None:
     print(f"\n{report.false_table(figures)}")
     if figures.hidden is not None:
         print(f"\n{report.hidden_text(figures.hidden)}")
+    if figures.dry is not None:
+        print(report.dry_text(figures.dry))
     if figures.real:
         print(f"\nreal faults of the Logan River, as technicians removed or moved them:\n{report.real_table(figures)}")
     print(f"\n{report.targets_table(report.verdicts(figures))}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from tests.evaluate.dry import Dry
 from tests.evaluate.episodes import Score
 from tests.evaluate.hidden import Hidden
 
@@ -50,6 +51,7 @@ class Figures(NamedTuple):
     scores: Mapping[Key, Mapping[int, Score]]
     false: Mapping[tuple[str, str, str], tuple[int, int]]
     hidden: Hidden | None
+    dry: Dry | None
     real: Mapping[str, tuple[int, int, int, int]]  # method: runs, found, flagged points, real points among them
 
 
@@ -138,6 +140,15 @@ def hidden_text(hidden: Hidden) -> str:
     return "\n".join(lines)
 
 
+def dry_text(dry: Dry) -> str:
+    """What became of the dry weeks."""
+    return (
+        f"{dry.weeks} simulated dry weeks with vehicles, parked cars and snow: {dry.confirmed} events confirmed, "
+        f"{dry.suspected} suspect, {dry.withdrawn} of them withdrawn\n"
+        f"{dry.failed} points failed (4); flagged with nothing there: {per_1000((dry.false, dry.noise)):.2f} of 1000"
+    )
+
+
 def real_table(figures: Figures) -> str:
     """How many of the faults that technicians corrected were found."""
     rows = [
@@ -168,6 +179,10 @@ def verdicts(figures: Figures) -> list[dict[str, Any]]:
             ("single samples not raised as suspect", hidden.suspects_not_raised),
         ):
             found.append(_verdict("street", what, 0, count, is_most=True))
+    if figures.dry is not None:
+        found.append(_verdict("street", "events on dry roads", 0, figures.dry.confirmed, is_most=True))
+        false = per_1000((figures.dry.false, figures.dry.noise))
+        found.append(_verdict("street", "false per 1000, dry weeks", MOST_FALSE["street"], false, is_most=True))
     return found
 
 
@@ -220,6 +235,7 @@ def as_json(figures: Figures) -> dict[str, Any]:
         "faults": scores,
         "false_per_1000": false,
         "hidden": None if figures.hidden is None else {**figures.hidden._asdict(), "hidden": figures.hidden.hidden},
+        "dry": None if figures.dry is None else figures.dry._asdict(),
         "real": {
             method: dict(zip(("faults", "found", "flagged", "right"), each, strict=True))
             for method, each in figures.real.items()

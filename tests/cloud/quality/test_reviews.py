@@ -1,5 +1,6 @@
 """What people say of flags: a second set, of which the later word counts, test by test."""
 
+import random
 from typing import Any
 
 import pytest
@@ -99,3 +100,21 @@ def test_the_log_says_who_judged_what(neighbourhood: Database) -> None:
     [line] = logs
     assert (line["event"], line["by"], line["device"], line["tests"]) == ("flags confirmed", "chen", "road-1", 128)
     assert (line["begins_at"], line["reason"]) == (NOW, "went there")
+
+
+def test_however_many_reviews_lie_over_each_other(neighbourhood: Database) -> None:
+    """What counts for a reading is what one finds by looking at each review, the newest first."""
+    chance = random.Random(7)
+    for _ in range(60):
+        start = chance.randrange(90)
+        tests = chance.choice([None, Test.RATE, Test.FLAT, Test.RATE | Test.FLAT])
+        say(neighbourhood, chance.choice([CONFIRMED, OVERRULED]), start, start + chance.randint(1, 40), tests)
+    found = reviews(neighbourhood)
+    for at in range(100):
+        for test in (Test.RATE, Test.FLAT):
+            said = [
+                one
+                for one in found._newest_first
+                if one.begins_at <= NOW + at < one.ends_at and (one.tests is None or one.tests & test)
+            ]
+            assert found.of_test(NOW + at, test) == (said[0] if said else None)

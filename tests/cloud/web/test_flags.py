@@ -224,9 +224,13 @@ async def test_a_device_names_the_worst_tests_of_its_last_day(doubtful: Site) ->
         "outside what the sensor can measure 2, stuck 153, changed too fast 4",
     )
     assert "Suspect: stuck" in river
-    road = await doubtful.see("chen", "/gateways/gw-1/devices/road-1")
+    path = "/gateways/gw-1/devices/road-1"
+    road = await doubtful.see("chen", path)
     assert "box: something stands under it 85, blip 9" in road
     assert "not to be trusted" not in road
+    await doubtful.post("chen", f"{DEPTH}/reviews", form_of(NOW - DAY_MS, NOW, tests=f"{Test.BOX:d}"))
+    road = await doubtful.see("chen", path)
+    assert ("box:" in road, "blip 9" in road) == (False, True)
 
 
 @pytest.mark.parametrize("source", NOTES)

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from cloud.database import Database, metadata
-from cloud.workorders.alerts import record_event
+from cloud.workorders.alerts import has_waited, open_late, record_event
 from cloud.workorders.order_rules import rule_of
 from cloud.workorders.states import State
 from cloud.workorders.tables import alerts, orders
@@ -121,6 +121,24 @@ def test_what_climbed_while_the_uplink_was_down_and_is_over_calls_nobody_out(nei
     assert standing(neighbourhood) == []
     [alert] = rows(neighbourhood, "alerts")
     assert (alert["class_code"], alert["firing"]) == (ROAD, None)
+
+
+def test_what_climbed_while_the_uplink_was_down_and_has_not_ended_opens_an_order_after_a_while(
+    neighbourhood: Database,
+) -> None:
+    """That it was 15 cm hours ago comes late, and no end after it: it may go on, and somebody is sent."""
+    late = NOW + 6 * 60 * MINUTE
+    light, road = climbing(LIGHT, ROAD)
+    record(neighbourhood, light)
+    record(neighbourhood, road, now_ms=late)
+    assert standing(neighbourhood) == []
+    later = late + 24 * 60 * MINUTE
+    assert neighbourhood.read_now(lambda c: has_waited(c, later))
+    neighbourhood.write_now(lambda c: open_late(c, rule_of=rule_of, now_ms=later))
+    assert standing(neighbourhood) == [(ROAD, "orange", "orange", "dispatched")]
+    assert not neighbourhood.read_now(lambda c: has_waited(c, later))
+    [order] = rows(neighbourhood, "orders")
+    assert order["heard_at"] == late
 
 
 def test_a_new_flood_after_people_finished_opens_anew(neighbourhood: Database) -> None:

@@ -237,3 +237,33 @@ async def test_without_a_broker_readings_wait(tmp_path: Path) -> None:
         assert line.startswith("{")
         process.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(process.wait(), 20) == 0
+
+
+def test_check_says_what_a_camera_may_raise_and_how_it_tells(tmp_path: Path) -> None:
+    """Where it posts, and what its kinds become with the lines of the site; what raises nothing is not shown."""
+    (tmp_path / "password").write_text("x\n", encoding="utf-8")
+    (tmp_path / "password").chmod(0o600)
+    more = (
+        "cameras:\n"
+        "- {id: box, brand: webhook, purpose: bins, sign: door, password_file: password, classes: [CAM.BIN]}\n"
+        "- {id: lane, brand: frigate, purpose: lane, sign: gate, classes: [CAM.FIRELANE],\n"
+        "   map: {car@lane: CAM.FIRELANE}, mask: [[[0, 0], [1, 0], [1, 1]]]}\n"
+        "camera_listener: {host: 192.0.2.1, port: 8085}\n"
+        "frigate: {broker: {host: 127.0.0.1, port: 1884}}\n"
+    )
+    shown = CliRunner().invoke(app, ["check", "--config", str(write(tmp_path, more=more))])
+    assert shown.exit_code == 0, shown.output
+    assert shown.stdout.endswith(
+        """
+box: camera of brand webhook, may raise CAM.BIN
+  purpose: bins; sign: door
+  posts to http://192.0.2.1:8085/v1/cameras/box/webhook
+  CAM.BIN -> CAM.BIN (bin overflowing)
+
+lane: camera of brand frigate, may raise CAM.FIRELANE
+  purpose: lane; sign: gate
+  is lane of Frigate, by 127.0.0.1:1884, topic frigate
+  car@lane -> CAM.FIRELANE (fire lane blocked)
+  regions of its pictures that are blacked out: 1
+"""
+    )

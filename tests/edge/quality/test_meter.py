@@ -107,6 +107,23 @@ def test_a_meter_that_stands_still_is_found(value: float) -> None:
     assert not verdicts[56 * 48 + 1].tests & Test.FLAT
 
 
+def test_a_meter_that_only_dithers_stands_still() -> None:
+    """A value that goes one digit up and down for a day is stuck, as one that does not move at all."""
+    rng, series = random.Random(8), home(3, 60)
+    for at in range(50 * 48, 52 * 48):
+        series[at] = (series[at][0], rng.choice((0.41, 0.411)))
+    verdicts = judged(UseJudge(), series)
+    assert any(verdict.tests & Test.FLAT for verdict in verdicts[50 * 48 : 51 * 48])
+
+
+def test_an_empty_home_at_its_standby_does_not_stand_still() -> None:
+    """Four or five digits, up and down for days, are what a meter shows of a steady standby."""
+    rng, series = random.Random(9), home(3, 60)
+    for at in range(50 * 48, 52 * 48):
+        series[at] = (series[at][0], rng.choice((0.004, 0.004, 0.005)))
+    assert not [verdict for verdict in judged(UseJudge(), series) if verdict.tests & Test.FLAT]
+
+
 def test_an_empty_home_at_zero_does_not_stand_still() -> None:
     """A home that uses nothing while nobody is there, and the same standby for hours at night, has no stuck meter."""
     rng = random.Random(5)

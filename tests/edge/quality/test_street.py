@@ -136,6 +136,29 @@ def test_any_unit_gives_the_same(unit: str, part: float) -> None:
     assert same.flagged == judge(depths).flagged != []
 
 
+def test_a_zero_that_is_off_is_learned() -> None:
+    """A dry road that shows 12 mm for a day is dry: what stands on it is a box, and the road is not."""
+    wrong = [12 + depth for depth in noise(1500)]
+    judged = judge([*wrong, *([212.0, 211.0] * 20), *wrong[:60]])
+    assert judged.flagged == list(range(1500, 1540))
+
+
+def test_a_rough_roof_is_a_box() -> None:
+    """What stands there may show three times the noise of the road: steps up and down are no water."""
+    rough = [3 * depth + 900 for depth in noise(120, seed=4)]
+    assert all(one & (Test.BOX | Test.PULSES | Test.RATE) for one in after_dry(rough))
+
+
+def test_a_jump_over_some_minutes_is_a_box_only_where_it_was_faster_than_water() -> None:
+    """Two samples are missing: 400 mm that do not move any more are a box, 120 mm may be water."""
+    seconds = [60 * number for number in range(len(DRY))]
+    later = [seconds[-1] + 180 + 60 * number for number in range(5)]
+    fast = judge([*DRY, *[400.0] * 5], seconds=[*seconds, *later])
+    assert all(one & Test.BOX for one in fast.tests[len(DRY) :])
+    slow = judge([*DRY, *[120.0] * 5], seconds=[*seconds, *later])
+    assert not any(slow.tests[len(DRY) + 1 :])
+
+
 def test_a_gap_is_told_and_gives_the_benefit_of_the_doubt() -> None:
     """After minutes without a sample nobody knows whether it came at once."""
     seconds = [60 * number for number in range(len(DRY))]

@@ -1,0 +1,94 @@
+"""Cameras of a whole agent: a process, a real broker, real posts."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+
+from edge.contract.messages import EventState
+from tests.edge.cloud_stand_in import cloud_for
+from tests.servers import Mosquitto, free_ports
+
+
+@asynccontextmanager
+async def process(config: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run the agent as a process of its own; what is left of it at the end is killed."""
+    command = [sys.executable, "-m", "edge", "run", "--config", str(config)]
+    with config.with_name("agent.log").open("ab") as log:
+        agent = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log)
+    try:
+        yield agent
+    finally:
+        if agent.returncode is None:
+            agent.kill()
+            await agent.wait()
+
+
+class Camera:
+    """A camera that posts."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+
+    async def post(self, state: str) -> int:
+        """Say that something begins or ends; the status, 0 while nobody listens."""
+        said = {"class": "CAM.GARBAGE", "state": state, "id": "7"}
+        try:
+            async with httpx.AsyncClient(auth=("cam-1", "secret"), trust_env=False) as http:
+                return (await http.post(f"http://127.0.0.1:{self.port}/v1/trigger", json=said)).status_code
+        except httpx.TransportError:
+            return 0
+
+    async def begin(self) -> None:
+        """Say that something is there until it is taken, as cameras do."""
+        async with asyncio.timeout(60):
+            while await self.post("begin") != 202:  # noqa: ASYNC110 -- a process tells nobody that it listens
+                await asyncio.sleep(0.05)
+
+
+def write(folder: Path, gateway: str, broker: int, port: int) -> Path:
+    """A gateway with one camera and nothing else."""
+    password = folder / "camera.password"
+    password.write_text("secret\n", encoding="utf-8")
+    password.chmod(0o600)
+    camera = {"id": "cam-1", "purpose": "rubbish at the bins", "sign": "at the door", "classes": ["CAM.GARBAGE"]}
+    config = {
+        "gateway": gateway,
+        "broker": {"host": "127.0.0.1", "port": broker},
+        "data_dir": "data",
+        "batch_s": 0.2,
+        "cameras": [{**camera, "password_file": "camera.password"}],
+        "camera_listener": {"host": "127.0.0.1", "port": port},
+    }
+    path = folder / "gateway.yaml"
+    path.write_text(json.dumps(config), encoding="utf-8")
+    return path
+
+
+async def test_a_camera_is_a_device_whose_events_go_on_after_a_kill(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    """An event that was open when the agent was killed ends under its own name; its health arrives as readings."""
+    gateway, [port] = f"gw-{secrets.token_hex(4)}", free_ports(1)
+    config, camera = write(tmp_path, gateway, mosquitto.port, port), Camera(port)
+    async with cloud_for(gateway, mosquitto.port) as cloud:
+        async with process(config) as agent:
+            await camera.begin()
+            agent.kill()
+            await agent.wait()
+        async with process(config) as agent:
+            await camera.begin()
+            assert await camera.post("end") == 202
+            await cloud.wait_for(lambda: len(cloud.events) == 2, "one event from begin to end")
+            seen = {"offline", "covered", "view_changed", "last_heard", "refused", "refused_sign_in", "clock_wrong"}
+            await cloud.wait_for(lambda: seen <= {key[1] for key in cloud.readings}, "how the camera is")
+            agent.send_signal(signal.SIGTERM)
+            assert await asyncio.wait_for(agent.wait(), 30) == 0
+    first, last = cloud.revisions()
+    assert (first.id, first.state, last.state) == (last.id, EventState.CONFIRMED, EventState.ENDED)
