@@ -7,9 +7,10 @@ at which its gateway promised one (the heartbeat of the inventory), whatever the
   is read and gives nothing: it is offline at once, for the reason that the reading's tests name.
 - A device is as its worst point. A point that was never heard counts as offline once another of its device was heard.
 - What is behind a gateway that is offline is offline because of it: one cause, told once, at the gateway.
-- A gateway is a device too. What its machine cannot tell, such as a temperature, is no fault of anything.
+- A gateway is a device too, and so is a camera. What a gateway cannot tell of them, such as a temperature, or the clock
+  of a camera that never says the time, is no fault of anything.
 - A point that is OK is doubtful where its newest reading was flagged 3 or 4: it is read, and not to be trusted.
-- A device without points, such as a camera, says nothing until something happens: only its last event is known.
+- A device without points says nothing until something happens: only its last event is known.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -50,6 +51,7 @@ class Reason(StrEnum):
 
 
 OWN_KIND = "gateway"  # the kind of the gateway's own device
+TOLD_KINDS = frozenset({OWN_KIND, "camera"})  # whose points the gateway tells: it may not know them all
 OWN_ID = "gateway"  # what it is called before it has told its kind
 DOUBTED = (Flag.SUSPECT, Flag.FAIL)
 REASON_OF_TEST = ((Test.NO_ANSWER, Reason.NO_ANSWER), (Test.REFUSED, Reason.REFUSED), (Test.SENTINEL, Reason.SENTINEL))
@@ -311,12 +313,12 @@ class _GatewayJudge:
         """Judge the points that the gateway says it reads; where it does not say, those that were ever heard."""
         unknown_s = self._rules.unknown_interval_s
         expected = listed.points if listed else [PointInventory(name, "", unknown_s, unknown_s) for name in heard]
-        is_own = listed is not None and listed.kind == OWN_KIND
-        return [self._point(point, heard.get(point.name), is_own=is_own) for point in expected]
+        is_told = listed is not None and listed.kind in TOLD_KINDS
+        return [self._point(point, heard.get(point.name), is_told=is_told) for point in expected]
 
-    def _point(self, point: PointInventory, heard: LastHeard | None, *, is_own: bool) -> PointHealth:
+    def _point(self, point: PointInventory, heard: LastHeard | None, *, is_told: bool) -> PointHealth:
         verdict = self._judge_point(heard, point.heartbeat_s)
-        if is_own and verdict.reason is Reason.REFUSED:
+        if is_told and verdict.reason is Reason.REFUSED:
             verdict = _Verdict(Condition.OK, Reason.NOT_OFFERED)
         return PointHealth(
             point=point.name,

@@ -27,6 +27,7 @@ from edge.contract.program import command, example
 from edge.contract.series_file import Sample, SeriesError, read_series
 from simulators import broker
 from simulators.bus_file import load_bus
+from simulators.cameras import cli as cameras
 from simulators.demo.run import run_demo
 from simulators.device import NotModbusError, SimulatedDevice, load_modbus_profile
 from simulators.faults import Fault, FaultError, FaultPlan
@@ -321,6 +322,12 @@ async def _standard_input() -> asyncio.StreamReader:
     return reader
 
 
+app.command(
+    "camera",
+    epilog=example("simulate", "camera --brand hikvision --every 10 --fault storm"),
+    help=cameras.HELP,
+    short_help="Serve one camera, as its brand speaks.",
+)(cameras.main)
 app.command("broker", epilog=example("simulate", "broker --port 1883 --users users.txt"))(broker.main)
 
 

@@ -21,7 +21,8 @@ from tests import layout
 APPS = {"edge": edge.cli.app, "cloud": cloud.cli.app, "simulate": simulators.cli.app}
 PAGES = (
     *("README.md", "README.zh-CN.md", "CONTRIBUTING.md"),
-    *("docs/api.md", "docs/backup.md", "docs/broker.md", "docs/bus-load.md", "docs/influxdb.md", "docs/installing.md"),
+    *("docs/api.md", "docs/backup.md", "docs/broker.md", "docs/bus-load.md", "docs/cameras.md", "docs/influxdb.md"),
+    *("docs/installing.md",),
     *(
         "docs/moving-to-influxdb.md",
         "docs/postgresql.md",

@@ -48,8 +48,8 @@ def _limit(known: Known, test: Test, said: TestChoice | None, **what: Any) -> Le
 
 
 def _jumps(known: Known, choice: QualityChoice) -> Iterator[LearnedLimit]:
-    widest = known.surprises.limit(known.time[1], known.digit, 1.0)
-    widest = 0.0 if widest == float("inf") else widest
+    surprise = known.surprises.limit(known.time[1], known.digit, 1.0)
+    widest = None if surprise == float("inf") else surprise
     note = f"From the forecast of the sensor's own past and season; digit {known.digit:.4g}."
     if not choice.is_off("spike"):
         height = getattr(choice.spike, "least", None)
@@ -84,4 +84,4 @@ def _creep(known: Known, choice: QualityChoice, floor: float) -> Iterator[Learne
     furthest = known.drift.most[1]
     note = f"Even creep over {LAGS[1] // 8} days; it was {furthest:.4g} at most."
     said = choice.drift if least else None
-    yield _limit(known, Test.DRIFT, said, high=least or FACTOR * max(furthest, floor), note=note)
+    yield _limit(known, Test.DRIFT, said, high=least or FACTOR * max(furthest, floor) or None, note=note)

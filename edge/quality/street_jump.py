@@ -113,7 +113,8 @@ class Jumps(msgspec.Struct):
         self.base = sample.before
         self.rate = abs(change) / sample.minutes
         dry = max(DOUBT_MM * road.mm, road.dry) if self.rate > most_rate else road.dry
-        self.from_dry = change > 0 and sample.before <= dry and sample.at_ms - self.wet_ms > CHAIN_MS
+        is_dry = min(-dry, road.below) <= sample.before <= dry and sample.at_ms - self.wet_ms > CHAIN_MS
+        self.from_dry = is_dry and change > 0
         self.at_once = sample.spread == 0
         self.pace_before = self.pace
         self.doubt = Test.SPIKE | (Test.RATE if self.rate > most_rate else 0)
@@ -129,7 +130,9 @@ class Jumps(msgspec.Struct):
             is_back = sample.value <= max(road.dry, step)  # what fell that far, and not to the road, may stand there
         if is_back or (self.from_dry and sample.value <= road.dry):
             return Found(self._pulse(sample.at_ms) | too_fast, 0)
-        if self.from_dry and self.at_once and change >= max(step, 2 * jump):  # it may just have come into sight
+        if (
+            self.from_dry and self.at_once and sample.spread == 0 and change >= max(step, 2 * jump)
+        ):  # it may just have come into sight
             self.phase, self.is_held, self.doubt = Phase.DOUBTED, True, Test.SPIKE
             return Found(0, 0)
         if self.from_dry and self._came_at_once(road, change) and jump >= max(step, 6 * road.noise):
@@ -182,7 +185,7 @@ class Jumps(msgspec.Struct):
 
     def follow(self, sample: Sample, road: Road) -> int:
         """Look at a sample while something stands on a dry road; return its tests."""
-        if sample.value <= road.dry:
+        if sample.value <= max(road.dry, DOUBT_MM * road.mm):
             self.phase = Phase.CALM
             if self.samples < SHORT:
                 self._pulse(sample.at_ms)

@@ -104,6 +104,19 @@ def test_what_a_gateways_machine_cannot_tell_is_no_fault() -> None:
     assert (meter.condition, meter.reason) == (Condition.OFFLINE, Reason.REFUSED)
 
 
+def test_what_a_camera_never_says_is_no_fault() -> None:
+    """A camera that gives no time with what it sees is in order: its gateway cannot know how its clock is."""
+    points = [PointInventory("clock_offset", "ms", 60, 60), PointInventory("offline", "1", 60, 60)]
+    readings = [
+        msgspec.structs.replace(
+            missing(SECOND, Test.REFUSED, valued_age_ms=None), device="cam-1", point="clock_offset"
+        ),
+        heard(SECOND, device="cam-1", point="offline"),
+    ]
+    camera = device_of(health_of(gateway(DeviceInventory("cam-1", "camera", "anlan_camera", points)), *readings))
+    assert (camera.condition, camera.reason) == (Condition.OK, None)
+
+
 @pytest.mark.parametrize(
     ("age_s", "condition"),
     [

@@ -17,7 +17,7 @@ from edge.drivers.cameras.tracker import Moment, Stamp, Tracker
 from edge.stamps import Stamps
 
 OFF_MS: Final = 60_000  # a camera's clock that is further off is wrong
-NOT_SAID: Final = Missing(Test.NO_ANSWER, "the camera has not said its time yet")
+NOT_SAID: Final = Missing(Test.REFUSED, "the camera has not said its time yet")
 
 
 class CameraHealth:

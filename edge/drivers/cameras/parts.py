@@ -25,6 +25,7 @@ LONGEST_BOUNDARY: Final = 200
 JPEG_BEGIN: Final = b"\xff\xd8\xff"
 JPEG_END: Final = b"\xff\xd9"
 
+_BLANK: Final = re.compile(rb"[\r\n]+")
 _HEADER: Final = re.compile(rb"[\w.-]+[ \t]*:")
 _HEAD_END: Final = re.compile(rb"\r?\n\r?\n")
 _LENGTH: Final = re.compile(rb"(?im)^content-length[ \t]*:[ \t]*(\d{1,9})[ \t]*\r?$")
@@ -130,8 +131,8 @@ class Parts:
     def _skip_to_head(self) -> None:
         """Take off blank lines and boundaries that stand before a header, and see whether it was the last boundary."""
         while True:
-            blank = len(self._buffer) - len(self._buffer.lstrip(b"\r\n"))
-            del self._buffer[:blank]
+            blank = _BLANK.match(self._buffer)
+            del self._buffer[: blank.end() if blank else 0]
             if not self._buffer.startswith(self._boundary):
                 return
             end = self._buffer.find(b"\n")
