@@ -47,7 +47,7 @@ BEYOND: Final = Verdict(Flag.SUSPECT, Test.SPAN)
 _LARGEST = 1e150  # beyond it sums are no numbers any more
 _STUCK = 4  # times the longest that it may stand still
 _YOUNG = 200  # samples
-_UNREST = 0.2  # of late the water leapt: it may go far as well
+_UNREST = 0.1  # of late the water leapt: it may go far as well
 _FORGET = 3  # intervals without a sample: it may have moved, and a jump is not followed any more
 _BEYOND_WIDTHS, _BEYOND_USUAL = 5.0, 8.0
 
