@@ -197,7 +197,7 @@ class Archive:
     def _decode(self, name: str, data: bytes, kind: type[T]) -> T:
         try:
             return msgspec.json.decode(data, type=kind)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise self._damaged(f"{name}: {error}") from error
 
     def _damaged(self, why: str) -> ArchiveError:

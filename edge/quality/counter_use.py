@@ -3,7 +3,8 @@
 Half hours begin on the clock. The first count in a new one closes the last: what was gained between the first counts of
 two neighbouring half hours, scaled to 30 minutes, is the use that :class:`~edge.quality.meter.UseJudge` looks at; its
 verdict stands at the count that closed it. All other counts pass, and none is held: a count is not wrong because much
-was used. A fall of the counter, or a half hour without any count, begins anew.
+was used. A fall of the counter, or an hour without any count, begins anew. A meter that is read less often than every
+half hour is judged by what it gains from one reading to the next.
 """
 
 from __future__ import annotations
@@ -31,10 +32,11 @@ class _State(msgspec.Struct):
 class CounterJudge:
     """Judges one counter."""
 
-    __slots__ = ("_first", "_first_at", "_slot", "_use")
+    __slots__ = ("_first", "_first_at", "_slot", "_slot_ms", "_use")
 
-    def __init__(self, *, choice: QualityChoice | None = None) -> None:
-        self._use = UseJudge(interval_ms=SLOT_MS, choice=choice)
+    def __init__(self, *, interval_ms: int | None = None, choice: QualityChoice | None = None) -> None:
+        self._slot_ms = max(SLOT_MS, interval_ms or 0)
+        self._use = UseJudge(interval_ms=self._slot_ms, choice=choice)
         self._slot: int | None = None
         self._first = 0.0
         self._first_at = 0
@@ -46,18 +48,18 @@ class CounterJudge:
 
     def feed(self, at_ms: int, value: float) -> Step:
         """Take the next count."""
-        slot = at_ms // SLOT_MS
+        slot = at_ms // self._slot_ms
         if slot == self._slot and value >= self._first:
             return PASSED
         before, first, first_at = self._slot, self._first, self._first_at
         self._slot, self._first, self._first_at = slot, value, at_ms
         if before is None:
             return PASSED
-        if slot != before + 1 or value < first:
+        if value < first or at_ms - first_at >= 2 * self._slot_ms:
             self._use.miss(at_ms)
             return PASSED
         # the use belongs to the half hour that is over
-        step = self._use.feed(first_at, (value - first) * SLOT_MS / (at_ms - first_at))
+        step = self._use.feed(first_at, (value - first) * self._slot_ms / (at_ms - first_at))
         if step is PASSED:
             return PASSED
         said = self._use.doubt if step.now is None else step.now

@@ -34,7 +34,7 @@ def _street(its: Setting) -> Judge:
 
 def _meter(its: Setting) -> Judge:
     if its.is_counter:
-        return CounterJudge(choice=its.choice)
+        return CounterJudge(interval_ms=its.interval_ms, choice=its.choice)
     return UseJudge(interval_ms=its.interval_ms, choice=its.choice)
 
 

@@ -28,7 +28,7 @@ from edge.contract.quality_config import QualityChoice
 from edge.contract.readings import Flag, Test
 from edge.quality.judge import PASS, PASSED, Step, Verdict
 from edge.quality.street_jump import AT_ONCE, DOUBT_MM, RATE_MM, STEP_MM, Jumps, Phase, Sample
-from edge.quality.street_road import HALF_DAY_MS, Road
+from edge.quality.street_road import DRY_MM, HALF_DAY_MS, Road
 from edge.quality.street_scale import told
 from edge.quality.street_snow import Snow
 from edge.quality.street_still import LEAST_SAMPLES, Still
@@ -182,7 +182,7 @@ class StreetJudge:
         still.samples += 1
         if value == 0 or still.samples < LEAST_SAMPLES:
             return 0
-        if abs(value) <= road.dry - road.zero:
+        if abs(value) <= DRY_MM * road.mm:
             return Test.FLAT if still.samples > road.most_alike else 0
         return Test.FLAT if at_ms - still.since_ms > self._flat_ms() else 0
 

@@ -130,7 +130,9 @@ class Jumps(msgspec.Struct):
             is_back = sample.value <= max(road.dry, step)  # what fell that far, and not to the road, may stand there
         if is_back or (self.from_dry and sample.value <= road.dry):
             return Found(self._pulse(sample.at_ms) | too_fast, 0)
-        if self.from_dry and self.at_once and change >= max(step, 2 * jump):  # it may just have come into sight
+        if (
+            self.from_dry and self.at_once and sample.spread == 0 and change >= max(step, 2 * jump)
+        ):  # it may just have come into sight
             self.phase, self.is_held, self.doubt = Phase.DOUBTED, True, Test.SPIKE
             return Found(0, 0)
         if self.from_dry and self._came_at_once(road, change) and jump >= max(step, 6 * road.noise):

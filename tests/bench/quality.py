@@ -97,10 +97,10 @@ def rain(rnd: random.Random, points: int) -> Iterator[Sample]:
         yield START_MS + 60_000 * index, round(total, 1)
 
 
-def share(rnd: random.Random, points: int) -> Iterator[Sample]:
-    """Every minute, in percent: how busy a gateway is."""
+def heat(rnd: random.Random, points: int) -> Iterator[Sample]:
+    """Every minute, in °C: how warm the processor of a gateway is."""
     for index in range(points):
-        yield START_MS + 60_000 * index, round(min(100.0, rnd.lognormvariate(2, 0.4)), 1)
+        yield START_MS + 60_000 * index, round(45 + 8 * math.sin(index / 1440 * math.tau) + rnd.gauss(0, 1), 1)
 
 
 MADE: Final[dict[str, tuple[Callable[[random.Random, int], Iterator[Sample]], Setting]]] = {
@@ -110,7 +110,7 @@ MADE: Final[dict[str, tuple[Callable[[random.Random, int], Iterator[Sample]], Se
     "power": (voltage, Setting("power", "V", 10_000, 0.1, (0, 400))),
     "contact": (contact, Setting("contact", "1", 60_000)),
     "rain": (rain, Setting("rain", "mm", 60_000, 0.2)),
-    "health": (share, Setting("health", "°C", 60_000)),
+    "health": (heat, Setting("health", "°C", 60_000)),
 }
 
 

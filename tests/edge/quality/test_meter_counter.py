@@ -74,6 +74,14 @@ def test_a_counter_that_begins_again_used_nothing() -> None:
     assert [verdict.tests for verdict in verdicts] == [0, 0, 0, 0, 0, 0, Test.RATE | Test.SPIKE]
 
 
+def test_a_counter_that_is_read_every_other_hour_is_judged_too() -> None:
+    """Readings further apart than half an hour are judged from one to the next, a little early or late."""
+    judge = CounterJudge(interval_ms=4 * HALF_HOUR_MS, choice=QualityChoice.model_validate({"rate": {"per_min": 1}}))
+    times = [MONDAY_MS + number * 4 * HALF_HOUR_MS + number % 2 * 50 for number in range(4)]
+    verdicts = judged(judge, list(zip(times, [0, 100, 900, 1000], strict=True)))
+    assert [verdict.tests for verdict in verdicts] == [0, 0, Test.RATE | Test.SPIKE, 0]
+
+
 def test_counts_between_half_hours_cost_nothing() -> None:
     """Most counts are passed without a look, and a missing one changes nothing."""
     judge = CounterJudge()

@@ -1,0 +1,56 @@
+"""A gateway that is killed goes on judging as it did: no burst of false flags."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edge.quality.kinds import JUDGES
+from tests.bench.quality import MADE
+
+POLLS = 1500
+KILLED_AFTER = 1200
+
+
+def run(folder: Path, series: Path, kind: str, *, kill_after: int | None = None) -> list[str]:
+    """Judge in a process of its own; with ``kill_after`` kill it as soon as it has said so many readings."""
+    said: list[str] = []
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.edge.judging", folder / "outbox.sqlite", series, kind],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("flag "):
+                said.append(line.removeprefix("flag ").strip())
+            if kill_after is not None and len(said) >= kill_after:
+                process.kill()
+                break
+        process.wait(60)
+    return said
+
+
+@pytest.mark.parametrize("kind", sorted(MADE))
+def test_a_kill_brings_no_false_flags(tmp_path: Path, kind: str) -> None:
+    """The flags after a kill -9 are those of a gateway that ran through, but for two readings at most."""
+    assert kind in JUDGES, "there is no such judge"
+    make, _ = MADE[kind]
+    series = tmp_path / "series.txt"
+    samples = list(make(random.Random(3), POLLS))
+    series.write_text("".join(f"{at_ms} {value}\n" for at_ms, value in samples), encoding="ascii")
+    folders = [tmp_path / name for name in ("whole", "killed")]
+    for folder in folders:
+        folder.mkdir()
+    whole = run(folders[0], series, kind)
+    before = run(folders[1], series, kind, kill_after=KILLED_AFTER)
+    after = run(folders[1], series, kind)
+    killed_at = int(before[-1].split()[0])
+    expected = {line for line in whole if int(line.split()[0]) > killed_at and line.split()[1] != "1"}
+    flagged = {line for line in after if line.split()[1] != "1"}
+    assert len(after) > POLLS - KILLED_AFTER - 60
+    assert len(flagged - expected) <= 2
