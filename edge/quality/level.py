@@ -47,6 +47,7 @@ BEYOND: Final = Verdict(Flag.SUSPECT, Test.SPAN)
 _LARGEST = 1e150  # beyond it sums are no numbers any more
 _STUCK = 4  # times the longest that it may stand still
 _YOUNG = 200  # samples
+_UNREST = 0.2  # of late the water leapt: it may go far as well
 _FORGET = 3  # intervals without a sample: it may have moved, and a jump is not followed any more
 _BEYOND_WIDTHS, _BEYOND_USUAL = 5.0, 8.0
 
@@ -282,7 +283,7 @@ class LevelJudge:
         if outcome.is_elsewhere:
             forecast.rebase(at_ms, value, jump.size)
             if jump.drifted or (jump.count > 2 and know.drift.leads_back(jump.size)):
-                know.drift.undo()
+                know.drift.undo(jump.size)
             elif jump.count > 2:
                 know.drift.restart()
             if outcome.is_water:
@@ -301,7 +302,7 @@ class LevelJudge:
             verdict = _join(verdict, WEAK)
         level = value - know.forecast.now_waves
         if know.drift.take(at_ms, level, know.digits.size, know.forecast.season.usual, self._creep):
-            verdict = _join(verdict, DRIFT)
+            verdict = _join(verdict, DRIFT) if know.surprises.unrest < _UNREST else verdict
         return verdict
 
     def _stand(self, at_ms: int, value: float) -> Verdict:

@@ -22,6 +22,7 @@ LEARN_MS = 10 * DAY_MS
 FACTOR = 1.6
 _HALF_LIFE_MS = 90 * DAY_MS
 _FORGET_ALARM_MS = 10 * DAY_MS
+_SAY_AGAIN_MS = DAY_MS
 _OUT = 0.5  # of the width of the range
 _EVEN = 0.4  # of the way out must be creep
 _CHECKPOINT_MS = 4 * DAY_MS
@@ -101,11 +102,12 @@ class Drift(msgspec.Struct):
         gone = abs(now - (min(self.blocks) if size < 0 else max(self.blocks)))
         return gone / 2 < abs(size) < 1.6 * gone
 
-    def undo(self) -> None:
-        """It was a fault: forget what it taught."""
+    def undo(self, size: float) -> None:
+        """It was a fault, and this jump ended it: forget what it taught, but for the level that it ended at."""
         before = self.before or (self.checkpoints[0] if self.checkpoints else None)
-        if before is not None:
-            self.most, self.low, self.high = list(before.most), before.low, before.high
+        if before is not None and self.blocks:
+            level = self.blocks[-1] + size
+            self.most, self.low, self.high = list(before.most), min(before.low, level), max(before.high, level)
         self._forget_alarm()
         self.restart()
 
@@ -168,8 +170,8 @@ class Drift(msgspec.Struct):
             size, most = abs(crept), self.most[number]
             is_learned = least is not None or age_ms > LEARN_MS + 2 * lag * BLOCK_MS
             if is_learned and size > (FACTOR * max(most, floor) if least is None else max(least, FACTOR * most)):
+                self.is_alarm = self.is_alarm or self.alarm_ms is None or at_ms - self.alarm_ms > _SAY_AGAIN_MS
                 self._alarm(at_ms, crept, times=1)
-                self.is_alarm = True
             self.most[number] = max(most * fade, size)
 
     def _alarm(self, at_ms: int, crept: float, *, times: int) -> None:

@@ -91,7 +91,7 @@ class Jumps(msgspec.Struct):
         room = jump.limit / 2
         jump.undoes = any(
             abs(jump.size + each.size) <= _RETURNS * abs(each.size) + room
-            and abs(jump.first - each.before) < 0.8 * abs(each.size) + room
+            and abs(jump.first - each.before) < 0.5 * abs(each.size) + room / 2
             for each in self.past
             if jump.at_ms < each.until_ms
         )

@@ -16,7 +16,7 @@ _DIGITS = 2.05  # two, and what rounding makes of them
 _AT_FIRST = 20  # samples: nothing is known
 _YOUNG = 200
 _FACTOR, _FACTOR_OF, _LEAST_FACTOR, _MOST_FACTOR = 2.5, 0.98, 6.0, 30.0
-_USUAL, _USUAL_OF = 1.6, 0.99
+_USUAL, _USUAL_OF = 1.5, 0.99
 _UNREST_HALF_MS = 24 * 3_600_000
 _MOST_UNREST = 2.0
 
