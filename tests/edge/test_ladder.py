@@ -197,7 +197,8 @@ def test_a_ladder_is_at_the_highest_level_that_a_detector_of_its_own_would_have_
 
 def steps(events: Iterable[Event]) -> list[tuple[str, str, str, int]]:
     """What is told of levels; a forecast may rest on samples of before the event, which are not kept."""
-    found = [(e.id, e.state.value, e.class_code, e.updated_at) for e in events]
+    confirmed = {EventState.CONFIRMED, EventState.UPDATED}
+    found = [(e.id, "confirmed" if e.state in confirmed else e.state.value, e.class_code, e.updated_at) for e in events]
     return [one for one, last in zip(found, [None, *found], strict=False) if last is None or one[:3] != last[:3]]
 
 

@@ -203,7 +203,7 @@ def targets_table(found: Sequence[Mapping[str, Any]]) -> str:
         (
             str(each["kind"]),
             str(each["what"]),
-            f"missed by {each['missed_by']:.3f}" if each["missed_by"] else "reached",
+            f"missed by {each['missed_by']:.4f}" if each["missed_by"] else "reached",
             f"{each['target']:g}",
             f"{each['value']:.3f}",
         )

@@ -32,7 +32,7 @@ from tests.edge.drivers.cameras.stand import START, camera
 
 MOST_INPUT = 3 * 1024 * 1024  # what a listener lets in
 MOST_MEMORY = 48 * 1024 * 1024  # of one call
-LONGEST_TEXT = 200
+LONGEST_TEXT = 400  # a note of our own form
 GRAIN = 1000  # bytes of what is repeated hundreds of times
 SLOWEST_MS = 5000  # CPU of one call: far more than any takes, far less than what grows with the square
 LOOK_EVERY = 40  # inputs between two whose memory is traced

@@ -1,8 +1,8 @@
 """What cameras send, from tests/cases/cameras/<brand>/*.yaml, and what is to become of it.
 
-says: one sentence; content_type: of the post; zone: of the camera's clock, where gateway.yaml gives it;
-body: the text, whose lines end in CRLF (``lines: lf`` in LF alone); %JPEG% stands for a small picture, %GBK% for
-移动侦测 in GBK, %REPEAT% for ``repeat: {text, times}``. Then either ``expect``, a list of sightings (``at`` is its
+says: one sentence; content_type: of the post (Frigate: the topic); zone: of the camera's clock, where gateway.yaml
+gives it; body: the text, whose lines end in CRLF (``lines: lf`` in LF alone); %JPEG% stands for a small picture, %GBK%
+for 移动侦测 in GBK, %REPEAT% for ``repeat: {text, times}``. Then either ``expect``, a list of sightings (``at`` is its
 time, ``picture: true`` that it has one; what is left out is empty), or ``refused`` and ``because``, words of the
 reason.
 """
@@ -18,18 +18,31 @@ import yaml
 
 from edge.drivers.cameras import Sighting, Why
 from edge.drivers.cameras.dahua import read_dahua
+from edge.drivers.cameras.frigate_read import read_object, read_review
 from edge.drivers.cameras.hikvision import read_hikvision
 from edge.drivers.cameras.onvif import read_onvif
+from edge.drivers.cameras.webhook import read_webhook
 from tests import layout
 
 FOLDER = layout.ROOT / "tests" / "cases" / "cameras"
 JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01" + bytes(range(256)) + b"\r\n--\r\n\xff\xd9"
 
+
+def read_frigate(topic: str, body: bytes, *, zone: tzinfo | None) -> list[Sighting]:
+    """What Frigate publishes under a topic; its times are seconds since 1970."""
+    del zone
+    return (read_review if topic.endswith("reviews") else read_object)(body).sightings
+
+
 READERS: dict[str, Callable[..., list[Sighting]]] = {
     "dahua": read_dahua,
+    "frigate": read_frigate,
     "hikvision": read_hikvision,
     "onvif": read_onvif,
+    "webhook": read_webhook,
 }
+POSTED = ("dahua", "hikvision", "onvif")
+"""Brands whose cameras post to the gateway without a signature."""
 
 
 class Sample(NamedTuple):

@@ -19,7 +19,7 @@ from simulators.cameras.faults import CameraFault
 from simulators.cameras.hikvision import HikvisionCamera
 from simulators.cameras.onvif import OnvifCamera
 from tests.edge.drivers.cameras.ear import camera_of
-from tests.edge.drivers.cameras.samples import FOLDER, Sample, load_samples
+from tests.edge.drivers.cameras.samples import FOLDER, POSTED, Sample, load_samples
 from tests.edge.drivers.cameras.stand import (
     JPEG,
     RIGHT,
@@ -56,7 +56,7 @@ async def post(site: Site, sample: Sample) -> int:
     return response.status_code
 
 
-@pytest.mark.parametrize("brand", sorted({sample.brand for sample in SAMPLES}))
+@pytest.mark.parametrize("brand", POSTED)
 async def test_samples_become_events_or_counted_refusals(brand: str, tmp_path: Path) -> None:
     """Each sample that is posted becomes an event for everything that begins in it, or one count of its reason."""
     await asyncio.gather(*(check(each, tmp_path) for each in SAMPLES if each.brand == brand))
