@@ -22,6 +22,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from tests.chaos.neighbourhood import AT_ONCE
 from tests.e2e.line import Line
 from tests.e2e.waiting import WAIT_S
 from tests.servers import Mosquitto
@@ -100,7 +101,7 @@ def _p99(seconds: Sequence[float]) -> float:
 
 async def _run(folder: Path, broker_port: int, count: int) -> list[Change]:
     devices = [f"road-{number:02d}" for number in range(SENSORS)]
-    rules = {"rules": [{"class": class_code} for class_code, _ in STEPS]}
+    rules = {"rules": [{"class": class_code} for class_code, _ in STEPS], "points": AT_ONCE}
     waiting = [(device, *step) for step in STEPS for device in devices][:count]
     waiting.reverse()
     async with Line(

@@ -15,7 +15,9 @@ from tests.e2e.waiting import until
 ROAD = "moxa_e1242_depth"
 CHANGE_S = 0.2
 FLOOD_POLLS = 12  # a flood lasts until its sensor was read so often more: enough to be confirmed, whoever died before
-ROAD_OPTIONS: dict[str, Any] = {"rules": [{"class": "WATERLOG.ROAD.2", "clear_hold_s": 1}]}
+AT_ONCE: dict[str, Any] = {"depth": {"quality": {"spike": False, "step": False, "rate": False}}}
+"""What is said of water that comes and goes at once, as only what is no water does elsewhere."""
+ROAD_OPTIONS: dict[str, Any] = {"rules": [{"class": "WATERLOG.ROAD.2", "clear_hold_s": 1}], "points": AT_ONCE}
 
 
 def profiles(*, roads: int) -> dict[str, str]:

@@ -6,13 +6,14 @@ import time
 from pathlib import Path
 
 from edge.contract.clock import AcceleratedClock
+from tests.chaos.neighbourhood import ROAD_OPTIONS
 from tests.e2e.line import Line
 from tests.e2e.line_gateway import LineGateway
 from tests.e2e.waiting import kill, terminate, until, until_async
 from tests.servers import Mosquitto
 
 ROAD = {"road-1": "moxa_e1242_depth"}
-RULES = {"road-1": {"rules": [{"class": "WATERLOG.ROAD.2", "clear_hold_s": 1}]}}
+RULES = {"road-1": ROAD_OPTIONS}
 DAY_MS, MINUTE_MS = 86_400_000, 60_000
 
 
