@@ -11,10 +11,11 @@ https the certificate is verified, against ca_file where gateway.yaml names one.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import ssl
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Generator, Mapping
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from edge.contract.camera_config import PullConfig
@@ -24,6 +25,8 @@ from edge.drivers.cameras import Refused, Why
 
 if TYPE_CHECKING:
     import httpx
+
+    DigestFlow = Generator[httpx.Request, httpx.Response, None]
 
 CONNECT_S: Final = 10.0
 MOST_ANSWER: Final = 256 * 1024
@@ -57,7 +60,7 @@ class CameraWeb:
         except OSError as error:
             raise UnreachableError(f"{error.filename or self._pull.ca_file}: {error.strerror}") from error
         self._httpx = httpx
-        self._digest = httpx.DigestAuth(self._pull.username, self.password)
+        self._digest = self._new_digest()
         self._client = httpx.AsyncClient(
             verify=trusted,
             trust_env=False,
@@ -69,7 +72,8 @@ class CameraWeb:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._client.aclose()
+        with self._suppressed():
+            await self._client.aclose()
 
     @asynccontextmanager
     async def open(self, path: str) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -77,41 +81,64 @@ class CameraWeb:
         with self._translated():
             request = self._client.build_request("GET", self.base + path)
             response = await self._send(request)
-            try:
-                self._expect(response, {200})
-                yield self._bytes(response)
-            finally:
+        try:
+            self._expect(response, {200})
+            yield self._bytes(response)
+        finally:
+            with self._suppressed():
                 await response.aclose()
 
     async def post(self, path: str, body: bytes, *, content_type: str, wait_s: float) -> tuple[int, bytes]:
-        """POST and return status (200, 400 or 500) and the whole answer. Raises UnreachableError and Refused."""
+        """POST and return status (200, 400 or 500) and the whole answer. Raises UnreachableError and Refused.
+
+        ``wait_s`` is for each read, and with the time to connect for the whole: an answer that trickles is none.
+        """
         with self._translated():
             timeout = self._httpx.Timeout(CONNECT_S, read=wait_s)
             headers = {"content-type": content_type}
             request = self._client.build_request(
                 "POST", self.base + path, content=body, headers=headers, timeout=timeout
             )
-            response = await self._send(request)
             try:
-                self._expect(response, {200, 400, 500})
-                return response.status_code, await self._whole(response)
-            finally:
+                async with asyncio.timeout(CONNECT_S + wait_s):
+                    return await self._exchange(request)
+            except TimeoutError as error:
+                raise UnreachableError(f"its answer was not whole within {CONNECT_S + wait_s:g} s") from error
+
+    async def _exchange(self, request: httpx.Request) -> tuple[int, bytes]:
+        response = await self._send(request)
+        try:
+            self._expect(response, {200, 400, 500})
+            return response.status_code, await self._whole(response)
+        finally:
+            with self._suppressed():
                 await response.aclose()
 
     async def _send(self, request: httpx.Request) -> httpx.Response:
         """Send it, and once more signed when the camera asks who we are; what it says beside that is not read."""
         flow = self._digest.auth_flow(request)
-        response = await self._client.send(next(flow), stream=True)
+        response = await self._client.send(self._step(flow) or request, stream=True)
         if response.status_code != 401:
             return response
         await response.aclose()
-        try:
-            signed = flow.send(response)
-        except StopIteration:
-            signed = self._basic(request, response.headers)
-        except (KeyError, NotImplementedError, ValueError) as error:
-            raise UnreachableError(f"its Digest cannot be answered: {type(error).__name__}") from error
+        signed = self._step(flow, response) or self._basic(request, response.headers)
         return await self._client.send(signed, stream=True)
+
+    def _step(self, flow: DigestFlow, response: httpx.Response | None = None) -> httpx.Request | None:
+        """Return what Digest sends next, None where it has nothing to say.
+
+        The challenge is kept for later requests: one that cannot be answered is forgotten, or all would fail.
+        """
+        try:
+            return next(flow) if response is None else flow.send(response)
+        except StopIteration:
+            return None
+        except (LookupError, NotImplementedError, ValueError, self._httpx.ProtocolError) as error:
+            self._digest = self._new_digest()
+            raise UnreachableError(f"its Digest cannot be answered: {type(error).__name__}") from error
+
+    def _new_digest(self) -> httpx.DigestAuth:
+        return self._httpx.DigestAuth(self._pull.username, self.password)
 
     def _basic(self, request: httpx.Request, headers: Mapping[str, str]) -> httpx.Request:
         if not headers.get("www-authenticate", "").lower().startswith("basic") or request.url.scheme != "https":
@@ -140,7 +167,12 @@ class CameraWeb:
         return bytes(body)
 
     def _translated(self) -> _Translated:
-        return _Translated(self._httpx.HTTPError, self._httpx.InvalidURL)
+        """Translate also what comes from below httpx: a TLS record that is broken is an ssl.SSLError, an OSError."""
+        return _Translated(self._httpx.HTTPError, self._httpx.InvalidURL, OSError)
+
+    def _suppressed(self) -> suppress:
+        """Let nothing of a connection that does not close in order hide why it is closed."""
+        return suppress(self._httpx.HTTPError, OSError)
 
 
 class _Translated:

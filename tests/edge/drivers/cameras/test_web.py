@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import ssl
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -106,6 +109,7 @@ class Puzzling(DahuaCamera):
         'Digest realm="x", nonce="y", algorithm=ROT13',
         'Digest realm="x", nonce="y", qop="auth-int"',
         'Digest realm="x"',
+        'Digest realm="x", nonce="y", algorithm=',
         "Digest nonsense",
         "Negotiate",
     ],
@@ -117,6 +121,62 @@ async def test_a_challenge_that_cannot_be_answered(challenge: str, tmp_path: Pat
         with pytest.raises(UnreachableError) as error:
             await first_bytes(asked_at(camera.url, tmp_path, password="correct horse"))
     assert "horse" not in str(error.value)
+
+
+@pytest.mark.parametrize("oddity", ["algorithm=BOGUS", 'qop="auth-int"', 'qop="odd"'])
+async def test_a_challenge_that_cannot_be_answered_is_forgotten(oddity: str, tmp_path: Path) -> None:
+    """What comes after it fails as it did, and once the camera asks for what can be answered, it is."""
+    async with Puzzling() as camera, CameraWeb(asked_at(camera.url, tmp_path)) as web:
+        camera.challenge = f'Digest realm="x", nonce="y", {oddity}'
+        for _ in range(2):
+            with pytest.raises(UnreachableError, match="its Digest cannot be answered"):
+                await web.post("/", b"", content_type="text/xml", wait_s=5)
+        camera.challenge = 'Digest realm="x", nonce="y"'
+        with pytest.raises(SignInError):
+            await web.post("/", b"", content_type="text/xml", wait_s=5)
+
+
+class Trickling(DahuaCamera):
+    """A camera whose answer never ends."""
+
+    asks_for_digest = False
+
+    async def answer(self, request: Request) -> Answer:
+        return Answer("200 OK", "text/xml", self.blanks())
+
+    async def blanks(self) -> AsyncIterator[bytes]:
+        while True:
+            yield b" "
+            await asyncio.sleep(0.02)
+
+
+async def test_an_answer_that_trickles_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often something comes, the whole answer has its time."""
+    async with Trickling() as camera, CameraWeb(asked_at(camera.url, tmp_path)) as web:
+        monkeypatch.setattr("edge.drivers.cameras.web.CONNECT_S", 0.1)
+        with pytest.raises(UnreachableError, match=r"not whole within 0\.3 s"):
+            await web.post("/", b"", content_type="text/xml", wait_s=0.2)
+
+
+class Spoiling(DahuaCamera):
+    """A camera that sends, within its answer over https, a record that nobody sealed."""
+
+    async def _exchange(self, request: Request, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n")
+        await writer.drain()
+        os.write(writer.get_extra_info("socket").fileno(), b"\x17\x03\x03\x00\x20" + b"x" * 32)
+
+
+async def test_a_broken_tls_record_loses_the_camera(tmp_path: Path) -> None:
+    """What the layers below HTTP raise is told as a camera that cannot be reached."""
+    context, certificate = own_certificate(tmp_path)
+    async with Spoiling(tls=context) as camera:
+        pull = asked_at(camera.url, tmp_path, ca_file=certificate)
+        with pytest.raises(UnreachableError, match="SSLError"):
+            await first_bytes(pull)
+        async with CameraWeb(pull) as web:
+            with pytest.raises(UnreachableError, match="SSLError"):
+                await web.post("/", b"", content_type="text/xml", wait_s=5)
 
 
 async def test_secrets_that_cannot_be_read(tmp_path: Path) -> None:
