@@ -123,8 +123,9 @@ NOT_ON_A_GATEWAY = {
 }
 
 # The one task supervisor of each process may catch everything: it says what failed and ends or restarts the task.
-# Written "module:function".
-SUPERVISORS = {"edge.cli.service:_supervise"}
+# Written "module:function". The other one runs what asks a camera: whatever a camera on the network answers, and
+# whatever its answer makes a library raise, may cost that camera only and never the agent with all its sensors.
+SUPERVISORS = {"edge.cli.service:_supervise", "edge.drivers.cameras.pulling:_ask"}
 
 # Made of pieces, so that this file does not hold what it forbids.
 FORBIDDEN = {

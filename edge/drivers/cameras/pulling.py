@@ -12,6 +12,7 @@ from contextlib import aclosing
 from datetime import tzinfo
 from typing import Final, Protocol
 
+import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
 from edge.contract.camera_config import CameraConfig, PullConfig
@@ -25,6 +26,8 @@ SIGN_IN_PAUSE_S: Final = 300.0  # cameras lock out an address after five wrong t
 STABLE_S: Final = 60.0  # a connection that held this long was a good one: the next attempt comes soon again
 WHOLE_AFTER_S: Final = 1.0  # without anything new, a document that ends as it should is whole
 STORE_AGAIN: Final = wait_random_exponential(multiplier=1, max=30)
+
+_log = structlog.get_logger()
 
 Session = Callable[[CameraWeb], Awaitable[None]]
 """One connection: asks and takes in until the camera is lost. Raises UnreachableError and Refused."""
@@ -59,8 +62,7 @@ async def keep_asking(pull: PullConfig, intake: Intake, session: Session, *, rhy
             with attempt:
                 began = loop.time()
                 try:
-                    async with CameraWeb(pull) as web:
-                        await session(web)
+                    await _ask(pull, session)
                 except Refused as refused:
                     intake.refuse(refused)
                     intake.lose(str(refused))
@@ -68,6 +70,19 @@ async def keep_asking(pull: PullConfig, intake: Intake, session: Session, *, rhy
                 except UnreachableError as error:
                     intake.lose(str(error))
                     _raise_if_short(error, loop.time() - began)
+
+
+async def _ask(pull: PullConfig, session: Session) -> None:
+    """Run one session. What nobody expected is logged, and the camera is lost: no camera may end the agent."""
+    try:
+        async with CameraWeb(pull) as web:
+            await session(web)
+    except (UnreachableError, Refused):
+        raise
+    except Exception as error:
+        kind = type(error).__name__
+        _log.exception("asking a camera failed: please report this", url=pull.url, error=kind)
+        raise UnreachableError(f"unexpected {kind}") from error
 
 
 def _raise_if_short(error: Exception, lasted_s: float) -> None:

@@ -6,9 +6,13 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
-from edge.drivers.cameras import Why
+from edge.contract.camera_config import CameraConfig
+from edge.drivers.cameras import Intake, Why
+from edge.drivers.cameras.pulling import Rhythm, keep_asking
 from edge.drivers.cameras.streams import pull_dahua, pull_hikvision
+from edge.drivers.cameras.web import CameraWeb
 from simulators.cameras.dahua import DahuaCamera
 from simulators.cameras.faults import CameraFault
 from simulators.cameras.hikvision import HikvisionCamera
@@ -178,3 +182,24 @@ async def test_a_camera_that_is_not_there_yet(tmp_path: Path) -> None:
 def test_the_simulators_are_streams() -> None:
     """Both brands share what is tested here."""
     assert all(issubclass(made, StreamingCamera) for made, _ in BRANDS.values())
+
+
+async def test_what_nobody_expected_costs_one_connection(tmp_path: Path) -> None:
+    """Whatever asking a camera raises is logged with its type and counts as lost; the camera is asked again."""
+    config = camera_of("http://127.0.0.1:9", tmp_path, password="simulated")
+    asked = 0
+
+    async def pull(camera: CameraConfig, intake: Intake, *, rhythm: Rhythm) -> None:
+        async def session(_: CameraWeb) -> None:
+            nonlocal asked
+            asked += 1
+            raise KeyError("BOGUS")
+
+        assert camera.pull is not None
+        await keep_asking(camera.pull, intake, session, rhythm=rhythm)
+
+    with capture_logs() as lines:
+        async with pulling(pull, config) as ear:
+            await ear.until(lambda _: asked > 1)
+    assert ear.losses[0] == "unexpected KeyError"
+    assert (lines[0]["log_level"], lines[0]["error"]) == ("error", "KeyError")
