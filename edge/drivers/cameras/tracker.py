@@ -30,15 +30,17 @@ from edge.contract.camera_tables import OWN_WORDS, Targets
 from edge.contract.config_file import nearest
 from edge.contract.event_classes import event_classes
 from edge.contract.messages import Event, EventState
-from edge.contract.readings import EARLIEST, is_undated
+from edge.contract.readings import EARLIEST, LATEST, is_undated
 from edge.drivers.cameras import MOST_TEXT, Refused, Sighting, Why
 
 FAR_MS: Final = 600_000  # a clock that is further off is not believed; the cloud refuses what lies further ahead
+LATEST_UNCHECKED_MS: Final = 3_786_912_000_000  # 2090: what is believed of a camera while the gateway has no time
 MOST_OPEN: Final = 64  # of one camera
 MOST_RECENT: Final = 4_096
 LONGEST_NOTE: Final = 500  # the contract's
 NEVER_ENDED: Final = "the camera never said that it ended: last heard of then"
 TOO_MANY: Final = "ended here: too many events of this camera are open"
+IMPOSSIBLE_TIME: Final = "camera's time cannot be right: stamped on arrival"
 NOT_CONFIGURED: Final = "the camera is no longer configured on this gateway"
 
 
@@ -271,10 +273,13 @@ def stamp_of(sighting: Sighting, moment: Moment) -> Stamp:
             return Stamp(moment.now_ms, "camera sent no time: stamped on arrival", is_own=False)
         remark = f'camera\'s time "{sighting.said_at}" cannot be read: stamped on arrival'
         return Stamp(moment.now_ms, remark, is_own=False, is_believed=False)
+    if is_undated(sighting.at_ms) or (is_undated(moment.now_ms) and sighting.at_ms > LATEST_UNCHECKED_MS):
+        return Stamp(moment.now_ms, IMPOSSIBLE_TIME, is_own=False, is_believed=False)
     if is_undated(moment.now_ms):  # the camera may know what the gateway does not yet
         return Stamp(sighting.at_ms)
     ahead_ms = sighting.at_ms - moment.now_ms
-    if -FAR_MS <= ahead_ms <= FAR_MS or (sighting.believes_past and ahead_ms < 0):
+    is_near = -FAR_MS <= ahead_ms <= FAR_MS or (sighting.believes_past and ahead_ms < 0)
+    if is_near and sighting.at_ms <= LATEST:
         return Stamp(sighting.at_ms, offset_ms=None if sighting.believes_past else ahead_ms)
     remark = f"camera's clock is {_duration(abs(ahead_ms))} {'ahead' if ahead_ms > 0 else 'behind'}: stamped on arrival"
     return Stamp(moment.now_ms, remark, is_own=False, is_believed=False, offset_ms=ahead_ms)

@@ -7,9 +7,18 @@ from typing import Any
 import pytest
 
 from edge.contract.messages import Event, EventState
-from edge.contract.readings import EARLIEST
+from edge.contract.readings import CLOCK_IS_SET_MS, EARLIEST
 from edge.drivers.cameras import Refused, Sighting, State, Why
-from edge.drivers.cameras.tracker import NEVER_ENDED, NOT_CONFIGURED, TOO_MANY, Moment, Tracker, abandon
+from edge.drivers.cameras.tracker import (
+    NEVER_ENDED,
+    NOT_CONFIGURED,
+    TOO_MANY,
+    Moment,
+    Stamp,
+    Tracker,
+    abandon,
+    stamp_of,
+)
 from tests.edge.drivers.cameras.stand import START, camera
 
 JPEG = b"\xff\xd8\xff\xd9"
@@ -160,6 +169,21 @@ def test_a_clock_that_cannot_be_right_is_not_believed(
     assert step.event is not None
     assert (step.event.began_at, step.event.note) == (START if remark else at_ms, remark)
     assert step.stamp.is_believed is not refused
+
+
+@pytest.mark.parametrize("has_time", [True, False], ids=["dated", "undated"])
+@pytest.mark.parametrize("at_ms", [0, CLOCK_IS_SET_MS - 1, 4_294_967_295_000])
+def test_a_time_that_no_clock_shows_is_none(at_ms: int, *, has_time: bool) -> None:
+    """Before 2020 or in 2106 nothing was seen, whether or not the gateway knows better and the past is believed."""
+    now_ms = START if has_time else EARLIEST + 5_000
+    stamp = stamp_of(Sighting("fire", "begin", at_ms, believes_past=True), Moment(now_ms, 5_000))
+    assert (stamp.at_ms, stamp.is_own, stamp.is_believed) == (now_ms, False, False)
+    assert stamp.remark.endswith("stamped on arrival")
+
+
+def test_a_camera_may_know_the_time_before_the_gateway() -> None:
+    """Until the gateway knows the time, one that can be right is believed."""
+    assert stamp_of(Sighting("fire", "begin", START), Moment(EARLIEST + 5_000, 5_000)) == Stamp(START)
 
 
 def test_one_that_may_come_late_is_believed_about_the_past() -> None:
