@@ -22,6 +22,7 @@ Without ``time`` the event is stamped on arrival and its note says so.
 
 from __future__ import annotations
 
+import logging
 from datetime import tzinfo
 from hashlib import sha256
 from typing import Annotated, Final, Literal
@@ -43,6 +44,9 @@ STATES: Final[dict[str, State]] = {
     "inactive": "end",
     "heartbeat": "heartbeat",
 }
+
+# It warns of every post that it cannot read, which is refused, counted and told here: twice, at a stranger's will.
+logging.getLogger("python_multipart").setLevel(logging.ERROR)
 
 
 class Post(Struct, frozen=True, forbid_unknown_fields=True):

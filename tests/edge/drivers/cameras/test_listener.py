@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import logging
 import socket
 import tracemalloc
 from collections.abc import AsyncIterator, Callable
@@ -15,6 +16,8 @@ import pytest
 
 from edge.contract.readings import EARLIEST
 from edge.drivers import ConfigurationError
+from edge.drivers.cameras import Refused
+from edge.drivers.cameras.anlan import read_anlan
 from edge.drivers.cameras.app import MOST_AT_ONCE, Patience
 from tests.edge.drivers.cameras.stand import (
     EVENT,
@@ -233,6 +236,14 @@ async def test_a_body_that_cannot_be_read_is_explained(
     assert response.status_code == status
     assert said in error(response)
     assert site.kept == []
+
+
+def test_the_parser_is_quiet_about_a_post_that_cannot_be_read(caplog: pytest.LogCaptureFixture) -> None:
+    """It is refused, and told once: the library below warns of nothing."""
+    caplog.set_level(logging.WARNING)
+    with pytest.raises(Refused, match="multipart: "):
+        read_anlan("multipart/form-data", b"--x\r\nA: b\r\nno colon\r\n\r\n", zone=None)
+    assert caplog.records == []
 
 
 async def test_other_paths_and_methods_are_refused(site: Site) -> None:
