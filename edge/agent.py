@@ -352,7 +352,11 @@ def _read_marks(text: str, clock: Timeline) -> Marks:
     """Return the highest stamps used before; more may have been used since that was written."""
     if not text:
         return Marks()
-    kept = msgspec.json.decode(text, type=_Kept)
+    try:
+        kept = msgspec.json.decode(text, type=_Kept)
+    except msgspec.DecodeError as error:
+        _log.error("what was kept of the highest stamps cannot be read: they go on after now", reason=str(error))
+        return Marks([clock.now_ms() + MARKS_BEHIND_MS])
     is_same_clock = kept.boot == clock.boot and abs(kept.offset_ms - clock.offset_ms()) < STEP_MS
     return Marks(kept.highest if is_same_clock else [mark + MARKS_BEHIND_MS for mark in kept.highest])
 

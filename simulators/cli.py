@@ -397,7 +397,7 @@ def _find_point(profile: ModbusProfile, name: str) -> RegisterPoint:
 def _read_series(file: Path, column: str, time_column: str) -> list[Sample]:
     """Read the series before any port is opened."""
     try:
-        return read_series(file, column, time_column=time_column)
+        return read_series(file, column, time_column=time_column, is_any_year=True)
     except SeriesError as error:
         _fail(error, code=2)
 

@@ -164,10 +164,10 @@ def sqlite_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """The folder of a disk of 512 KiB, for tests that fill it."""
+    """The folder of a disk of 1 MiB, for tests that fill it."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    mounting = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(disk)]
+    mounting = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
     if subprocess.run(mounting, capture_output=True, check=False).returncode != 0:
         reason = "a small disk needs the right to mount: run as root"
         if os.environ.get("CI") == "true" and os.geteuid() == 0:

@@ -111,7 +111,6 @@ IMPURE |= set(ONLY_IN) - {"yaml"}
 
 # The gateway's process stays small: 40 MiB of imports without these, 69 MiB with numpy and FastAPI.
 NOT_ON_A_GATEWAY = {
-    "httpx",  # imported only once a camera is asked
     "numpy",
     "fastapi",
     "starlette",
@@ -121,6 +120,9 @@ NOT_ON_A_GATEWAY = {
     "cloud",
     "simulators",
 }
+
+# Installed there, and imported only once a camera is asked.
+ONLY_WITH_CAMERAS = {"httpx"}
 
 # The one task supervisor of each process may catch everything: it says what failed and ends or restarts the task.
 # Written "module:function". The other one runs what asks a camera: whatever a camera on the network answers, and

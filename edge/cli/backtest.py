@@ -84,6 +84,11 @@ def _device(path: Path, wanted: str) -> DeviceConfig:
     try:
         document = read_document(path)
         if "gateway" not in document.value:
+            if wanted:
+                fail(
+                    f"{path}: --device {wanted}: the rules of one device, not a gateway.yaml: leave out --device",
+                    code=2,
+                )
             return document.validate(RulesFile)
         config = document.validate(GatewayConfig)
     except ConfigError as error:

@@ -82,7 +82,7 @@ class DeviceJudges:
                 step = Step(judge.miss(reading.taken_at), PASS)
             else:
                 step = judge.feed(reading.taken_at, reading.value)
-            if step is PASSED or judge is None:
+            if judge is None or (step is PASSED and reading.point not in self._held):
                 seen.append(reading)
                 decided.append(reading)
             else:

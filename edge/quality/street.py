@@ -27,7 +27,7 @@ from edge.contract.limits import LearnedLimit
 from edge.contract.quality_config import QualityChoice
 from edge.contract.readings import Flag, Test
 from edge.quality.judge import PASS, PASSED, Step, Verdict
-from edge.quality.street_jump import AT_ONCE, DOUBT_MM, RATE_MM, STEP_MM, Jumps, Phase, Sample
+from edge.quality.street_jump import AT_ONCE, DOUBT_MM, MOST_USUAL, RATE_MM, STEP_MM, Jumps, Phase, Sample
 from edge.quality.street_road import DRY_MM, HALF_DAY_MS, Road
 from edge.quality.street_scale import told
 from edge.quality.street_snow import Snow
@@ -152,7 +152,7 @@ class StreetJudge:
         road, jumps = memory.road, memory.jumps
         size = abs(value - before)
         minutes = max(passed_ms, 1000) / 60_000
-        usual = memory.interval_ms / 60_000
+        usual = min(memory.interval_ms / 60_000, MOST_USUAL)
         spread = 0.0 if minutes <= AT_ONCE * usual else minutes - usual
         sample = Sample(at_ms, value, before, minutes, spread)
         if jumps.phase is Phase.CALM:

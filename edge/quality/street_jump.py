@@ -8,10 +8,10 @@ doubted     by a jump                                            by the next sam
                                                                  road ``BLIP`` too, the third in half an hour
                                                                  ``PULSES``); it went on (water: passes); it stayed
                                                                  (``STEP``; from a dry road *standing*)
-standing    on a dry road, within one interval, to a height      when the road is dry again; or when it moves as water
-            that the next sample did not exceed (``BOX``), or    does, in small steps away from where it stood
-            fell short of (``PULSES``), or faster than water
-            can rise (``RATE``)
+standing    on a dry road, within one interval (of two minutes   when the road is dry again; or when it moves as water
+            at most), to a height that the next sample did not   does, in small steps away from where it stood, or in
+            exceed (``BOX``), or fell short of (``PULSES``), or  ever so small ones to 3 cm above where it came to
+            faster than water can rise (``RATE``)
 ==========  ===================================================  ====================================================
 
 Water that comes to a dry road in one sample has risen further by the next one: of 331 recorded floods of 15 cm and
@@ -32,6 +32,8 @@ from edge.quality.street_road import Road
 RATE_MM: Final = 260.0  # a minute: recorded floods rise by up to that
 FAST_MM: Final = 100.0  # a minute, over several minutes: the fastest recorded flood rose by 87
 AT_ONCE: Final = 1.5  # intervals
+MOST_USUAL: Final = 2.0  # minutes: in a longer interval water, too, may come and be there
+RISEN_MM: Final = 30.0  # above where it came to: nothing that stands on a road grows
 DOUBT_MM: Final = 25.0
 STEP_MM: Final = 50.0
 SPREAD_MM: Final = 6.0  # a minute more than an interval: water moves meanwhile
@@ -87,6 +89,7 @@ class Jumps(msgspec.Struct):
     pace_before: float = 0.0
     doubt: int = 0  # tests
     level: float = 0.0  # where it stands
+    came: float = 0.0  # where it stood at first
     kind: int = 0  # tests of what stands
     samples: int = 0
     away: int = 0  # samples in a row
@@ -161,7 +164,8 @@ class Jumps(msgspec.Struct):
         """Something came to a dry road at once."""
         is_too_fast = change > self.most_rate * road.sure_mm * sample.minutes
         too_fast = Test.RATE if is_too_fast else self.doubt & Test.RATE
-        self.level, self.samples, self.away = sample.before, 2, 0
+        self.level = self.came = sample.before
+        self.samples, self.away = 2, 0
         self.rough, self.step = 0.0, change
         is_chain = bool(self.pulses) and sample.at_ms - self.pulses[-1] < CHAIN_MS
         if change > road.tolerance:
@@ -197,14 +201,16 @@ class Jumps(msgspec.Struct):
         self.rough += (abs(step - self.step) - self.rough) / min(self.samples, SETTLED)
         self.step = step
         self.samples += 1
-        if abs(off) <= tolerance:
+        has_risen = sample.value - self.came > max(RISEN_MM * road.mm, 3 * tolerance)
+        if abs(off) <= tolerance and not has_risen:
             self.away = 0
             if self.samples > YOUNG:
                 self.kind = Test.BOX | Test.STEP
             self._settle(sample, tolerance)
             return self.kind
         if abs(step) > 3 * tolerance and not self._is_rising(step, sample, road):
-            self.away, self.kind, self.level = int(step > 0), Test.PULSES | Test.STEP, sample.value
+            self.away, self.kind = int(step > 0), Test.PULSES | Test.STEP
+            self.level = self.came = sample.value
             return self.kind
         self.away += 1
         if self.away < 2:

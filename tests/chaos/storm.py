@@ -41,7 +41,7 @@ from simulators.demo.processes import Program, Programs
 from simulators.demo.proof import Row, compare, read_journal
 from simulators.device import SimulatedDevice, load_modbus_profile
 from simulators.modbus_server import ModbusServer
-from tests.chaos.neighbourhood import ROAD
+from tests.chaos.neighbourhood import AT_ONCE, ROAD
 from tests.chaos.storm_proof import inconsistencies, revisions_of, untruths
 from tests.chaos.wire_gateway import FLOOD, WireGateway
 from tests.e2e.line import registry_document
@@ -132,6 +132,7 @@ class RealGateway:
                 "poll_s": STEP_S,
                 "heartbeat_s": 60,
                 "rules": RULES,
+                "points": AT_ONCE,
             }
             for unit, road in enumerate(self._roads, 1)
         ]

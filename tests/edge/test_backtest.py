@@ -116,6 +116,7 @@ def test_the_command_gives_every_revision_as_json(rules: Path, data: Path) -> No
         ("treshold: 1500", [], 'rules.yaml:5: rules.1.treshold: unknown key (did you mean "threshold"?)'),
         ("threshold: 1500", ["--unit", "km"], '--unit "km": water_level can be given in mm, cm, m (did you mean "m"?)'),
         ("threshold: 1500", ["--column", "stage"], "no column 'stage'; it has timestamp, stage_cm"),
+        ("threshold: 1500", ["--device", "river-1"], "the rules of one device, not a gateway.yaml: leave out --device"),
         ("threshold: 1500", ["--point", "water_lvl"], 'no rule watches "water_lvl" (did you mean "water_level"?)'),
     ],
 )

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge.agent import _read_marks
 from edge.contract.readings import EARLIEST
 from edge.stamps import LAST, Marks, Stamps, class_of, first_of
+from edge.timeline import Timeline
 from tests.edge.hand_clock import HandClock
 
 AT = 1_790_000_000_000
@@ -123,3 +125,10 @@ def test_no_stamp_is_had_twice_whatever_the_clock_does(jumps: list[tuple[int, in
             taken.append(take(stamps))
             clock.now += pace
     assert len(set(taken)) == len(taken)
+
+
+@pytest.mark.parametrize("kept", ["x", "null", '{"boot": 1}'])
+def test_stamps_that_cannot_be_read_any_more_stop_no_agent(kept: str) -> None:
+    """It goes on behind now, where no stamp can have been used."""
+    clock = Timeline(HandClock(AT))
+    assert _read_marks(kept, clock).highest[0] > AT

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import csv
 import gzip
+import math
+import zlib
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,8 +18,10 @@ from typing import NamedTuple, TextIO, cast
 
 from edge.contract.config_file import nearest
 from edge.contract.quality_config import JudgeKind
+from edge.contract.quantities import quantities
 from edge.contract.readings import EARLIEST, LATEST, Flag, Test
 from edge.quality import Verdict
+from edge.quality.street_scale import UNITS, told
 from tests.evaluate.ours import judge_rows
 
 KINDS: Mapping[str, JudgeKind] = {
@@ -44,11 +48,24 @@ class Row(NamedTuple):
 
 def judge_kind(name: str) -> JudgeKind:
     """Return the judge of a kind; raises FileError for a word that is none."""
+    if not name:
+        raise FileError(f"--flags-only needs --kind; there are: {', '.join(KINDS)}")
     try:
         return KINDS[name]
     except KeyError:
         near = nearest(name, KINDS)
         raise FileError(f"--kind {name}: no such kind{near}; there are: {', '.join(KINDS)}") from None
+
+
+def check_options(unit: str, resolution: float | None, span: tuple[float, float] | None) -> None:
+    """Raise FileError for an option that says nothing of any sensor."""
+    if span is not None and not -math.inf < span[0] < span[1] < math.inf:
+        raise FileError(f"--span {span[0]:g} {span[1]:g}: say two numbers, the lower one first")
+    if resolution is not None and not 0 < resolution < math.inf:
+        raise FileError(f"--resolution {resolution:g}: must be a number above 0")
+    units = dict.fromkeys([*(known for one in quantities().values() for known in one.units), *UNITS])
+    if unit and unit not in units and told(unit) is None:
+        raise FileError(f"--unit {unit}: no such unit{nearest(unit, units)}; there are: {', '.join(units)}")
 
 
 def write_flags(
@@ -62,6 +79,7 @@ def write_flags(
     missing_rows: bool = False,
 ) -> dict[str, int]:
     """Judge a file; return how many rows got which flag. Raises FileError."""
+    check_options(unit, resolution, span)
     rows = read(source)
     if target.exists() and source.exists() and target.samefile(source):
         raise FileError(f"{target}: is what is read; name another file")
@@ -85,7 +103,7 @@ def read(source: Path) -> list[Row]:
     try:
         with _open(source, "rt") as file:
             return list(_rows(source, file))
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise FileError(f"{source}: {getattr(error, 'strerror', None) or error}") from None
     except UnicodeDecodeError:
         raise FileError(f"{source}: is not text in UTF-8") from None

@@ -146,10 +146,12 @@ def test_a_hostile_file_is_named_with_line_and_reason(text: bytes, reason: str, 
     assert str(raised.value).startswith(str(path))
 
 
-@pytest.mark.parametrize("name", ["gone.csv", "torn.csv.gz", "."])
+@pytest.mark.parametrize("name", ["gone.csv", "torn.csv.gz", "spoilt.csv.gz", "."])
 def test_a_file_that_cannot_be_read_is_said_so(name: str, tmp_path: Path) -> None:
-    """A file that is not there, is cut short or is a folder is a FileError."""
-    (tmp_path / "torn.csv.gz").write_bytes(gzip.compress(b"timestamp,value\n" * 9)[:-9])
+    """A file that is not there, is cut short or spoilt, or is a folder is a FileError."""
+    packed = gzip.compress(b"timestamp,value\n" * 9)
+    (tmp_path / "torn.csv.gz").write_bytes(packed[:-9])
+    (tmp_path / "spoilt.csv.gz").write_bytes(packed[:10] + b"\xff" * 20)
     with pytest.raises(FileError):
         read(tmp_path / name)
 
@@ -168,3 +170,30 @@ def test_a_wrong_call_is_told_in_a_sentence(tmp_path: Path, capsys: pytest.Captu
         shown = capsys.readouterr().err
         assert said in shown
         assert len(shown.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ([], "--flags-only needs --kind; there are: level, river"),
+        (["--kind", ""], "--flags-only needs --kind"),
+        (["--kind", "level", "--span", "10", "0"], "--span 10 0: say two numbers, the lower one first"),
+        (["--kind", "level", "--span", "nan", "nan"], "--span nan nan: "),
+        (["--kind", "level", "--span", "0", "inf"], "--span 0 inf: "),
+        (["--kind", "level", "--resolution", "0"], "--resolution 0: must be a number above 0"),
+        (["--kind", "level", "--resolution", "nan"], "--resolution nan: "),
+        (["--kind", "level", "--resolution", "inf"], "--resolution inf: "),
+        (["--kind", "street", "--unit", "MM/H"], 'did you mean "mm/h"?'),
+        (["--kind", "street", "--unit", "furlong"], "--unit furlong: no such unit"),
+    ],
+)
+def test_an_option_that_says_nothing_is_refused(
+    words: list[str], reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A kind that is not said, and a span, resolution or unit of no sensor, end with 2, one line and no file."""
+    source, target = write(tmp_path / "in.csv", ["2026-01-01T00:00:00,1"]), tmp_path / "out.csv"
+    assert main(["--flags-only", str(source), str(target), *words]) == 2
+    shown = capsys.readouterr().err
+    assert reason in shown
+    assert len(shown.splitlines()) == 1
+    assert not target.exists()

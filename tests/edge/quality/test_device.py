@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from edge.contract.limits import LearnedLimit
 from edge.contract.readings import Flag, Reading, Test
 from edge.quality.device import DeviceJudges
+from edge.quality.judge import PASSED, Step
 from tests.edge.quality.holding import HoldingJudge
 
 AT = 1_790_000_000_000
@@ -146,3 +147,21 @@ def test_every_reading_comes_out_once_and_in_order(values: list[int | None], sto
     assert [(one.taken_at, one.value) for one in out] == [
         (AT + 60_000 * minute, value) for minute, value in enumerate(values)
     ]
+
+
+class Forgetful(HoldingJudge):
+    """Forgets without a word what it holds, as one may that has to begin anew."""
+
+    def feed(self, at_ms: int, value: float) -> Step:
+        if self.doubted is not None:
+            self.doubted = None
+            return PASSED
+        return super().feed(at_ms, value)
+
+
+def test_what_a_judge_forgets_comes_out_all_the_same() -> None:
+    """With the next sample, as it was read; it never waits for ever."""
+    judges = DeviceJudges({"depth": Forgetful()})
+    judges.take([reading(0, 0)])
+    judges.take([reading(50, 1)])
+    assert brief(judges.take([reading(1, 2)]).decided) == [(50, 1, 0), (1, 1, 0)]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
+import random
 from pathlib import Path
 
 import pytest
@@ -11,8 +13,9 @@ import pytest
 from edge.contract.messages import EventState
 from edge.contract.readings import Reading
 from edge.detect import Detector
+from edge.quality.street import StreetJudge
 from simulators.dry_road import MINUTES_A_DAY, DryRoad, look
-from tests.edge.quality.streets import MINUTE_MS, START_MS, Judged, judge
+from tests.edge.quality.streets import MINUTE_MS, START_MS, Judged, judge, noise
 from tests.evaluate.hidden import RULE, Hidden, look_for_hidden
 from tests.evaluate.series import FLOODS, read_floods
 
@@ -73,3 +76,28 @@ def test_no_recorded_flood_is_hidden() -> None:
     assert (found.failed, found.not_raised, found.suspects_not_raised) == (0, 0, 0)
     assert found.high > 300
     assert found.suspected <= found.points / 2000
+
+
+@pytest.mark.parametrize(
+    ("name", "every_s", "depths"),
+    [
+        ("fills within one long interval", 300, [300.0] * 60),
+        ("fills slower and slower", 600, [300 * (1 - math.exp(-at * 5)) for at in range(1, 60)]),
+        ("creeps on after it came", 60, [300 + 1.0 * minute for minute in range(240)]),
+        ("creeps on by less than a digit a sample", 60, [float(round(300 + 0.4 * minute)) for minute in range(240)]),
+    ],
+)
+def test_water_that_came_at_once_is_confirmed(name: str, every_s: int, depths: list[float]) -> None:
+    """What comes in a long interval may be water, and nothing but water grows where it stands."""
+    one = StreetJudge(unit="mm", interval_ms=1000 * every_s)
+    dry = noise(24 * 60 * 60 // every_s)
+    seconds = [every_s * number for number in range(len(dry) + len(depths))]
+    judged = judge(dry + depths, one, seconds=seconds)
+    assert EventState.CONFIRMED in states(dry + depths, judged), name
+
+
+def test_a_car_that_stands_for_a_day_is_no_water() -> None:
+    """It does not grow, whatever its roof does to the sound."""
+    dry, rng = noise(600), random.Random(5)
+    depths = dry + [300 + rng.gauss(0, 3) for _ in range(24 * 60)]
+    assert EventState.CONFIRMED not in states(depths, judge(depths))
