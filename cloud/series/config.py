@@ -7,11 +7,11 @@ Without it they are kept in a file of data_dir.
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from msgspec.structs import replace
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from cloud.series import SeriesStore
 from cloud.series.influx_settings import InfluxSettings
@@ -20,7 +20,7 @@ from cloud.series.routed import RoutedStore
 from cloud.series.sqlite import SqliteStore
 from edge.contract.broker_config import is_loopback
 from edge.contract.clock import Clock, SystemClock
-from edge.contract.config_file import ConfigModel, Key, Misfit, ReadablePath, SecretPath, read_secret
+from edge.contract.config_file import CheckedModel, ConfigModel, Key, ReadablePath, SecretPath, read_secret
 from edge.contract.forms import HTTP_ADDRESS
 
 LEAST_SINGLE_DAYS = 35  # pages look at every reading of the last 30 days
@@ -39,7 +39,7 @@ class HouseholdConfig(ConfigModel):
     retention_days: int = Field(default=90, ge=1, le=36_500, description="How long they are kept.")
 
 
-class SeriesConfig(ConfigModel):
+class SeriesConfig(CheckedModel):
     """Where readings are kept: in a file of data_dir, or in a database of an InfluxDB server."""
 
     engine: Literal["sqlite", "influx"] = Field(default="sqlite", description="sqlite needs no server.")
@@ -68,13 +68,6 @@ class SeriesConfig(ConfigModel):
     def household_database(self) -> str:
         """The InfluxDB database or bucket of the readings of households."""
         return self.household.database or f"{self.database}_households"
-
-    @model_validator(mode="after")
-    def _complete(self) -> Self:
-        problems = list(self._problems())
-        if problems:
-            raise Misfit(problems)
-        return self
 
     def _problems(self) -> Iterator[tuple[Key, str]]:
         if self.engine == "sqlite":

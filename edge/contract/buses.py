@@ -12,7 +12,7 @@ from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
-from edge.contract.config_file import ConfigModel, Key, Misfit
+from edge.contract.config_file import CheckedModel, ConfigModel, Key, Misfit
 from edge.contract.forms import HOST, SERIAL_PORT, Id
 
 Host = Annotated[str, Field(max_length=253), HOST]
@@ -51,7 +51,7 @@ class Line(NamedTuple):
         return 9 + (self.parity != "none") + self.stop_bits
 
 
-class BusConfig(ConfigModel):
+class BusConfig(CheckedModel):
     """A line that several units share: a serial port, or a serial converter on the network."""
 
     id: Id = Field(description="What devices call it in modbus.bus.")
@@ -75,13 +75,6 @@ class BusConfig(ConfigModel):
         """The bus as a value."""
         host, port = (self.serial, 0) if self.serial else (self.host or "", self.port)
         return Line(host, port, self.framing, self.baud, self.parity, self.stop_bits)
-
-    @model_validator(mode="after")
-    def _has_one_end(self) -> Self:
-        problems = list(self._problems())
-        if problems:
-            raise Misfit(problems)
-        return self
 
     def _problems(self) -> Iterator[tuple[Key, str]]:
         if (self.serial is None) == (self.host is None):

@@ -14,12 +14,12 @@ cameras:
 
 from collections.abc import Iterator
 from datetime import timedelta, timezone
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Literal, get_args
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field
 
 from edge.contract.broker_config import BrokerConfig
-from edge.contract.config_file import ConfigModel, Key, Misfit, ReadablePath, SecretPath, nearest
+from edge.contract.config_file import CheckedModel, ConfigModel, Key, ReadablePath, SecretPath, nearest
 from edge.contract.event_classes import check_class_code, event_classes
 from edge.contract.forms import HTTP_ADDRESS, Form, Id
 from edge.contract.messages import MAX_BLOB
@@ -72,7 +72,7 @@ class PullConfig(ConfigModel):
     timeout_s: float = Field(default=60, ge=5, le=600, description="A camera that says nothing for so long is lost.")
 
 
-class CameraConfig(ConfigModel):
+class CameraConfig(CheckedModel):
     """A camera: it posts when it sees something, or is asked."""
 
     id: Id = Field(description="Unique on this gateway; the name the camera signs in with.")
@@ -122,13 +122,6 @@ class CameraConfig(ConfigModel):
         sign, hours, minutes = self.zone[0], int(self.zone[1:3]), int(self.zone[4:6])
         distance = timedelta(hours=hours, minutes=minutes)
         return timezone(-distance if sign == "-" else distance)
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        problems = list(self._problems())
-        if problems:
-            raise Misfit(problems)
-        return self
 
     def _problems(self) -> Iterator[tuple[Key, str]]:
         for index, code in enumerate(self.classes):

@@ -14,15 +14,16 @@ import difflib
 import json
 import os
 import re
-from collections.abc import Iterable, Sequence
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, Self, TypeVar, Union, get_args, get_origin
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, ValidationInfo
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, ValidationInfo, model_validator
 from pydantic_core import ErrorDetails
 
 MAX_BYTES = 1024 * 1024
@@ -37,6 +38,21 @@ class ConfigModel(BaseModel):
     """Base of everything read from a configuration file: frozen, strict types, unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class CheckedModel(ConfigModel):
+    """One whose values must also fit each other: all that does not is told at once."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        problems = list(self._problems())
+        if problems:
+            raise Misfit(problems)
+        return self
+
+    @abstractmethod
+    def _problems(self) -> Iterator[tuple[Key, str]]:
+        """Each value that does not fit, by its key below this one, and why."""
 
 
 def _beside_the_file(path: Path, info: ValidationInfo) -> Path:

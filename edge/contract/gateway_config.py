@@ -9,15 +9,15 @@ from collections.abc import Iterator
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, ClassVar, NamedTuple, Self
+from typing import Annotated, ClassVar, NamedTuple
 
-from pydantic import AfterValidator, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo
 
 from edge.contract.broker_config import BrokerConfig
 from edge.contract.buses import OWN_TIMEOUT_S, BusConfig, Line, ModbusAddress
 from edge.contract.camera_config import CameraConfig, CameraListenerConfig, FrigateConfig
 from edge.contract.camera_tables import camera_tables
-from edge.contract.config_file import ConfigModel, Key, LocalPath, Misfit, load_yaml, nearest
+from edge.contract.config_file import CheckedModel, ConfigModel, Key, LocalPath, load_yaml, nearest
 from edge.contract.forms import Id
 from edge.contract.household import DeviceId
 from edge.contract.profile import DeviceProfile, ModbusProfile, Point, load_profile, profile_names
@@ -69,7 +69,7 @@ class Reporting(NamedTuple):
     deadband_percent: float
 
 
-class DeviceConfig(ConfigModel):
+class DeviceConfig(CheckedModel):
     """One device that this gateway reads."""
 
     id: DeviceId = Field(
@@ -125,13 +125,6 @@ class DeviceConfig(ConfigModel):
     def device_rules(self) -> tuple[DeviceRule, ...]:
         """Every rule to run on this device, in the order of the file."""
         return tuple(rule for choice in self.rules for rule in resolve(choice, self.device_profile))
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        problems = list(self._problems())
-        if problems:
-            raise Misfit(problems)
-        return self
 
     def _problems(self) -> Iterator[tuple[Key, str]]:
         is_modbus = isinstance(self.device_profile, ModbusProfile)
@@ -212,7 +205,7 @@ class OutboxConfig(ConfigModel):
     max_days: int = Field(default=30, ge=1, le=3650, description="Days of running for which something waits.")
 
 
-class GatewayConfig(ConfigModel):
+class GatewayConfig(CheckedModel):
     """The whole of gateway.yaml."""
 
     gateway: Id = Field(description="The gateway's logical id; replaced hardware keeps it.")
@@ -230,13 +223,6 @@ class GatewayConfig(ConfigModel):
         default=None, description="Where cameras post to; needed when there are cameras that do."
     )
     frigate: FrigateConfig | None = Field(default=None, description="Needed when there are cameras of brand frigate.")
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        problems = list(self._problems())
-        if problems:
-            raise Misfit(problems)
-        return self
 
     @cached_property
     def camera_devices(self) -> tuple[DeviceConfig, ...]:

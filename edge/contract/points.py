@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from functools import cached_property
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
-from edge.contract.config_file import ConfigModel, Key, Misfit, nearest
+from edge.contract.config_file import CheckedModel, ConfigModel, Key, nearest
 from edge.contract.forms import Id
 from edge.contract.quality_config import QualityChoice
 from edge.contract.quantities import Quantity, quantities, quantity_of
@@ -19,7 +19,7 @@ from edge.contract.readings import is_reserved
 from edge.contract.registers import BIT_TABLES, FLOATS, REGISTER_COUNT, Decoder, Order, RegisterType, Table, decoder
 
 
-class Point(ConfigModel):
+class Point(CheckedModel):
     """One value a device offers. `span`, `deadband` and `resolution` are in the quantity's unit."""
 
     name: Id = Field(description="Begins with its quantity: voltage_l1, depth.")
@@ -43,13 +43,6 @@ class Point(ConfigModel):
         if is_reserved(name):
             raise ValueError(f'"{name}": a name that ends so is kept for flags and failed values')
         return name
-
-    @model_validator(mode="after")
-    def _fits_quantity(self) -> Self:
-        problems = list(self._problems())
-        if problems:
-            raise Misfit(problems)
-        return self
 
     def _problems(self) -> Iterator[tuple[Key, str]]:
         quantity = self.quantity

@@ -13,7 +13,16 @@ from typing import Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from edge.contract.config_file import ConfigError, ConfigModel, Key, Misfit, Problem, nearest, read_document
+from edge.contract.config_file import (
+    CheckedModel,
+    ConfigError,
+    ConfigModel,
+    Key,
+    Misfit,
+    Problem,
+    nearest,
+    read_document,
+)
 from edge.contract.forms import Id
 from edge.contract.points import Point, RegisterPoint, ScaleFrom, not_one_of
 from edge.contract.quantities import Quantity, QuantityFile, config_folder, quantities, quantity_of
@@ -124,7 +133,7 @@ _REVERSED_SETTING = Setting(
 )
 
 
-class DeviceProfile(ConfigModel):
+class DeviceProfile(CheckedModel):
     """One device model."""
 
     profile: Id = Field(description="The file's name without .yaml.")
@@ -136,13 +145,6 @@ class DeviceProfile(ConfigModel):
     )
     source: Source = Field(description="Where the register map comes from.")
     points: tuple[Point, ...] = Field(min_length=1, description="What it measures.")
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        problems = list(self._problems())
-        if problems:
-            raise Misfit(problems)
-        return self
 
     def _problems(self) -> Iterator[tuple[Key, str]]:
         seen: dict[str, int] = {}

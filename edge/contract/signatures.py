@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Sequence
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from edge.contract.config_file import ConfigModel, Key, Misfit
+from edge.contract.config_file import CheckedModel, Key
 from edge.contract.registers import FLOATS, REGISTER_COUNT, Order, number_reader
 
 SignatureType = Literal[
@@ -17,7 +17,7 @@ SignatureType = Literal[
 ]  # fmt: skip
 
 
-class Signature(ConfigModel):
+class Signature(CheckedModel):
     """Registers that hold one thing on this model, and most likely another on any other.
 
     `equals` and `begins` are proof; `between` is a hint, such as a mains frequency where the map says there is one.
@@ -64,13 +64,6 @@ class Signature(ConfigModel):
 
     def _matches_text(self, found: str) -> bool:
         return found == self.equals if self.begins is None else found.startswith(self.begins)
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        problems = list(self._problems())
-        if problems:
-            raise Misfit(problems)
-        return self
 
     def _problems(self) -> Iterator[tuple[Key, str]]:
         is_string = self.type == "string"
