@@ -31,6 +31,7 @@ from edge.stamps import class_of
 from simulators.device import SimulatedDevice, load_modbus_profile
 from simulators.faults import Fault, FaultKind
 from simulators.modbus_server import ModbusServer
+from tests.chaos.neighbourhood import AT_ONCE
 from tests.e2e.waiting import until
 from tests.edge.cloud_stand_in import CloudStandIn, cloud_for
 from tests.edge.hand_clock import RunningClock
@@ -39,10 +40,6 @@ from tests.servers import Mosquitto, free_ports
 AT = 1_790_000_000_000
 MINUTE, HOUR = 60_000, 3_600_000
 JPEG = b"\xff\xd8\xff\xe0" + bytes(range(256)) * 200
-
-
-AT_ONCE = {"spike": False, "step": False, "rate": False}
-"""The water of these tests comes and goes at once, as what is no water does."""
 
 
 class Site:
@@ -62,7 +59,7 @@ class Site:
         road = {"id": "road-1", "profile": "moxa_e1242_depth", "modbus": {**address, "unit": 1}, "poll_s": 0.2}
         meter = {"id": "meter-1", "profile": "eastron_sdm630", "modbus": {**address, "unit": 2}, "poll_s": 0.2}
         road["rules"] = [{"class": "WATERLOG.ROAD.2", "clear_hold_s": 0.5}]
-        road["points"] = {"depth": {"quality": AT_ONCE}}
+        road["points"] = AT_ONCE
         document = {
             "gateway": self.gateway,
             "broker": {"host": "127.0.0.1", "port": self.broker.port},

@@ -15,7 +15,7 @@ import msgspec
 from edge.contract.limits import LearnedLimit
 from edge.contract.quality_config import SanityChoice
 from edge.contract.readings import Test
-from edge.quality.checks.streak import Streak, share_limit, share_of
+from edge.quality.checks.streak import SanityCheck, share_limit
 
 SHARE: Final = 0.05
 DIGITS: Final = 2
@@ -27,17 +27,15 @@ LEAST_POLLS: Final = 24
 LARGE: Final = 0.02
 
 
-class Phases:
+class Phases(SanityCheck):
     """Compares the sum of the phases with the total; some meters show the total without a sign."""
 
     def __init__(
         self, parts: Sequence[str], total: str, *, digit: float = 0.0, choice: SanityChoice | None = None
     ) -> None:
-        self.name = f"phases/{total}"
+        super().__init__(f"phases/{total}", choice, SHARE)
         self._parts, self._total = tuple(parts), total
         self._least = max(LEAST_W, DIGITS * digit * (len(parts) + 1))
-        self._choice, self._share = choice, share_of(choice, SHARE)
-        self._streak = Streak()
 
     def feed(self, at_ms: int, values: Mapping[str, float]) -> Mapping[str, Test]:
         """Take one poll."""
@@ -57,18 +55,6 @@ class Phases:
     def limits(self) -> Mapping[str, Sequence[LearnedLimit]]:
         """By how much they may differ."""
         return {self._total: [share_limit(self._choice, self._share, "between the total and the sum of the phases")]}
-
-    def state(self) -> bytes:
-        """As bytes."""
-        return self._streak.saved()
-
-    def restore(self, state: bytes) -> None:
-        """From bytes."""
-        self._streak.restore(state)
-
-    def shift(self, by_ms: int) -> None:
-        """Move with the clock."""
-        self._streak.shift(by_ms)
 
 
 class _Signs(msgspec.Struct):

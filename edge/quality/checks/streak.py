@@ -49,20 +49,30 @@ class Streak:
         state.polls += 1
         return state.polls >= POLLS and at_ms - state.since >= LASTS_MS
 
-    def saved(self) -> bytes:
+
+class SanityCheck:
+    """A check of figures that may differ by a share, and that remembers nothing but its streak."""
+
+    def __init__(self, name: str, choice: SanityChoice | None, share: float) -> None:
+        """``share``: where nobody says otherwise."""
+        self.name = name
+        self._choice, self._share = choice, share_of(choice, share)
+        self._streak = Streak()
+
+    def state(self) -> bytes:
         """As bytes."""
-        return msgspec.msgpack.encode(self.state)
+        return msgspec.msgpack.encode(self._streak.state)
 
     def restore(self, state: bytes) -> None:
         """From bytes; raises ValueError for those that are none."""
         try:
-            self.state = msgspec.msgpack.decode(state, type=StreakState)
+            self._streak.state = msgspec.msgpack.decode(state, type=StreakState)
         except msgspec.MsgspecError as error:
             raise ValueError(f"no state of a check: {error}") from None
 
     def shift(self, by_ms: int) -> None:
-        """Take what follows as of a clock that was set on by so much."""
-        self.state.since += by_ms
+        """Move with the clock."""
+        self._streak.state.since += by_ms
 
 
 def share_of(choice: SanityChoice | None, default: float) -> float:

@@ -8,7 +8,7 @@ from typing import Final
 from edge.contract.limits import LearnedLimit
 from edge.contract.quality_config import SanityChoice
 from edge.contract.readings import Test
-from edge.quality.checks.streak import Streak, share_limit, share_of
+from edge.quality.checks.streak import SanityCheck, share_limit
 
 SHARE: Final = 0.1
 LEAST_VA: Final = 50.0  # below, a meter of 100 A need not know its current
@@ -16,7 +16,7 @@ DIGITS: Final = 2
 PERCENT_FROM: Final = 1.5  # a power factor above is one in per cent
 
 
-class Triangle:
+class Triangle(SanityCheck):
     """The points of one phase, or of all together; each may be absent but the power."""
 
     def __init__(
@@ -30,12 +30,10 @@ class Triangle:
         digit: float = 0.0,
         choice: SanityChoice | None = None,
     ) -> None:
-        self.name = f"triangle/{active_power}"
+        super().__init__(f"triangle/{active_power}", choice, SHARE)
         self._power, self._voltage, self._current = active_power, voltage, current
         self._apparent, self._factor = apparent_power, power_factor
         self._least = DIGITS * digit
-        self._choice, self._share = choice, share_of(choice, SHARE)
-        self._streak = Streak()
 
     def feed(self, at_ms: int, values: Mapping[str, float]) -> Mapping[str, Test]:
         """Take one poll."""
@@ -71,15 +69,3 @@ class Triangle:
     def limits(self) -> Mapping[str, Sequence[LearnedLimit]]:
         """By how much they may differ."""
         return {self._power: [share_limit(self._choice, self._share, "between the power and volts times amperes")]}
-
-    def state(self) -> bytes:
-        """As bytes."""
-        return self._streak.saved()
-
-    def restore(self, state: bytes) -> None:
-        """From bytes."""
-        self._streak.restore(state)
-
-    def shift(self, by_ms: int) -> None:
-        """Move with the clock."""
-        self._streak.shift(by_ms)

@@ -13,20 +13,10 @@ from edge.contract.quality_config import QualityChoice
 from edge.contract.readings import Flag, Test
 from edge.quality import Verdict
 from edge.quality.meter import UseJudge
+from tests.edge.quality.decided import judged
 from tests.edge.quality.homes import DAY_MS, HALF_HOUR_MS, MONDAY_MS, use_of_home
 
 Series = list[tuple[int, float]]
-
-
-def judged(judge: UseJudge, series: Iterable[tuple[int, float]]) -> list[Verdict]:
-    """The verdict of each value in the end."""
-    verdicts: list[Verdict] = []
-    for at_ms, value in series:
-        held, now = judge.feed(at_ms, value)
-        if held is not None:
-            verdicts[-1] = held
-        verdicts.append(judge.doubt if now is None else now)
-    return verdicts
 
 
 def flagged(verdicts: Iterable[Verdict]) -> list[int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
 
 import pytest
 from hypothesis import given, settings
@@ -14,21 +13,11 @@ from edge.contract.readings import Flag, Test
 from edge.quality import Verdict
 from edge.quality.kinds import Setting, judge_for
 from edge.quality.power import PowerJudge
+from tests.edge.quality.decided import judged
 from tests.edge.quality.homes import DAY_MS, MONDAY_MS
 
 MINUTE_MS = 60_000
 Series = list[tuple[int, float]]
-
-
-def judged(judge: PowerJudge, series: Iterable[tuple[int, float]]) -> list[Verdict]:
-    """The verdict of each value in the end."""
-    verdicts: list[Verdict] = []
-    for at_ms, value in series:
-        held, now = judge.feed(at_ms, value)
-        if held is not None:
-            verdicts[-1] = held
-        verdicts.append(judge.doubt if now is None else now)
-    return verdicts
 
 
 def voltage(days: int, *, digits: int = 1, seed: int = 1) -> Series:
