@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -13,26 +14,18 @@ from edge.quality.kinds import JUDGES
 from tests.bench.quality import MADE
 
 POLLS = 1500
-KILLED_AFTER = 1200
+KILLED_AFTER = 1213  # between two commits
 
 
-def run(folder: Path, series: Path, kind: str, *, kill_after: int | None = None) -> list[str]:
-    """Judge in a process of its own; with ``kill_after`` kill it as soon as it has said so many readings."""
-    said: list[str] = []
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.edge.judging", folder / "outbox.sqlite", series, kind],
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
+def run(folder: Path, series: Path, kind: str, *, polls: int) -> list[str]:
+    """Judge so many polls in a process of its own, and kill it there; what it said."""
+    command = [sys.executable, "-m", "tests.edge.judging", str(folder / "outbox.sqlite"), str(series), kind, str(polls)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        for line in process.stdout:
-            if line.startswith("flag "):
-                said.append(line.removeprefix("flag ").strip())
-            if kill_after is not None and len(said) >= kill_after:
-                process.kill()
-                break
-        process.wait(60)
-    return said
+        lines = list(takewhile(lambda line: line != "still\n", process.stdout))
+        assert process.poll() is None, "it ended by itself"
+        process.kill()
+    return [line.removeprefix("flag ").strip() for line in lines if line.startswith("flag ")]
 
 
 @pytest.mark.parametrize("kind", sorted(MADE))
@@ -46,9 +39,9 @@ def test_a_kill_brings_no_false_flags(tmp_path: Path, kind: str) -> None:
     folders = [tmp_path / name for name in ("whole", "killed")]
     for folder in folders:
         folder.mkdir()
-    whole = run(folders[0], series, kind)
-    before = run(folders[1], series, kind, kill_after=KILLED_AFTER)
-    after = run(folders[1], series, kind)
+    whole = run(folders[0], series, kind, polls=POLLS)
+    before = run(folders[1], series, kind, polls=KILLED_AFTER)
+    after = run(folders[1], series, kind, polls=POLLS)
     killed_at = int(before[-1].split()[0])
     expected = {line for line in whole if int(line.split()[0]) > killed_at and line.split()[1] != "1"}
     flagged = {line for line in after if line.split()[1] != "1"}
