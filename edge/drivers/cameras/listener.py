@@ -21,6 +21,7 @@ from edge.contract.listening import ListenError, listen
 from edge.drivers import ConfigurationError
 from edge.drivers.cameras import Intake
 from edge.drivers.cameras.app import PATIENCE, CameraApp, Patience, Poster
+from edge.drivers.cameras.witness import UNWATCHED, Witness
 
 MOST_CONNECTIONS: Final = 64
 STOP_WITHIN_S: Final = 5
@@ -39,8 +40,10 @@ class CameraListener:
         *,
         clock: Clock,
         patience: Patience = PATIENCE,
+        witness: Witness = UNWATCHED,
     ) -> None:
         self._config, self._intakes, self._patience, self._clock = config, tuple(intakes), patience, clock
+        self._witness = witness
 
     async def __aenter__(self) -> Self:
         app = CameraApp(
@@ -52,6 +55,7 @@ class CameraListener:
             max_picture=int(self._config.max_mb * 1024 * 1024),
             clock=self._clock,
             patience=self._patience,
+            witness=self._witness,
         )
         self._server = _Server(_settings(app, self._patience))
         self._serving = asyncio.create_task(self._server.serve(sockets=[self._bind()]), name="camera listener")
