@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from edge.contract.camera_config import CAMERA_KEY
 from edge.contract.gateway_config import GatewayConfig
-from edge.drivers.cameras.brands import pull_of
+from edge.drivers.cameras.access import Door
+from edge.drivers.cameras.brands import pull_of, push_of
 from edge.drivers.cameras.health import CameraHealth
 from edge.drivers.cameras.intake import CameraIntake, Keeper
 from edge.drivers.cameras.tracker import Moment, abandon
@@ -35,6 +36,7 @@ class Cameras:
             camera.id: CameraIntake(camera, gateway=config.gateway, clock=clock, keeper=keeper, used=used)
             for camera in config.cameras
         }
+        self._doors = {camera.id: Door(config.post_url(camera)) for camera in config.cameras if camera.push is not None}
 
     def health_of(self, camera: str) -> CameraHealth:
         """Return what reads the health of a camera. Raises KeyError."""
@@ -63,7 +65,7 @@ class Cameras:
         from edge.drivers.cameras.listener import CameraListener  # noqa: PLC0415 -- without posts, no HTTP
 
         intakes = [(one.camera, one) for one in self.intakes.values()]
-        async with CameraListener(self._config.camera_listener, intakes, clock=self._clock):
+        async with CameraListener(self._config.camera_listener, intakes, clock=self._clock, doors=self._doors):
             yield
 
     async def run(self) -> None:
@@ -75,6 +77,9 @@ class Cameras:
     def _work(self) -> list[Coroutine[Any, Any, None]]:
         asked = [one for one in self.intakes.values() if one.camera.pull is not None]
         work = [pull_of(one.camera.brand)(one.camera, one) for one in asked]
+        for name, door in self._doors.items():
+            intake = self.intakes[name]
+            work.append(push_of(intake.camera.brand)(intake.camera, intake, door))
         told = [one for one in self.intakes.values() if one.camera.brand == "frigate"]
         if self._config.frigate is not None and told:
             from edge.drivers.cameras.frigate import follow  # noqa: PLC0415
