@@ -83,6 +83,8 @@ def what_to_do(camera: CameraConfig, why: Why, kind: str) -> str:
 
 def sign_in_of(camera: CameraConfig) -> str:
     """Say how a camera that posts signs in, without the secret itself."""
+    if camera.password_file is None:
+        return "it posts to an address that it was told before: that subscription ends by itself"
     if camera.brand == "webhook":
         return f"sign with the first line of {camera.password_file}"
     return f"in the camera: user {camera.id}, password the first line of {camera.password_file}"

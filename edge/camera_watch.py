@@ -206,7 +206,7 @@ class CameraWatch(Witness):
         if tally is None:
             return
         is_new, tally.is_heard, tally.lost = not tally.is_heard or bool(tally.lost), True, ""
-        if is_new and (self.cameras[camera].pull is not None or self.cameras[camera].brand == "frigate"):
+        if is_new and self.cameras[camera].password_file is None:  # one that posts shows so by what it posts
             self._show(Seen(self._clock.now_ms(), camera, Became.HEARD, "it is there"))
 
     def lost(self, camera: str, reason: str) -> None:
@@ -275,6 +275,11 @@ class CameraWatch(Witness):
         return Picture(len(leaving), len(self.cameras[camera].mask), saved)
 
 
+def is_posting(camera: CameraConfig) -> bool:
+    """Whether a camera needs somebody who listens."""
+    return camera.password_file is not None or camera.push is not None
+
+
 def _narrowed(config: GatewayConfig, chosen: Sequence[str]) -> GatewayConfig:
     """Of the others, only posts are answered (send it again later), so that they do not count as wrong passwords."""
     cameras: list[CameraConfig] = []
@@ -282,8 +287,8 @@ def _narrowed(config: GatewayConfig, chosen: Sequence[str]) -> GatewayConfig:
         if camera.id in chosen:
             cameras.append(camera)
         elif camera.password_file is not None:
-            cameras.append(camera.model_copy(update={"pull": None}))
-    is_posted = any(camera.password_file is not None and camera.id in chosen for camera in cameras)
+            cameras.append(camera.model_copy(update={"pull": None, "push": None}))
+    is_posted = any(is_posting(camera) and camera.id in chosen for camera in cameras)
     listener = config.camera_listener if is_posted else None
     return config.model_copy(update={"cameras": tuple(cameras), "camera_listener": listener})
 

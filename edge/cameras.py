@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from edge.contract.camera_config import CAMERA_KEY
 from edge.contract.gateway_config import GatewayConfig
-from edge.drivers.cameras.brands import pull_of
+from edge.drivers.cameras.access import Door
+from edge.drivers.cameras.brands import pull_of, push_of
 from edge.drivers.cameras.health import CameraHealth
 from edge.drivers.cameras.intake import CameraIntake, Keeper
 from edge.drivers.cameras.tracker import Moment, abandon
@@ -47,6 +48,7 @@ class Cameras:
             )
             for camera in config.cameras
         }
+        self._doors = {camera.id: Door(config.post_url(camera)) for camera in config.cameras if camera.push is not None}
 
     def health_of(self, camera: str) -> CameraHealth:
         """Return what reads the health of a camera. Raises KeyError."""
@@ -75,7 +77,8 @@ class Cameras:
         from edge.drivers.cameras.listener import CameraListener  # noqa: PLC0415 -- without posts, no HTTP
 
         intakes = [(one.camera, one) for one in self.intakes.values()]
-        async with CameraListener(self._config.camera_listener, intakes, clock=self._clock, witness=self._witness):
+        config, doors = self._config.camera_listener, self._doors
+        async with CameraListener(config, intakes, clock=self._clock, doors=doors, witness=self._witness):
             yield
 
     async def run(self) -> None:
@@ -87,6 +90,9 @@ class Cameras:
     def _work(self) -> list[Coroutine[Any, Any, None]]:
         asked = [one for one in self.intakes.values() if one.camera.pull is not None]
         work = [pull_of(one.camera.brand)(one.camera, one) for one in asked]
+        for name, door in self._doors.items():
+            intake = self.intakes[name]
+            work.append(push_of(intake.camera.brand)(intake.camera, intake, door))
         told = [one for one in self.intakes.values() if one.camera.brand == "frigate"]
         if self._config.frigate is not None and told:
             from edge.drivers.cameras.frigate import follow  # noqa: PLC0415

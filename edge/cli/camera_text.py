@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import ip_address
 
-from edge.contract.camera_config import CameraConfig, CameraListenerConfig
+from edge.contract.camera_config import CameraConfig
 from edge.contract.camera_tables import OWN_WORDS, Targets, camera_tables
 from edge.contract.event_classes import event_classes
 from edge.contract.gateway_config import GatewayConfig
@@ -16,7 +15,9 @@ def camera_lines(camera: CameraConfig, config: GatewayConfig) -> Iterator[str]:
     yield f"\n{camera.id}: camera of brand {camera.brand}, may raise {', '.join(camera.classes)}"
     yield f"  purpose: {camera.purpose}; sign: {camera.sign}"
     if camera.password_file is not None and config.camera_listener is not None:
-        yield f"  posts to {post_address(camera, config.camera_listener)}"
+        yield f"  posts to {config.post_url(camera)}"
+    if camera.push is not None and config.camera_listener is not None:
+        yield f"  is asked at {camera.push.url} to post to {config.post_url(camera)}/, a secret behind it"
     if camera.pull is not None:
         yield f"  is asked at {camera.pull.url}"
     if camera.brand == "frigate" and config.frigate is not None:
@@ -27,21 +28,6 @@ def camera_lines(camera: CameraConfig, config: GatewayConfig) -> Iterator[str]:
         yield f"  {kind} -> {target} ({label})"
     if camera.mask:
         yield f"  regions of its pictures that are blacked out: {len(camera.mask)}"
-
-
-def post_address(camera: CameraConfig, listener: CameraListenerConfig) -> str:
-    """Return the address that a camera must be set to post to."""
-    path = "/v1/trigger" if camera.brand == "anlan" else f"/v1/cameras/{camera.id}/{camera.brand}"
-    host = f"[{listener.host}]" if ":" in listener.host else listener.host
-    return f"http://{'THIS-GATEWAY' if is_every_address(listener.host) else host}:{listener.port}{path}"
-
-
-def is_every_address(host: str) -> bool:
-    """Whether it stands for all addresses of a machine, and so is none that a camera can be set to."""
-    try:
-        return ip_address(host).is_unspecified
-    except ValueError:
-        return False
 
 
 def _kinds(camera: CameraConfig) -> Iterator[tuple[str, str]]:

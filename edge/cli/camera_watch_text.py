@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from edge.camera_outcomes import Became, sign_in_of
-from edge.camera_watch import CameraWatch, Picture, Seen, Tally
-from edge.cli.camera_text import is_every_address, post_address
+from edge.camera_watch import CameraWatch, Picture, Seen, Tally, is_posting
 from edge.contract.camera_config import CameraConfig
 from edge.contract.gateway_config import GatewayConfig
 from edge.contract.log import escaped
@@ -45,11 +44,13 @@ def plain(seen: Seen) -> dict[str, Any]:
 
 def waiting(camera: CameraConfig, config: GatewayConfig) -> Iterator[str]:
     """What a camera does when all is set as gateway.yaml says, without the camera's id before it."""
-    if camera.password_file is not None and config.camera_listener is not None:
-        address = post_address(camera, config.camera_listener)
-        yield f"posts to {address}; {sign_in_of(camera)}"
-        if is_every_address(config.camera_listener.host):
-            yield "must know this gateway by its own address: THIS-GATEWAY is that of the cameras' network"
+    listener = config.camera_listener
+    if camera.password_file is not None and listener is not None:
+        yield f"posts to {config.post_url(camera)}; {sign_in_of(camera)}"
+        if listener.is_everywhere:
+            yield f"has instead of {listener.host} the address of this gateway in the cameras' network"
+    if camera.push is not None and listener is not None:
+        yield f"is asked at {camera.push.url} as user {camera.push.username} to post to {config.post_url(camera)}/"
     if camera.pull is not None:
         yield f"is asked at {camera.pull.url} as user {camera.pull.username}"
     if camera.brand == "frigate" and config.frigate is not None:
@@ -112,8 +113,8 @@ def _to_check(watched: CameraWatch, camera: str) -> Iterator[str]:
     if tally.lost:
         yield f"cannot be reached: {tally.lost}"
     yield from (f"check that it {each}" for each in waiting(config, watched.config))
-    if config.password_file is not None and watched.config.camera_listener is not None:
-        address = post_address(config, watched.config.camera_listener).partition("/v1/")[0]
+    if is_posting(config) and watched.config.camera_listener is not None:
+        address = watched.config.post_url(config).partition("/v1/")[0]
         yield f"check that {address}/healthz answers in the cameras' network while this runs"
     if config.brand == "frigate" and watched.others:
         yield f"check channel: Frigate tells of {', '.join(sorted(watched.others))}"

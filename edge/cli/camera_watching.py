@@ -12,7 +12,7 @@ from pathlib import Path
 import typer
 
 from edge.camera_file import read_saved
-from edge.camera_watch import CameraWatch, PictureFolder, Seen
+from edge.camera_watch import CameraWatch, PictureFolder, Seen, is_posting
 from edge.cli import camera_watch_text
 from edge.cli.settings import fail
 from edge.contract import log
@@ -117,7 +117,7 @@ def _of_the_listener(error: ConfigurationError, config: GatewayConfig, cameras: 
         cause = cause.__cause__
     if cause is None:
         return str(error)
-    others = [one.id for one in config.cameras if one.id in cameras and one.password_file is None]
+    others = [one.id for one in config.cameras if one.id in cameras and not is_posting(one)]
     words = [
         str(error),
         "if that is the gateway itself: systemctl stop anlan-edge, and start it again afterwards",

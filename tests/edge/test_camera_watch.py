@@ -17,6 +17,7 @@ from edge.contract.mqtt import connect
 from edge.drivers import ConfigurationError
 from edge.drivers.cameras import Why
 from simulators.cameras.hikvision import HikvisionCamera
+from simulators.cameras.onvif import OnvifCamera
 from tests.edge.drivers.cameras.stand import JPEG, camera
 from tests.edge.drivers.cameras.test_frigate import review, tracked
 from tests.edge.watched_cameras import BOX, GATE, Scene, secret, watching, write
@@ -195,6 +196,27 @@ async def test_a_camera_that_is_asked_is_shown(tmp_path: Path) -> None:
         lost = await scene.until(lambda seen: seen.became is Became.LOST)
         assert "status 401: user, password" in lost.words
         assert asked.password not in lost.words
+
+
+async def test_a_camera_that_is_asked_to_post_is_shown(tmp_path: Path) -> None:
+    """It is subscribed at by the watch and posts to it; the address that it was told stands nowhere."""
+    topic = "RuleEngine/CellMotionDetector/Motion"
+    async with OnvifCamera() as asked:
+        push = {"url": asked.url, "username": "anlan", "password_file": secret(tmp_path, "login", asked.password)}
+        yard = {"id": "yard", "brand": "onvif", "push": push, "classes": ["CAM.BIN"], "map": {topic: "CAM.BIN"}}
+        async with watching(write(tmp_path, yard)) as scene:
+            await scene.until(lambda seen: seen.became is Became.HEARD)
+            async with asyncio.timeout(20):
+                while not any(each.is_synchronized for each in asked.subscriptions.values()):  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)  # the simulated camera tells nobody
+            asked.see(topic, "IsMotion")
+            await scene.until(lambda seen: seen.became is RAISED)
+            assert await scene.poster.post("", "/v1/cameras/yard/onvif/0123456789abcdef") == 401
+            assert await scene.poster.post("", "/v1/cameras/other/onvif/0123456789abcdef") == 401
+    assert scene.became()[:3] == [("", Became.HEARD), ("CurrentTime", Became.HEARTBEAT), (topic, RAISED)]
+    old = next(seen for seen in scene.seen if seen.why is Why.SIGN_IN)
+    assert old.words.endswith("it posts to an address that it was told before: that subscription ends by itself")
+    assert "0123456789abcdef" not in repr(scene.seen)
 
 
 async def test_frigate_is_shown_over_its_broker(tmp_path: Path, mosquitto: Mosquitto) -> None:

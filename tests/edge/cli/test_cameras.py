@@ -16,13 +16,10 @@ from pathlib import Path
 import pytest
 import structlog
 
-from edge.cli.camera_text import post_address
-from edge.contract.camera_config import CameraListenerConfig
 from edge.contract.event_classes import event_classes
 from tests.edge.cli.test_reading import lines_until
 from tests.edge.cli.test_service import invoke
 from tests.edge.drivers.cameras.samples import FOLDER, READERS, load_sample
-from tests.edge.drivers.cameras.stand import camera
 from tests.edge.drivers.cameras.test_frigate import review, tracked
 from tests.edge.watched_cameras import ALERT, BOX, GATE, PASSWORDS, Poster, secret, write
 from tests.servers import free_ports
@@ -265,10 +262,11 @@ def test_devices_are_read_and_cameras_are_watched(tmp_path: Path, command: str) 
     assert (shown.exit_code, shown.stderr) == (2, f"{config}: gate is a camera: see ./anlan edge cameras gate\n")
 
 
-@pytest.mark.parametrize(
-    ("host", "shown"), [("0.0.0.0", "THIS-GATEWAY"), ("::", "THIS-GATEWAY"), ("::1", "[::1]"), ("gw.lan", "gw.lan")]
-)
-def test_the_address_that_a_camera_is_set_to_can_be_typed(host: str, shown: str) -> None:
-    """What stands for all addresses is no address for a camera; one of IPv6 has its brackets."""
-    listener = CameraListenerConfig(host=host, port=8085)
-    assert post_address(camera(), listener) == f"http://{shown}:8085/v1/trigger"
+def test_what_stands_for_all_addresses_is_said_to_be_none(tmp_path: Path) -> None:
+    """A camera cannot be set to 0.0.0.0."""
+    path = write(tmp_path, BOX)
+    said = json.loads(path.read_text(encoding="utf-8"))
+    said["camera_listener"]["host"] = "0.0.0.0"
+    path.write_text(json.dumps(said), encoding="utf-8")
+    shown = invoke("cameras", "--seconds", "1", "--config", path)
+    assert " it has instead of 0.0.0.0 the address of this gateway in the cameras' network\n" in shown.stdout
