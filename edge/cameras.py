@@ -17,6 +17,7 @@ from edge.drivers.cameras.brands import pull_of, push_of
 from edge.drivers.cameras.health import CameraHealth
 from edge.drivers.cameras.intake import CameraIntake, Keeper
 from edge.drivers.cameras.tracker import Moment, abandon
+from edge.drivers.cameras.witness import UNWATCHED, Witness
 from edge.timeline import Timeline
 
 __all__ = ["Cameras", "Keeper"]
@@ -27,13 +28,24 @@ LOOK_S: Final = 5.0  # between two looks at what is due by time
 class Cameras:
     """All cameras of one gateway."""
 
-    def __init__(self, config: GatewayConfig, *, clock: Timeline, keeper: Keeper, used: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        config: GatewayConfig,
+        *,
+        clock: Timeline,
+        keeper: Keeper,
+        used: Sequence[int] = (),
+        witness: Witness = UNWATCHED,
+    ) -> None:
         """``used``: stamps that their readings may have had before, see :class:`edge.stamps.Stamps`."""
         self._config = config
         self._clock = clock
         self._keeper = keeper
+        self._witness = witness
         self.intakes = {
-            camera.id: CameraIntake(camera, gateway=config.gateway, clock=clock, keeper=keeper, used=used)
+            camera.id: CameraIntake(
+                camera, gateway=config.gateway, clock=clock, keeper=keeper, used=used, witness=witness
+            )
             for camera in config.cameras
         }
         self._doors = {camera.id: Door(config.post_url(camera)) for camera in config.cameras if camera.push is not None}
@@ -65,7 +77,8 @@ class Cameras:
         from edge.drivers.cameras.listener import CameraListener  # noqa: PLC0415 -- without posts, no HTTP
 
         intakes = [(one.camera, one) for one in self.intakes.values()]
-        async with CameraListener(self._config.camera_listener, intakes, clock=self._clock, doors=self._doors):
+        config, doors = self._config.camera_listener, self._doors
+        async with CameraListener(config, intakes, clock=self._clock, doors=doors, witness=self._witness):
             yield
 
     async def run(self) -> None:
@@ -85,7 +98,9 @@ class Cameras:
             from edge.drivers.cameras.frigate import follow  # noqa: PLC0415
 
             cameras = {one.camera.channel or one.camera.id: one for one in told}
-            work.append(follow(self._config.frigate, cameras, client_id=f"anlan-{self._config.gateway}-frigate"))
+            # A second connection under one name would end the first: whoever watches beside the agent has its own.
+            name = f"anlan-{self._config.gateway}-frigate{'' if self._witness is UNWATCHED else '-watched'}"
+            work.append(follow(self._config.frigate, cameras, client_id=name, witness=self._witness))
         return [*work, self._look_for_ever()]
 
     async def _look_for_ever(self) -> None:

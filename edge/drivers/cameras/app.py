@@ -42,10 +42,11 @@ from edge.contract.camera_tables import OWN_WORDS
 from edge.contract.clock import Clock
 from edge.contract.readings import is_undated
 from edge.drivers import NotStoredError
-from edge.drivers.cameras import Intake, Refused, Sighting, Why
+from edge.drivers.cameras import MOST_TEXT, Intake, Refused, Sighting, Why
 from edge.drivers.cameras.access import WRONG, Access, Door, TooManyTriesError
 from edge.drivers.cameras.brands import reader_of
 from edge.drivers.cameras.webhook import Signatures
+from edge.drivers.cameras.witness import UNWATCHED, Away, Witness
 
 Scope = dict[str, Any]
 Document = dict[str, Any]
@@ -119,9 +120,15 @@ class CameraApp:
     """Answers cameras; one object serves all connections of one event loop."""
 
     def __init__(
-        self, posters: Mapping[str, Poster], *, max_picture: int, clock: Clock, patience: Patience = PATIENCE
+        self,
+        posters: Mapping[str, Poster],
+        *,
+        max_picture: int,
+        clock: Clock,
+        patience: Patience = PATIENCE,
+        witness: Witness = UNWATCHED,
     ) -> None:
-        self._posters = posters
+        self._posters, self._witness = posters, witness
         secrets = {name: each.secret for name, each in posters.items() if each.secret is not None}
         self._access = Access(secrets)
         self._signatures = {
@@ -142,6 +149,8 @@ class CameraApp:
             status = error.status if isinstance(error, PostError) else STATUS[error.why]
             if status != 429:
                 log.warning("camera post refused", status=status, error=str(error), address=request.address)
+            if not (isinstance(error, Refused) and error.is_counted):
+                self._witness.turned_away(_away(request, status, str(error)))
             await self._answer(send, status, {"error": str(error)}, more=True)
             await _linger(receive, self._patience.linger_s)
             await send({"type": "http.response.body", "body": b""})
@@ -307,6 +316,12 @@ class CameraApp:
 def _open(poster: Poster | None, key: str) -> None:
     if poster is None or poster.door is None or not poster.door.is_opened_by(key):
         raise Refused(Why.SIGN_IN, WRONG)
+
+
+def _away(request: _Request, status: int, text: str) -> Away:
+    path = "/".join(request.scope["path"].split("/")[:5])  # what comes behind may be a key
+    name = Access.claimed(request.authorization)
+    return Away(status, text, request.address, name[:MOST_TEXT], path[:MOST_TEXT])
 
 
 def _answer_of(camera: CameraConfig, events: list[str]) -> tuple[int, Document | None]:

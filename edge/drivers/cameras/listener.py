@@ -22,6 +22,7 @@ from edge.drivers import ConfigurationError
 from edge.drivers.cameras import Intake
 from edge.drivers.cameras.access import Door
 from edge.drivers.cameras.app import PATIENCE, CameraApp, Patience, Poster
+from edge.drivers.cameras.witness import UNWATCHED, Witness
 
 MOST_CONNECTIONS: Final = 64
 STOP_WITHIN_S: Final = 5
@@ -42,10 +43,11 @@ class CameraListener:
         clock: Clock,
         doors: Mapping[str, Door] = NO_DOORS,
         patience: Patience = PATIENCE,
+        witness: Witness = UNWATCHED,
     ) -> None:
         """``doors``: of cameras, by id, that are asked to post."""
         self._config, self._intakes, self._patience, self._clock = config, tuple(intakes), patience, clock
-        self._doors = doors
+        self._doors, self._witness = doors, witness
 
     async def __aenter__(self) -> Self:
         app = CameraApp(
@@ -57,6 +59,7 @@ class CameraListener:
             max_picture=int(self._config.max_mb * 1024 * 1024),
             clock=self._clock,
             patience=self._patience,
+            witness=self._witness,
         )
         self._server = _Server(_settings(app, self._patience))
         self._serving = asyncio.create_task(self._server.serve(sockets=[self._bind()]), name="camera listener")
