@@ -199,6 +199,7 @@ class CameraWatch(Witness):
 
     def refused(self, camera: str, refused: Refused, kind: str = "") -> None:
         """Show a refusal and what to do about it."""
+        self._asked.clear()
         if camera not in self.tallies:
             return
         tally, advice = self.tallies[camera], what_to_do(self.cameras[camera], refused.why, kind)

@@ -132,7 +132,7 @@ def _to_check(watched: CameraWatch, camera: str) -> Iterator[str]:
 def _counted(tally: Tally) -> str:
     events = sum(times for (_, what), times in tally.kinds.items() if what.startswith(Became.RAISED))
     counts = [
-        _many(tally.kinds.total(), "message"),
+        _many(sum(times for (kind, _), times in tally.kinds.items() if kind), "message"),
         _many(tally.heartbeats, "heartbeat"),
         _many(events, "event"),
         _many(tally.pictures, "picture"),
