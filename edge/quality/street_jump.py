@@ -22,11 +22,14 @@ nobody knows whether it was one, and water has the benefit of the doubt.
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
 import msgspec
+from msgspec import Meta
 
 from edge.contract.readings import Test
+from edge.quality.judge import Tests
+from edge.quality.kept import Count, Moment, Number, Size
 from edge.quality.street_road import Road
 
 RATE_MM: Final = 260.0  # a minute: recorded floods rise by up to that
@@ -81,23 +84,23 @@ class Jumps(msgspec.Struct):
 
     phase: Phase = Phase.CALM
     is_held: bool = False
-    base: float = 0.0  # before the jump
+    base: Number = 0.0  # before the jump
     from_dry: bool = False
     at_once: bool = False
-    rate: float = 0.0  # of the jump, a minute
-    pace: float = 0.0  # of the water, a minute
-    pace_before: float = 0.0
-    doubt: int = 0  # tests
-    level: float = 0.0  # where it stands
-    came: float = 0.0  # where it stood at first
-    kind: int = 0  # tests of what stands
-    samples: int = 0
-    away: int = 0  # samples in a row
-    rough: float = 0.0  # mean size of what its steps differ by
-    step: float = 0.0  # the last one
-    wet_ms: int = 0  # when there was water last; 0 is long ago
-    pulses: list[int] = msgspec.field(default_factory=list)  # when the latest were
-    most_rate: float = RATE_MM
+    rate: Size = 0.0  # of the jump, a minute
+    pace: Size = 0.0  # of the water, a minute
+    pace_before: Size = 0.0
+    doubt: Tests = 0
+    level: Number = 0.0  # where it stands
+    came: Number = 0.0  # where it stood at first
+    kind: Tests = 0  # of what stands
+    samples: Annotated[int, Meta(ge=1, le=2**53)] = 1
+    away: Count = 0  # samples in a row
+    rough: Size = 0.0  # mean size of what its steps differ by
+    step: Number = 0.0  # the last one
+    wet_ms: Moment = 0  # when there was water last; 0 is long ago
+    pulses: Annotated[list[Moment], Meta(max_length=PULSES)] = msgspec.field(default_factory=list)  # the latest
+    most_rate: Size = RATE_MM
 
     def shift(self, by_ms: int) -> None:
         """Go on by a clock that was set on by so much."""
