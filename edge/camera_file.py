@@ -25,7 +25,7 @@ def read_saved(camera: CameraConfig, saved: bytes, *, content_type: str = "") ->
     ``content_type`` goes before what the message itself shows; of Frigate it is the topic.
     """
     if len(saved) > MOST_BYTES:
-        raise Refused(Why.TOO_LARGE, f"the file has {len(saved)} bytes, at most {MOST_BYTES} are read")
+        raise Refused(Why.TOO_LARGE, f"the file has more than {MOST_BYTES} bytes")
     if camera.brand == "frigate":
         return _read_frigate(camera, saved, content_type)
     head, body = _split(saved)

@@ -55,6 +55,7 @@ class Seen(NamedTuple):
     note: str = ""
     why: Why | None = None
     picture: Picture | None = None
+    is_again: bool = False  # refused for the very reason of the one before
 
 
 @dataclass
@@ -66,7 +67,8 @@ class Tally:
     heartbeats: int = 0
     pictures: int = 0
     refused: Counter[Why] = field(default_factory=Counter)
-    advice: dict[Why, str] = field(default_factory=dict)
+    reasons: dict[Why, str] = field(default_factory=dict)
+    """The last refusal of each reason, and what to do about it."""
     is_heard: bool = False
     lost: str = ""
     offset_ms: int | None = None
@@ -137,13 +139,17 @@ class CameraWatch(Witness):
         keeper = Keeper(self._store, self._hand_over, _forget, asyncio.Semaphore(1))
         self._work = Cameras(self.config, clock=clock, keeper=keeper, witness=self)
         self._stopping = asyncio.Event()
+        self._unread: BrokenPipeError | None = None
 
     def stop(self) -> None:
         """Let :meth:`run` end now."""
         self._stopping.set()
 
     async def run(self, *, seconds: float | None, begin: Callable[[], None]) -> None:
-        """Listen, ask and follow; ``begin`` is called when cameras can post. Raises ConfigurationError."""
+        """Listen, ask and follow; ``begin`` is called when cameras can post.
+
+        Raises ConfigurationError, and BrokenPipeError where nobody reads any more what is shown.
+        """
         async with self._work.listening():
             begin()
             working = asyncio.create_task(self._work.run())
@@ -154,6 +160,8 @@ class CameraWatch(Witness):
             await asyncio.gather(working, stopping, return_exceptions=True)
             if working in done:
                 working.result()
+        if self._unread is not None:
+            raise self._unread
 
     async def take(self, camera: str, sightings: Sequence[Sighting]) -> None:
         """Take what a saved message of a camera says; its times are believed, however long ago."""
@@ -187,17 +195,21 @@ class CameraWatch(Witness):
         shown = Seen(
             now_ms, camera, *outcome[:2], sighting.kind, sighting.state, outcome.class_code, step.event_id or "", note
         )
-        self._show(shown._replace(picture=self._picture(camera, now_ms)))
+        self._tell(shown._replace(picture=self._picture(camera, now_ms)))
 
     def refused(self, camera: str, refused: Refused, kind: str = "") -> None:
         """Show a refusal and what to do about it."""
+        self._asked.clear()
         if camera not in self.tallies:
             return
         tally, advice = self.tallies[camera], what_to_do(self.cameras[camera], refused.why, kind)
         tally.refused[refused.why] += 1
-        tally.advice[refused.why] = advice
-        words = f"refused ({refused.why}): {refused}; {advice}"
-        self._show(Seen(self._clock.now_ms(), camera, Became.REFUSED, words, kind, why=refused.why))
+        words = f"{refused}; {advice}"
+        is_again, tally.reasons[refused.why] = tally.reasons.get(refused.why) == words, words
+        if kind:
+            tally.note(kind, Outcome(Became.REFUSED, words))
+        now_ms = self._clock.now_ms()
+        self._tell(Seen(now_ms, camera, Became.REFUSED, words, kind, why=refused.why, is_again=is_again))
 
     def heard(self, camera: str) -> None:
         """Show that a camera which is asked, or Frigate's, is there."""
@@ -207,7 +219,7 @@ class CameraWatch(Witness):
             return
         is_new, tally.is_heard, tally.lost = not tally.is_heard or bool(tally.lost), True, ""
         if is_new and self.cameras[camera].password_file is None:  # one that posts shows so by what it posts
-            self._show(Seen(self._clock.now_ms(), camera, Became.HEARD, "it is there"))
+            self._tell(Seen(self._clock.now_ms(), camera, Became.HEARD, "it is there"))
 
     def lost(self, camera: str, reason: str) -> None:
         """Show that a camera cannot be reached, for each reason once."""
@@ -215,7 +227,7 @@ class CameraWatch(Witness):
         if tally is None or tally.lost == reason:
             return
         tally.lost = reason
-        self._show(Seen(self._clock.now_ms(), camera, Became.LOST, f"cannot be reached: {reason}"))
+        self._tell(Seen(self._clock.now_ms(), camera, Became.LOST, f"cannot be reached: {reason}"))
 
     def turned_away(self, away: Away) -> None:
         """Show once what nobody of ours has sent; the first question of a camera that signs in by Digest is none."""
@@ -233,7 +245,7 @@ class CameraWatch(Witness):
             who = f"user {away.name}" if away.name else "without user and password"
             advice = f"; {sign_in_of(self.cameras[camera])}" if camera and away.status == 401 else ""
             words = f"turned away ({away.status}): {away.address}, {who}, {away.path}: {away.text}{advice}"
-            self._show(Seen(self._clock.now_ms(), camera, Became.TURNED_AWAY, words))
+            self._tell(Seen(self._clock.now_ms(), camera, Became.TURNED_AWAY, words))
 
     def told_of_another(self, camera: str) -> None:
         """Show once the name of a camera that only Frigate knows."""
@@ -241,7 +253,7 @@ class CameraWatch(Witness):
             return
         self.others.add(camera)
         words = f'Frigate tells of its camera "{camera}", which is channel of no camera here'
-        self._show(Seen(self._clock.now_ms(), "", Became.TURNED_AWAY, words))
+        self._tell(Seen(self._clock.now_ms(), "", Became.TURNED_AWAY, words))
 
     def _poster(self, away: Away) -> str:
         """The camera that somebody posts as, by the path or the name; or else the only chosen one that posts there."""
@@ -264,7 +276,15 @@ class CameraWatch(Witness):
             outcome = Outcome(Became.ENDED, f"{event.class_code} ended", event.class_code)
             self.tallies[event.device].note("", outcome)
             code, now_ms = event.class_code, self._clock.now_ms()
-            self._show(Seen(now_ms, event.device, *outcome[:2], "", "end", code, event.id, event.note))
+            self._tell(Seen(now_ms, event.device, *outcome[:2], "", "end", code, event.id, event.note))
+
+    def _tell(self, seen: Seen) -> None:
+        """Show it; no camera is to blame for a reader who is gone, as ``head`` is after its lines."""
+        try:
+            self._show(seen)
+        except BrokenPipeError as error:
+            self._unread = error
+            self.stop()
 
     def _picture(self, camera: str, now_ms: int) -> Picture | None:
         leaving = self._leaving.pop(camera, b"")

@@ -19,7 +19,10 @@ def line(seen: Seen) -> str:
     clock = f"{datetime.fromtimestamp(seen.at_ms / 1000, UTC).astimezone():%H:%M:%S}"
     state = "" if seen.state in ("pulse", "heartbeat") else seen.state
     head = " ".join(filter(None, [clock, seen.camera, seen.kind, state]))
-    remarks = [seen.words, "" if seen.picture is None else _pictured(seen.picture), seen.note]
+    words = seen.words
+    if seen.why is not None:
+        words = f"refused ({seen.why}){' again' if seen.is_again else f': {words}'}"
+    remarks = [words, "" if seen.picture is None else _pictured(seen.picture), seen.note]
     return escaped(f"{head}: {'; '.join(filter(None, remarks))}")
 
 
@@ -70,7 +73,7 @@ def summary(watched: CameraWatch) -> Iterator[str]:
             became = [f"{times} {what}" for (each, what), times in tally.kinds.items() if each == kind]
             yield escaped(f"  {kind or 'ended by time'}: {', '.join(became)}")
         for why, times in tally.refused.items():
-            yield escaped(f"  refused_{why} {times}: {tally.advice[why]}")
+            yield escaped(f"  refused_{why} {times}: {tally.reasons[why]}")
         if tally.lost:
             yield escaped(f"  cannot be reached: {tally.lost}")
     if watched.away:
@@ -118,6 +121,8 @@ def _to_check(watched: CameraWatch, camera: str) -> Iterator[str]:
         yield f"check that {address}/healthz answers in the cameras' network while this runs"
     if config.brand == "frigate" and watched.others:
         yield f"check channel: Frigate tells of {', '.join(sorted(watched.others))}"
+    elif config.brand == "frigate" and not tally.lost:
+        yield "check that Frigate has mqtt: {enabled: true}, and that our user of its broker may read its topics"
     for away, times in watched.away.items():
         if away.status == 401 and config.password_file is not None:
             who = f"as user {away.name}" if away.name else "without user and password"
@@ -127,7 +132,7 @@ def _to_check(watched: CameraWatch, camera: str) -> Iterator[str]:
 def _counted(tally: Tally) -> str:
     events = sum(times for (_, what), times in tally.kinds.items() if what.startswith(Became.RAISED))
     counts = [
-        _many(tally.kinds.total(), "message"),
+        _many(sum(times for (kind, _), times in tally.kinds.items() if kind), "message"),
         _many(tally.heartbeats, "heartbeat"),
         _many(events, "event"),
         _many(tally.pictures, "picture"),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import typer
 
-from edge.camera_file import read_saved
+from edge.camera_file import MOST_BYTES, read_saved
 from edge.camera_watch import CameraWatch, PictureFolder, Seen, is_posting
 from edge.cli import camera_watch_text
 from edge.cli.settings import fail
@@ -52,7 +52,8 @@ def show_file(
         fail(f"say which camera has sent {path} ({', '.join(cameras)})", code=2)
     watched = _open(config, cameras, pictures=pictures, as_json=as_json)
     try:
-        saved = path.read_bytes()
+        with path.open("rb") as file:
+            saved = file.read(MOST_BYTES + 1)
     except OSError as error:
         fail(f"{path}: {error.strerror}", code=2)
     [tally] = watched.tallies.values()

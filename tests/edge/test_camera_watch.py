@@ -7,6 +7,7 @@ import secrets
 from io import BytesIO
 from pathlib import Path
 
+import httpx
 import pytest
 from PIL import Image
 
@@ -110,9 +111,12 @@ async def test_posts_that_are_not_signed_in_are_shown_but_the_question_of_digest
         path = "/v1/cameras/gate/hikvision"
         assert await scene.poster.post("", path) == 401
         assert await scene.poster.alert("VMD") == 200  # signed in after having asked how
-        assert await scene.poster.post("", path) == 401
         assert scene.became()[-1] == ("VMD", IGNORED)
-        for _ in range(3):
+        for _ in range(2):  # asks how, then signs in: refused, and not as one without a user
+            wrong = httpx.DigestAuth("gate", "wrong")
+            assert (await scene.poster.http.post(path, auth=wrong)).status_code == 401
+        assert scene.became()[-2:] == [("", REFUSED), ("", REFUSED)]
+        for _ in range(4):
             assert await scene.poster.post("", path) == 401
     away = [seen for seen in scene.seen if seen.became is AWAY]
     assert [(seen.camera, seen.words.partition(": /")[0].partition(", /")[0]) for seen in away] == [

@@ -10,9 +10,10 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+import httpx
 import pytest
 import structlog
 
@@ -73,12 +74,52 @@ async def test_lines_and_a_summary_until_it_is_ended(tmp_path: Path, number: sig
         process.send_signal(number)
         out, err = await asyncio.wait_for(process.communicate(), 20)
     summary = out.decode().splitlines()
-    assert "gate: 2 messages, 1 heartbeat, 1 event, 0 pictures" in summary
+    assert "gate: 3 messages, 1 heartbeat, 1 event, 0 pictures" in summary
+    assert "  unheard: 1 refused" in summary
     assert "  fielddetection: 1 raised CAM.FIRELANE, 1 joined CAM.FIRELANE" in summary
-    assert "  refused_unmapped 1: to raise it: map: {unheard: CAM.FIRELANE or CAM.BIN}" in summary
+    assert any(
+        line.startswith("  refused_unmapped 1: ")
+        and line.endswith("; to raise it: map: {unheard: CAM.FIRELANE or CAM.BIN}")
+        for line in summary
+    )
     assert "box: 1 message, 0 heartbeats, 1 event, 0 pictures" in summary
     assert (process.returncode, err) == (0, b"")
     assert not (tmp_path / "data").exists()
+
+
+async def test_a_reader_who_is_gone_ends_it(tmp_path: Path) -> None:
+    """As with `| head -1`: no traceback, no camera that is told that the gateway is at fault."""
+    config = write(tmp_path)
+    async with watch("--config", config) as process:
+        assert process.stdout is not None
+        poster = Poster(config)
+        async with poster.http:
+            assert await poster.alert("VMD") == 200
+            await lines_until(process.stdout, "VMD")
+            process.stdout._transport.close()  # type: ignore[attr-defined]
+            async with asyncio.timeout(20):
+                while process.returncode is None:
+                    with suppress(httpx.TransportError):
+                        assert await poster.alert("VMD") == 200
+            assert process.stderr is not None
+            assert await process.stderr.read() == b""
+    assert process.returncode == 1
+
+
+async def test_the_same_refusal_is_explained_once(tmp_path: Path) -> None:
+    """A camera that posts each second with a wrong password does not bury what else comes."""
+    config = write(tmp_path)
+    async with watch("gate", "--config", config) as process:
+        poster = Poster(config)
+        async with poster.http:
+            for _ in range(2):
+                assert await poster.post("gate", "/v1/cameras/gate/hikvision", password="x") == 401
+        process.send_signal(signal.SIGTERM)
+        out, _ = await asyncio.wait_for(process.communicate(), 20)
+    first, again, *_ = out.decode().splitlines()
+    assert " gate: refused (sign_in): no camera of this gateway, or not its password; in the camera: user gate" in first
+    assert again.endswith(" gate: refused (sign_in) again")
+    assert process.returncode == 0
 
 
 async def test_lines_for_programs(tmp_path: Path) -> None:
