@@ -13,6 +13,7 @@ import msgspec
 import structlog
 
 from edge.quality.device import DeviceJudges
+from edge.quality.kept import Moment
 from edge.timeline import Timeline
 
 KEY: Final = "quality/"  # of a device's state, before its id
@@ -32,8 +33,8 @@ class _Kept(msgspec.Struct, frozen=True):
     """A state, and by which clock its times are."""
 
     boot: str
-    offset_ms: int
-    at_ms: int
+    offset_ms: Moment
+    at_ms: Moment
     state: str
 
 
@@ -64,13 +65,12 @@ class Learned:
         except msgspec.DecodeError as error:
             _log.error("what was learned cannot be read: it is learned anew", key=key, reason=str(error))
             return
-        for fault in judges.restore(kept.state):
-            _log.error("what was learned cannot be used: it is learned anew", key=key, reason=fault)
-        now_ms = self._clock.now_ms()
         if kept.boot == self._clock.boot:
-            judges.shift(self._clock.offset_ms() - kept.offset_ms)
-        elif now_ms < kept.at_ms:  # a machine without a clock, before it knows the time
-            judges.shift(now_ms - kept.at_ms)
+            by_ms = self._clock.offset_ms() - kept.offset_ms
+        else:  # a machine without a clock, before it knows the time, is behind
+            by_ms = min(0, self._clock.now_ms() - kept.at_ms)
+        for fault in judges.restore(kept.state, by_ms):
+            _log.error("what was learned cannot be used: it is learned anew", key=key, reason=fault)
 
     def keep_due(self, second: int) -> None:
         """Keep the states of those devices whose turn it is in this second since the start."""

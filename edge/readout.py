@@ -16,6 +16,7 @@ from edge.contract.config_file import nearest
 from edge.contract.gateway_config import DeviceConfig, GatewayConfig
 from edge.contract.messages import Flag, Reading, Test
 from edge.contract.profile import Point, RegisterPoint
+from edge.contract.program import command
 from edge.devices import polls_of
 from edge.drivers import Answer, ConfigurationError, Driver, Missing, Part, Words
 from edge.drivers.modbus import ModbusLinks
@@ -118,6 +119,8 @@ async def read_devices(config: GatewayConfig, devices: Sequence[str], *, clock: 
 
 def _find(config: GatewayConfig, device_id: str) -> DeviceConfig:
     devices = {device.id: device for device in config.devices}
+    if device_id in {camera.id for camera in config.cameras}:
+        raise ConfigurationError(f"{device_id} is a camera: see {command('edge', 'cameras', device_id)}")
     if device_id not in devices:
         hint = nearest(device_id, devices) or f" (there is {', '.join(devices) or 'none'})"
         raise ConfigurationError(f'gateway {config.gateway} has no device "{device_id}"{hint}')

@@ -80,6 +80,7 @@ PURE = (
     "edge.window",
     "edge.read_plan",
     "edge.bus_load",
+    "edge.camera_outcomes",
     "edge.cli.plan_text",
     "edge.cli.scan_text",
     "edge.drivers.cameras.anlan",

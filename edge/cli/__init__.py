@@ -8,12 +8,12 @@ One module for each group of commands.
 
 from __future__ import annotations
 
-from edge.cli import backtest, identity, outbox, plan, profiles, reading, scan, service
+from edge.cli import backtest, cameras, identity, outbox, plan, profiles, reading, scan, service
 from edge.cli.settings import group
 from edge.contract.program import command, keep_files_private
 
 app = group("The gateway: reads devices, judges, keeps, and sends to the cloud.")
-for each in (service, outbox, plan, reading, scan, profiles, backtest, identity):
+for each in (service, outbox, plan, reading, cameras, scan, profiles, backtest, identity):
     app.add_typer(each.app)
 
 

@@ -15,8 +15,9 @@ def camera_lines(camera: CameraConfig, config: GatewayConfig) -> Iterator[str]:
     yield f"\n{camera.id}: camera of brand {camera.brand}, may raise {', '.join(camera.classes)}"
     yield f"  purpose: {camera.purpose}; sign: {camera.sign}"
     if camera.password_file is not None and config.camera_listener is not None:
-        path = "/v1/trigger" if camera.brand == "anlan" else f"/v1/cameras/{camera.id}/{camera.brand}"
-        yield f"  posts to http://{config.camera_listener.host}:{config.camera_listener.port}{path}"
+        yield f"  posts to {config.post_url(camera)}"
+    if camera.push is not None and config.camera_listener is not None:
+        yield f"  is asked at {camera.push.url} to post to {config.post_url(camera)}/, a secret behind it"
     if camera.pull is not None:
         yield f"  is asked at {camera.pull.url}"
     if camera.brand == "frigate" and config.frigate is not None:

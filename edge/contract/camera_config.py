@@ -7,13 +7,14 @@ cameras:
     brand: hikvision
     password_file: secrets/gate.password        # what the camera posts with
     classes: [CAM.GARBAGE, CAM.FIRELANE]
-    pull: {url: http://192.0.2.20, username: anlan, password_file: secrets/gate.login}
+    pull: {url: http://192.0.2.20, username: anlan, password_file: secrets/gate.login}   # ONVIF: this or push
     map: {fielddetection: CAM.GARBAGE, tamperdetection: covered, linedetection: ignored}
     mask: [[[0, 0], [0.4, 0], [0.4, 0.3], [0, 0.3]]]
 """
 
 from collections.abc import Iterator
 from datetime import timedelta, timezone
+from ipaddress import ip_address
 from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, Field
@@ -36,6 +37,8 @@ PUSHING: frozenset[Brand] = frozenset({"anlan", "webhook", "hikvision", "dahua",
 """Brands that may post to the gateway, with a password of their own."""
 PULLED: frozenset[Brand] = frozenset({"hikvision", "dahua", "onvif"})
 """Brands that the gateway can ask."""
+SUBSCRIBED: frozenset[Brand] = frozenset({"onvif"})
+"""Brands that the gateway can ask to post."""
 
 ZONE = Form(r"[+-](0\d|1[0-4]):[0-5]\d", 'an offset from UTC in quotes, such as "+08:00"')
 _TOPIC = Form(r"[^+#\0/][^+#\0]{0,99}", "the beginning of topics, without + and #")
@@ -60,8 +63,8 @@ def check_target(target: str) -> str:
 Target = Annotated[str, AfterValidator(check_target)]
 
 
-class PullConfig(ConfigModel):
-    """Where the gateway asks a camera for what it sees, and how it signs in there."""
+class AskConfig(ConfigModel):
+    """Where the gateway asks a camera, and how it signs in there."""
 
     url: Annotated[str, HTTP_ADDRESS] = Field(description="Address of the camera, without a path.")
     username: str = Field(min_length=1, max_length=64, description="A user of the camera that may see events only.")
@@ -70,6 +73,14 @@ class PullConfig(ConfigModel):
         default=None, description="With https: the certificate to trust, as most cameras sign their own."
     )
     timeout_s: float = Field(default=60, ge=5, le=600, description="A camera that says nothing for so long is lost.")
+
+
+class PushConfig(AskConfig):
+    """Where the gateway asks a camera to post what it sees, and where to."""
+
+    gateway_url: Annotated[str, HTTP_ADDRESS] | None = Field(
+        default=None, description="Where the camera reaches camera_listener; usual: its host and port."
+    )
 
 
 class CameraConfig(CheckedModel):
@@ -86,7 +97,8 @@ class CameraConfig(CheckedModel):
     password_file: SecretPath | None = Field(
         default=None, description="Its first line is the password that it posts with, or the secret that it signs with."
     )
-    pull: PullConfig | None = Field(default=None, description="Ask the camera, instead of or besides being told.")
+    pull: AskConfig | None = Field(default=None, description="Ask the camera, instead of or besides being told.")
+    push: PushConfig | None = Field(default=None, description="ONVIF: subscribe at the camera, so that it posts.")
     classes: tuple[Annotated[str, AfterValidator(check_class_code)], ...] = Field(
         min_length=1, description="Event classes this camera may raise."
     )
@@ -132,9 +144,13 @@ class CameraConfig(CheckedModel):
                 yield ("map", kind), f"{target} is not one of the classes this camera may raise"
         if self.pull is not None and self.brand not in PULLED:
             yield ("pull",), f"{self.brand} is not asked, it tells"
+        if self.push is not None and self.brand not in SUBSCRIBED:
+            yield ("push",), f"{self.brand} is not subscribed at: leave push out"
+        if self.push is not None and self.pull is not None:
+            yield ("push",), "everything would come twice: choose pull or push"
         if self.password_file is not None and self.brand not in PUSHING:
             yield ("password_file",), f"{self.brand} does not post to this gateway"
-        if self.password_file is None and self.pull is None and self.brand in PUSHING:
+        if not (self.password_file or self.pull or self.push) and self.brand in PUSHING:
             yield ("password_file",), "missing: its first line is the password that the camera posts with"
 
 
@@ -144,6 +160,19 @@ class CameraListenerConfig(ConfigModel):
     host: str = Field(min_length=1, max_length=253, description="Address to listen on: that of the cameras' network.")
     port: int = Field(ge=1, le=65535, description="Port to listen on.")
     max_mb: float = Field(default=MAX_PICTURE_MB, gt=0, le=MAX_PICTURE_MB, description="Largest picture.")
+
+    @property
+    def is_everywhere(self) -> bool:
+        """Whether host is every address of this gateway, such as 0.0.0.0: none that others can post to."""
+        try:
+            return ip_address(self.host).is_unspecified
+        except ValueError:
+            return False
+
+    @property
+    def url(self) -> str:
+        """Its address, where host is one that others can post to."""
+        return f"http://[{self.host}]:{self.port}" if ":" in self.host else f"http://{self.host}:{self.port}"
 
 
 class FrigateConfig(ConfigModel):

@@ -232,12 +232,7 @@ class GatewayConfig(CheckedModel):
     def _problems(self) -> Iterator[tuple[Key, str]]:
         if not self.devices and not self.cameras:
             yield ("devices",), "missing: a gateway reads at least one device or listens to one camera"
-        if self.camera_listener is None and any(camera.password_file for camera in self.cameras):
-            yield ("camera_listener",), "missing: say where the cameras post to"
-        if self.frigate is None and any(camera.brand == "frigate" for camera in self.cameras):
-            yield ("frigate",), "missing: say which broker Frigate publishes to"
-        if self.camera_listener is not None and self.outbox.max_mb < 2 * self.camera_listener.max_mb:
-            yield ("outbox", "max_mb"), "must be at least twice camera_listener.max_mb, or a picture would not fit"
+        yield from self._camera_problems()
         seen: dict[str, str] = {}
         places = [("devices", index, device.id) for index, device in enumerate(self.devices)]
         places += [("cameras", index, camera.id) for index, camera in enumerate(self.cameras)]
@@ -250,6 +245,29 @@ class GatewayConfig(CheckedModel):
                 yield ("devices", index, "profile"), "a camera stands among the cameras: its health comes by itself"
         yield from self._bus_problems()
         yield from self._neighbour_problems()
+
+    def _camera_problems(self) -> Iterator[tuple[Key, str]]:
+        listener = self.camera_listener
+        if listener is None and any(camera.password_file or camera.push for camera in self.cameras):
+            yield ("camera_listener",), "missing: say where the cameras post to"
+        if self.frigate is None and any(camera.brand == "frigate" for camera in self.cameras):
+            yield ("frigate",), "missing: say which broker Frigate publishes to"
+        if listener is None:
+            return
+        if self.outbox.max_mb < 2 * listener.max_mb:
+            yield ("outbox", "max_mb"), "must be at least twice camera_listener.max_mb, or a picture would not fit"
+        for index, camera in enumerate(self.cameras):
+            if camera.push is not None and camera.push.gateway_url is None and listener.is_everywhere:
+                key: Key = ("cameras", index, "push", "gateway_url")
+                yield key, f"missing: nobody can post to {listener.host}, say where the camera reaches this gateway"
+
+    def post_url(self, camera: CameraConfig) -> str:
+        """Where a camera posts. Raises KeyError where nothing listens."""
+        if self.camera_listener is None:
+            raise KeyError(camera.id)
+        path = "trigger" if camera.brand == "anlan" else f"cameras/{camera.id}/{camera.brand}"
+        told = camera.push.gateway_url if camera.push is not None else None
+        return f"{told or self.camera_listener.url}/v1/{path}"
 
     def _neighbour_problems(self) -> Iterator[tuple[Key, str]]:
         points = {device.id: {one.name: one.unit for one in device.device_profile.points} for device in self.devices}

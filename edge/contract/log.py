@@ -58,11 +58,12 @@ def _harmless(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDi
         if not isinstance(value, str) or value.isprintable():
             continue
         if name == "exception":
-            event[name] = textwrap.indent("\n".join(map(_escaped, value.splitlines())), "  ")
+            event[name] = textwrap.indent("\n".join(map(escaped, value.splitlines())), "  ")
         else:
-            event[name] = _escaped(value) if name == "event" else _Quoted(value)
+            event[name] = escaped(value) if name == "event" else _Quoted(value)
     return event
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """Return a text that cannot steer a terminal or look like a line of its own."""
     return text if text.isprintable() else repr(text)[1:-1]

@@ -14,14 +14,16 @@ Nothing is held back. A contact that is dry for years is as it should be.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
+from msgspec import Meta
 
 from edge.contract.limits import LearnedLimit
 from edge.contract.quality_config import QualityChoice
 from edge.contract.readings import Flag, Test
 from edge.quality.judge import PASS, PASSED, Step, Verdict
+from edge.quality.kept import Kept, Moment
 
 CHANGES: Final = 4
 WITHIN_MS: Final = 10 * 60_000
@@ -30,17 +32,17 @@ LATE: Final = 3  # intervals
 
 
 class _State(msgspec.Struct):
-    at_ms: int | None = None
+    at_ms: Moment | None = None
     is_wet: bool = False
-    since_ms: int = 0  # it is so
-    changes: list[int] = msgspec.field(default_factory=list)  # when the latest were
+    since_ms: Moment = 0  # it is so
+    changes: Annotated[list[Moment], Meta(max_length=CHANGES)] = msgspec.field(default_factory=list)  # the latest
     is_chattering: bool = False
 
 
-class ContactJudge:
+class ContactJudge(Kept[_State]):
     """Judges one contact."""
 
-    __slots__ = ("_choice", "_late_ms", "_off", "_state", "_wet_ms")
+    __slots__ = ("_choice", "_late_ms", "_off", "_wet_ms")
 
     def __init__(self, *, interval_ms: int | None = None, choice: QualityChoice | None = None) -> None:
         """Know of no sample yet."""
@@ -50,7 +52,7 @@ class ContactJudge:
         self._late_ms = 1000 * gap.after_s if gap is not None and gap.after_s else LATE * (interval_ms or WET_MS)
         off = {"spike": Test.SPIKE, "flat": Test.FLAT, "gap": Test.GAP}
         self._off = sum(test for name, test in off.items() if self._choice.is_off(name))
-        self._state = _State()
+        super().__init__(_State())
 
     @property
     def doubt(self) -> Verdict:
@@ -90,17 +92,6 @@ class ContactJudge:
         source = "default" if flat is None or not flat.after_s else flat.source
         limit = LearnedLimit(test=Test.FLAT, high=self._wet_ms / 1000, unit="s", source=source, note="wet for so long")
         return [] if self._off & Test.FLAT else [limit]
-
-    def state(self) -> bytes:
-        """See :class:`edge.quality.judge.Judge`."""
-        return msgspec.msgpack.encode(self._state)
-
-    def restore(self, state: bytes) -> None:
-        """See :class:`edge.quality.judge.Judge`."""
-        try:
-            self._state = msgspec.msgpack.decode(state, type=_State)
-        except msgspec.DecodeError as error:
-            raise ValueError(f"not of a contact: {error}") from None
 
     def shift(self, by_ms: int) -> None:
         """See :class:`edge.quality.judge.Judge`."""

@@ -17,29 +17,29 @@ import msgspec
 from edge.contract.limits import LearnedLimit
 from edge.contract.quality_config import QualityChoice
 from edge.quality.judge import PASS, PASSED, Step, Verdict
-from edge.quality.meter import UseJudge
+from edge.quality.kept import Kept, Moment, Number
+from edge.quality.meter import UseJudge, UseState
 
 SLOT_MS: Final = 30 * 60_000
 
 
 class _State(msgspec.Struct):
-    use: bytes
-    slot: int | None
-    first: float
-    first_at: int
+    use: UseState
+    slot: Moment | None = None  # half hours since 1970
+    first: Number = 0.0
+    first_at: Moment = 0
 
 
-class CounterJudge:
+class CounterJudge(Kept[_State]):
     """Judges one counter."""
 
-    __slots__ = ("_first", "_first_at", "_slot", "_slot_ms", "_use")
+    __slots__ = ("_slot_ms", "_use")
 
     def __init__(self, *, interval_ms: int | None = None, choice: QualityChoice | None = None) -> None:
         self._slot_ms = max(SLOT_MS, interval_ms or 0)
-        self._use = UseJudge(interval_ms=self._slot_ms, choice=choice)
-        self._slot: int | None = None
-        self._first = 0.0
-        self._first_at = 0
+        self._use = UseJudge(choice=choice)
+        super().__init__(_State(UseState(interval_ms=self._slot_ms)))
+        self._use.go_on(self._state.use)
 
     @property
     def doubt(self) -> Verdict:
@@ -48,14 +48,14 @@ class CounterJudge:
 
     def feed(self, at_ms: int, value: float) -> Step:
         """Take the next count."""
-        slot = at_ms // self._slot_ms
-        if slot == self._slot and value >= self._first:
+        state, slot = self._state, at_ms // self._slot_ms
+        before, first, first_at = state.slot, state.first, state.first_at
+        if slot == before and value >= first:
             return PASSED
-        before, first, first_at = self._slot, self._first, self._first_at
-        self._slot, self._first, self._first_at = slot, value, at_ms
+        state.slot, state.first, state.first_at = slot, value, at_ms
         if before is None:
             return PASSED
-        if value < first or at_ms - first_at >= 2 * self._slot_ms:
+        if value < first or not 0 < at_ms - first_at < 2 * self._slot_ms:
             self._use.miss(at_ms)
             return PASSED
         # the use belongs to the half hour that is over
@@ -73,20 +73,12 @@ class CounterJudge:
         """What is known of the use of half hours."""
         return self._use.limits()
 
-    def state(self) -> bytes:
+    def go_on(self, state: _State) -> None:
         """Everything."""
-        return msgspec.msgpack.encode(_State(self._use.state(), self._slot, self._first, self._first_at))
-
-    def restore(self, state: bytes) -> None:
-        """Go on from a state."""
-        try:
-            kept = msgspec.msgpack.decode(state, type=_State)
-        except msgspec.MsgspecError as error:
-            raise ValueError(f"no state of a judge of counters: {error}") from None
-        self._use.restore(kept.use)
-        self._slot, self._first, self._first_at = kept.slot, kept.first, kept.first_at
+        self._use.go_on(state.use)
+        self._state = state
 
     def shift(self, by_ms: int) -> None:
         """Take what follows as of a clock that was set on by so much; the half hour that was broken off is left out."""
         self._use.shift(by_ms)
-        self._slot = None
+        self._state.slot = None

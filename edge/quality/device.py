@@ -146,23 +146,26 @@ class DeviceJudges:
         checks = {name: check.state() for name, check in self._checks.items()}
         return msgspec.json.encode(_State(points, checks)).decode()
 
-    def restore(self, state: str) -> list[str]:
-        """Go on from a state; return why something of it had to be left out, a sentence each."""
+    def restore(self, state: str, by_ms: int = 0) -> list[str]:
+        """Go on from a state, of a clock that was set on by so much since; return what is learned anew, and why."""
         try:
             kept = msgspec.json.decode(state, type=_State)
         except (msgspec.DecodeError, binascii.Error) as error:
-            return [f"what was learned cannot be read: {error}"]
+            return [f"it cannot be read: {error}"]
         parts: list[tuple[str, Judge | Check | None, bytes]] = [
             *((point, self._judges.get(point), its) for point, its in kept.points.items()),
             *((name, self._checks.get(name), its) for name, its in kept.checks.items()),
         ]
         faults = []
         for name, part, its in parts:
+            if part is None:
+                continue
             try:
-                if part is not None:
-                    part.restore(its)
+                part.restore(its)
             except ValueError as error:
-                faults.append(f"{name}: what was learned is of another kind: {error}")
+                faults.append(f"{name}: {error}")
+            else:
+                part.shift(by_ms)
         return faults
 
     def shift(self, by_ms: int) -> None:

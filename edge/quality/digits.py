@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import msgspec
+from typing import Annotated
 
-from edge.quality.scale import bin_of
+import msgspec
+from msgspec import Meta
+
+from edge.quality.kept import Size
+from edge.quality.scale import MOST_BINS, Bin, bin_of, heaviest
 
 _PART = 0.02  # of all changes are smaller than a digit: what rounding and re-scaling make of one
 _AT_FIRST = 20  # changes; until then the smallest that was seen
@@ -15,10 +19,11 @@ _ROUNDING = 1e-9  # relative to the value: what calculating leaves between two e
 class DigitSize(msgspec.Struct):
     """Learns the digit size from changes between neighbouring samples; ``given`` where the profile says it."""
 
-    given: float | None = None
-    size: float = 0.0  # 0: nothing changed so far
-    count: float = 0.0
-    bins: dict[int, tuple[float, float]] = msgspec.field(default_factory=dict)  # count, smallest
+    given: Size | None = None
+    size: Size = 0.0  # 0: nothing changed so far
+    count: Size = 0.0
+    bins: Annotated[dict[Bin, tuple[Size, Size]], Meta(max_length=MOST_BINS)] = msgspec.field(default_factory=dict)
+    # count, smallest
 
     def __post_init__(self) -> None:
         if self.given:
@@ -31,6 +36,8 @@ class DigitSize(msgspec.Struct):
         number = bin_of(change)
         count, smallest = self.bins.get(number, (0.0, change))
         self.bins[number] = (count + 1, min(change, smallest))
+        if len(self.bins) > MOST_BINS:
+            self.bins = heaviest(self.bins)
         self.count += 1
         if self.size == 0 or change < self.size or self.count % 64 == 0:
             self.size = self._smallest()

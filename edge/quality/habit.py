@@ -15,15 +15,20 @@ learned from: an empty home says nothing of its habit.
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
+from msgspec import Meta
+
+from edge.quality.kept import LARGEST, Count, Day, Number, Size
 
 DAY_MS: Final = 86_400_000
 PER_OCTAVE: Final = 6
 LOWEST_OCTAVE: Final = -14  # below 2**-14 of its unit nothing is counted
 BUCKETS: Final = 216  # up to 2**22 of its unit; the first is for what counts as nothing
 CLASSES: Final = 8  # of the day: three hours each
+PLACES: Final = BUCKETS * CLASSES
+LEAST: Final = 2.0**LOWEST_OCTAVE
 SHIFTS: Final = (3, 6, 10, 16, 24)  # counts 71, 50, 31, 16 or 6 % of what is used
 FACTORS: Final = tuple(-shift * math.log(2) / PER_OCTAVE for shift in SHIFTS)
 SUMS: Final = len(SHIFTS) + 1  # the last one: below all that is usual
@@ -40,31 +45,45 @@ FOLLOW: Final = 1 / 30  # how fast the scale of days follows
 SAID_DAYS: Final = 2  # a suspicion is said on one reading a day, so long
 EMPTY_DAYS: Final = 6  # without any use are no suspicion, nor twice as many as ever were
 ACCEPT_DAYS: Final = 21  # what stayed so long is the new habit
+_NEXT_TO_NOTHING: Final = 1e-200  # what was seen fades away, over centuries
+
+
+_Numbers = Annotated[list[Number], Meta(min_length=SUMS, max_length=SUMS)]
+_Sizes = Annotated[list[Size], Meta(min_length=SUMS, max_length=SUMS)]
+
+
+def _places(size: int) -> Meta:
+    return Meta(min_length=size * PLACES, max_length=size * PLACES)
 
 
 class HabitState(msgspec.Struct):
     """Everything that is remembered; the two histograms as numbers of 8 and of 2 bytes."""
 
-    seen: bytearray = msgspec.field(default_factory=lambda: bytearray(8 * BUCKETS * CLASSES))
-    fresh: bytearray = msgspec.field(default_factory=lambda: bytearray(2 * BUCKETS * CLASSES))
-    growth: float = 1.0  # a day weighs the more the later it is, instead of all earlier ones the less
-    least: float = math.inf  # smallest use that was ever shown
-    day: int | None = None
-    today: list[float] = msgspec.field(default_factory=lambda: [0.0] * SUMS)
-    samples: int = 0  # of today
-    total: float = 0.0
-    most: float = 0.0  # samples that a day has
-    learned: int = 0  # days
-    level: list[float] = msgspec.field(default_factory=lambda: [0.0] * SUMS)
-    spread: list[float] = msgspec.field(default_factory=lambda: [0.0] * SUMS)
-    totals: int = 0
-    total_level: float = 0.0
-    total_spread: float = 0.0
-    sums: list[float] = msgspec.field(default_factory=lambda: [0.0] * SUMS)
-    empty: int = 0  # days without any use until now
-    longest_empty: int = 0
-    told: int = 0  # days since a suspicion was raised
-    raised_by: int = 0  # which of the sums did
+    seen: Annotated[bytearray, _places(8)] = msgspec.field(default_factory=lambda: bytearray(8 * PLACES))
+    fresh: Annotated[bytearray, _places(2)] = msgspec.field(default_factory=lambda: bytearray(2 * PLACES))
+    growth: Annotated[float, Meta(ge=1, le=LARGEST)] = 1.0  # a day weighs the more the later it is, instead of all
+    # earlier ones the less
+    least: Annotated[float, Meta(ge=LEAST, le=LARGEST)] = LARGEST  # smallest use that was ever shown
+    day: Day | None = None
+    today: _Numbers = msgspec.field(default_factory=lambda: [0.0] * SUMS)
+    samples: Count = 0  # of today
+    total: Size = 0.0
+    most: Size = 0.0  # samples that a day has
+    learned: Count = 0  # days
+    level: _Numbers = msgspec.field(default_factory=lambda: [0.0] * SUMS)
+    spread: _Sizes = msgspec.field(default_factory=lambda: [0.0] * SUMS)
+    totals: Count = 0
+    total_level: Annotated[float, Meta(ge=-700, le=700)] = 0.0  # a logarithm
+    total_spread: Size = 0.0
+    sums: _Sizes = msgspec.field(default_factory=lambda: [0.0] * SUMS)
+    empty: Count = 0  # days without any use until now
+    longest_empty: Count = 0
+    told: Count = 0  # days since a suspicion was raised
+    raised_by: Annotated[int, Meta(ge=0, lt=SUMS)] = 0  # which of the sums did
+
+    def __post_init__(self) -> None:
+        if not all(share == 0 or _NEXT_TO_NOTHING < share < LARGEST for share in memoryview(self.seen).cast("d")):
+            raise ValueError("the shares of a histogram are not all numbers")
 
 
 class Habit:
@@ -73,14 +92,10 @@ class Habit:
     __slots__ = ("_fresh", "_seen", "_weights", "state")
 
     def __init__(self) -> None:
-        self.restore(HabitState())
+        self.go_on(HabitState())
 
-    def restore(self, state: HabitState) -> None:
-        """Go on from a state; raises ValueError for one of another shape."""
-        if len(state.seen) != 8 * BUCKETS * CLASSES or len(state.fresh) != 2 * BUCKETS * CLASSES:
-            raise ValueError("the histograms of a habit have another size")
-        if {SUMS} != {len(each) for each in (state.today, state.level, state.spread, state.sums)}:
-            raise ValueError("a habit weighs other factors")
+    def go_on(self, state: HabitState) -> None:
+        """Take a state as one's own."""
         self.state = state
         self._seen = memoryview(state.seen).cast("d")
         self._fresh = memoryview(state.fresh).cast("H")
@@ -100,7 +115,7 @@ class Habit:
             is_said = state.day is not None and self._close()
             state.day = day
         place = at_ms % DAY_MS * CLASSES // DAY_MS
-        if used <= 2.0**LOWEST_OCTAVE:
+        if used <= LEAST:
             at = 0
         else:
             at = int(PER_OCTAVE * (math.log2(used) - LOWEST_OCTAVE)) + 1
@@ -144,7 +159,7 @@ class Habit:
     def _shown_as_nothing(self, first: int, shift: int) -> float:
         """How much of what is usual would be less than half of the smallest step, times a factor."""
         least = self.state.least
-        if least == math.inf:
+        if least == LARGEST:
             return self._seen[first]
         top = int(PER_OCTAVE * (math.log2(least / 2) - LOWEST_OCTAVE)) + 1 + shift
         return sum(self._seen[first : first + max(1, min(top + 1, BUCKETS))])
@@ -243,7 +258,7 @@ class Habit:
     def _accept(self) -> None:
         """Take what has stayed for weeks as the new habit."""
         state = self.state
-        self._seen[:] = memoryview(bytearray(8 * BUCKETS * CLASSES)).cast("d")
+        self._seen[:] = memoryview(bytearray(8 * PLACES)).cast("d")
         self._learn(state.growth)
         state.told = 0
         state.sums[:] = [0.0] * SUMS
@@ -251,7 +266,7 @@ class Habit:
     def _learn(self, growth: float) -> None:
         """Add what is fresh to the habit, each value to the buckets around it too."""
         seen, fresh = self._seen, self._fresh
-        for first in range(0, BUCKETS * CLASSES, BUCKETS):
+        for first in range(0, PLACES, BUCKETS):
             seen[first] += growth * fresh[first]
             for at in range(1, BUCKETS):
                 count = fresh[first + at]
@@ -267,10 +282,10 @@ class Habit:
         self._weigh_classes()
 
     def _drop_fresh(self) -> None:
-        self._fresh[:] = memoryview(bytes(2 * BUCKETS * CLASSES)).cast("H")
+        self._fresh[:] = memoryview(bytes(2 * PLACES)).cast("H")
 
     def _weigh_classes(self) -> None:
-        self._weights = [sum(self._seen[first : first + BUCKETS]) for first in range(0, BUCKETS * CLASSES, BUCKETS)]
+        self._weights = [sum(self._seen[first : first + BUCKETS]) for first in range(0, PLACES, BUCKETS)]
 
 
 def _within(value: float, most: float) -> float:

@@ -8,17 +8,22 @@ Detectors of events do not wait: they get the doubt at once.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import Annotated, Final, NamedTuple, Protocol
+
+from msgspec import Meta
 
 from edge.contract.limits import LearnedLimit
 from edge.contract.readings import Flag, Test
+
+Tests = Annotated[int, Meta(ge=0, lt=2**31)]
+"""Bits of `Test`."""
 
 
 class Verdict(NamedTuple):
     """A flag, and the tests that set it: none with PASS. Only physics gives FAIL; whatever is learned gives SUSPECT."""
 
     flag: Flag
-    tests: int = Test.NONE
+    tests: Tests = Test.NONE
 
 
 PASS: Final = Verdict(Flag.PASS)

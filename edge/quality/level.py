@@ -23,12 +23,14 @@ from collections.abc import Sequence
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from edge.contract.limits import LearnedLimit
 from edge.contract.quality_config import QualityChoice
 from edge.contract.readings import Flag, Test
 from edge.quality.digits import DigitSize
 from edge.quality.judge import PASS, PASSED, Step, Verdict
+from edge.quality.kept import Kept, Moment, Number, Size
 from edge.quality.level_drift import Drift
 from edge.quality.level_forecast import Forecast
 from edge.quality.level_jump import RATE, SPIKE, SPIKE_BEYOND, Jump, Jumps
@@ -52,7 +54,7 @@ _FORGET = 3  # intervals without a sample: it may have moved, and a jump is not 
 _BEYOND_WIDTHS, _BEYOND_USUAL = 5.0, 8.0
 
 
-class Memory(msgspec.Struct, tag="level"):
+class Memory(msgspec.Struct):
     """All that is learned and remembered of one point."""
 
     digits: DigitSize
@@ -64,16 +66,16 @@ class Memory(msgspec.Struct, tag="level"):
     still: Still = msgspec.field(default_factory=lambda: Still(2.3))
     dither: Still = msgspec.field(default_factory=lambda: Still(2.8))
     drift: Drift = msgspec.field(default_factory=Drift)
-    last: float = 0.0
-    last_surprise: float = 0.0
+    last: Number = 0.0
+    last_surprise: Number = 0.0
     held: Verdict | None = None
     is_flat: bool = False
-    stood: float = 0.0  # times what it ever did
-    since_ms: int | None = None
-    last_ms: int = 0
+    stood: Size = 0.0  # times what it ever did
+    since_ms: Moment | None = None
+    last_ms: Moment = 0
 
 
-class LevelJudge:
+class LevelJudge(Kept[Memory]):
     """Judges the levels of one point."""
 
     def __init__(
@@ -93,7 +95,7 @@ class LevelJudge:
         self._step = _given(self._choice.step, "least")
         self._flat_ms = _given(self._choice.flat, "after_s", 1000)
         self._creep = _given(self._choice.drift, "least")
-        self._learned = self._new()
+        super().__init__(self._new())
 
     def _new(self) -> Memory:
         within_ms = _given(self._choice.attenuated, "within_s", 1000)
@@ -107,15 +109,15 @@ class LevelJudge:
     @property
     def doubt(self) -> Verdict:
         """SPIKE while a sample is held."""
-        return self._learned.held or PASS
+        return self._state.held or PASS
 
     def feed(self, at_ms: int, value: float) -> Step:
         """Take the next value; see :class:`~edge.quality.judge.Judge`."""
-        know = self._learned
+        know = self._state
         if know.since_ms is None or at_ms <= know.last_ms or not -_LARGEST < value < _LARGEST:
             return self._unusual(at_ms, value)
+        intervals = know.pace.take(at_ms - know.last_ms)
         know.last_ms = at_ms
-        intervals = know.pace.take(at_ms)
         forecast, digits = know.forecast, know.digits
         forecast.interval_ms = know.pace.interval_ms
         if value != know.last:
@@ -142,7 +144,7 @@ class LevelJudge:
 
     def miss(self, at_ms: int) -> Verdict | None:  # noqa: ARG002 -- a seam of all judges
         """A sample was due: what is held is RATE, because nobody saw whether it came back."""
-        know = self._learned
+        know = self._state
         if know.held is None:
             return None
         know.held = None
@@ -150,7 +152,7 @@ class LevelJudge:
 
     def limits(self) -> Sequence[LearnedLimit]:
         """What was learned so far, or is configured."""
-        know = self._learned
+        know = self._state
         if know.since_ms is None:
             return ()
         known = Known(
@@ -160,55 +162,45 @@ class LevelJudge:
         floor = know.drift.floor(know.digits.size)
         return limits_of(known, self._choice, has_span=self._has_span, creep_floor=floor)
 
-    def state(self) -> bytes:
-        """All that is learned and remembered, MessagePack."""
-        return msgspec.msgpack.encode(self._learned)
-
-    def restore(self, state: bytes) -> None:
-        """Go on from a state; what somebody says of the sensor now goes before what is in it."""
-        try:
-            learned = msgspec.msgpack.decode(state, type=Memory)
-        except msgspec.MsgspecError as error:
-            raise ValueError(f"not of a level: {error}") from error
+    def go_on(self, state: Memory) -> None:
+        """What somebody says of the sensor now goes before what is in it."""
         new = self._new()
-        learned.digits.given = new.digits.given
-        learned.digits.size = new.digits.given or learned.digits.size
-        learned.pace.given_ms, learned.pace.late_after_ms = new.pace.given_ms, new.pace.late_after_ms
-        if learned.attenuation.block_ms != new.attenuation.block_ms:
-            learned.attenuation = new.attenuation
-        self._learned = learned
+        state.digits = replace(state.digits, given=new.digits.given)
+        state.pace = replace(state.pace, given_ms=new.pace.given_ms, late_after_ms=new.pace.late_after_ms)
+        if state.attenuation.block_ms != new.attenuation.block_ms:
+            state.attenuation = new.attenuation
+        self._state = state
 
     def shift(self, by_ms: int) -> None:
         """Take what follows as of a clock that was set on by so much."""
-        know = self._learned
+        know = self._state
         if know.since_ms is not None:
             know.since_ms += by_ms
         know.last_ms += by_ms
-        for part in (know.pace, know.forecast, know.surprises, know.jumps, know.still, know.dither, know.drift):
+        for part in (know.forecast, know.surprises, know.jumps, know.still, know.dither, know.drift):
             part.shift(by_ms)
         know.attenuation.shift(by_ms)
 
     def _unusual(self, at_ms: int, value: float) -> Step:
         """The first sample, one that is no number to reckon with, or one whose time does not go on."""
-        know = self._learned
+        know = self._state
         if not -_LARGEST < value < _LARGEST:
             return Step(self.miss(at_ms), self._allowed(BEYOND))
         if know.since_ms is None:
             know.since_ms = know.last_ms = at_ms
-            know.pace.take(at_ms)
             know.last = value
             know.forecast.ahead(at_ms)
             know.forecast.take(at_ms, value, know.digits.size)
         return PASSED
 
     def _is_fast(self, at_ms: int, value: float) -> bool:
-        before = self._learned.forecast
+        before = self._state.forecast
         passed = at_ms - (before.at_ms or at_ms)
         return passed > 0 and abs(value - before.value) > (self._per_ms or 0.0) * passed
 
     def _calm(self, at_ms: int, value: float, surprise: float, intervals: float) -> Verdict | None:
         """Judge a sample while nothing is going on; None: it jumped."""
-        know = self._learned
+        know = self._state
         surprises, digit, size = know.surprises, know.digits.size, abs(surprise)
         limit = surprises.limit(at_ms, digit, intervals) if self._height is None else self._height
         begins = know.last_surprise
@@ -232,7 +224,7 @@ class LevelJudge:
         return self._settle(at_ms, value)
 
     def _begin(self, at_ms: int, value: float, surprise: float, limit: float) -> None:
-        know = self._learned
+        know = self._state
         forecast = know.forecast
         level = value - forecast.now_waves
         jump = Jump(
@@ -252,7 +244,7 @@ class LevelJudge:
 
     def _is_beyond(self, at_ms: int, level: float, surprise: float) -> bool:
         """Whether a sample leapt, at once, far out of all that was learned."""
-        know = self._learned
+        know = self._state
         drift = know.drift
         if self._has_span or not drift.is_learned(at_ms):
             return False
@@ -261,7 +253,7 @@ class LevelJudge:
         return abs(surprise) > room and not drift.low - room < level < drift.high + room
 
     def _hold(self, *, is_fast: bool) -> Step:
-        know = self._learned
+        know = self._state
         jump = know.jumps.jump
         held = SPIKE_BEYOND if jump is not None and jump.is_beyond else SPIKE
         know.held = self._allowed(_join(held, RATE) if is_fast else held)
@@ -269,7 +261,7 @@ class LevelJudge:
 
     def _follow(self, jump: Jump, at_ms: int, value: float, surprise: float) -> tuple[Verdict | None, Verdict]:
         """Judge a sample that follows one which jumped."""
-        know = self._learned
+        know = self._state
         forecast = know.forecast
         outcome = know.jumps.follow(jump, at_ms, value - forecast.now_waves, surprise)
         held, now = None if know.held is None else outcome.held, outcome.now
@@ -296,7 +288,7 @@ class LevelJudge:
 
     def _settle(self, at_ms: int, value: float) -> Verdict:
         """Look at a trusted sample in the long run: whether it stands still, hardly moves, or creeps."""
-        know = self._learned
+        know = self._state
         verdict = self._stand(at_ms, value)
         if know.attenuation.take(at_ms, value, know.digits.size):
             verdict = _join(verdict, WEAK)
@@ -306,7 +298,7 @@ class LevelJudge:
         return verdict
 
     def _stand(self, at_ms: int, value: float) -> Verdict:
-        know = self._learned
+        know = self._state
         interval_ms, is_young = know.pace.interval_ms, know.surprises.count < _YOUNG
         digit = know.digits.size
         know.stood = 0.0
@@ -325,7 +317,7 @@ class LevelJudge:
 
     def _forget_jump(self, at_ms: int, value: float) -> None:
         """Nothing came for long: what came after is another story."""
-        know = self._learned
+        know = self._state
         know.still.restart()
         know.dither.restart()
         know.is_flat = False

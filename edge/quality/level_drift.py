@@ -10,7 +10,12 @@ day: a drift is not absorbed, a season is. What proves to be a fault, because th
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
+
+from edge.quality.kept import Count, Moment, Number, Size
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
@@ -30,39 +35,42 @@ _USUAL_MS = 20 * DAY_MS
 _FLOOR = 0.6  # of what is usual
 _WIDEN_A_DAY = 0.1
 _FAR_MS = 6 * DAY_MS
+_RECENT = 8  # blocks of a day
+_CHECKPOINTS = 4
+_Most = Annotated[list[Size], Meta(min_length=len(LAGS), max_length=len(LAGS))]
 
 
 class Before(msgspec.Struct):
     """What was known when an alarm began."""
 
-    most: list[float]
-    low: float
-    high: float
+    most: _Most
+    low: Number
+    high: Number
 
 
 class Drift(msgspec.Struct):
     """Mean levels of a day, every three hours, without their season, the furthest that they crept, and their range."""
 
-    blocks: list[float] = msgspec.field(default_factory=list)
-    recent: list[float] = msgspec.field(default_factory=list)  # the last day
-    begin_ms: int | None = None
-    started_ms: int | None = None
-    total: float = 0.0
-    count: int = 0
-    most: list[float] = msgspec.field(default_factory=lambda: [0.0] * len(LAGS))
+    blocks: Annotated[list[Number], Meta(max_length=HISTORY)] = msgspec.field(default_factory=list)
+    recent: Annotated[list[Number], Meta(max_length=_RECENT)] = msgspec.field(default_factory=list)
+    begin_ms: Moment | None = None
+    started_ms: Moment | None = None
+    total: Number = 0.0
+    count: Count = 0
+    most: _Most = msgspec.field(default_factory=lambda: [0.0] * len(LAGS))
     has_range: bool = False
-    low: float = 0.0
-    high: float = 0.0
+    low: Number = 0.0
+    high: Number = 0.0
     before: Before | None = None
-    checkpoints: list[Before] = msgspec.field(default_factory=list)
-    checked_ms: int = 0
-    usual: float = 0.0  # distance from the level and its season
-    alarm_ms: int | None = None
-    alarms: int = 0
-    crept: float = 0.0  # at the last alarm
+    checkpoints: Annotated[list[Before], Meta(max_length=_CHECKPOINTS)] = msgspec.field(default_factory=list)
+    checked_ms: Moment = 0
+    usual: Size = 0.0  # distance from the level and its season
+    alarm_ms: Moment | None = None
+    alarms: Count = 0
+    crept: Number = 0.0  # at the last alarm
     is_alarm: bool = False
     is_far: bool = False
-    far_since_ms: int | None = None
+    far_since_ms: Moment | None = None
 
     def take(self, at_ms: int, level: float, digit: float, usual: float, least: float | None) -> bool:
         """Take one trusted level; return whether it is to be flagged.
@@ -142,7 +150,7 @@ class Drift(msgspec.Struct):
     def _close(self, begin_ms: int, at_ms: int) -> None:
         is_behind = at_ms - begin_ms >= 2 * BLOCK_MS
         self.begin_ms = at_ms if is_behind else begin_ms + BLOCK_MS
-        mean = self.total / self.count
+        mean = self.total / max(self.count, 1)
         self.total, self.count = 0.0, 0
         if at_ms - (self.started_ms or at_ms) < SETTLE_MS:
             return
@@ -150,7 +158,7 @@ class Drift(msgspec.Struct):
             self.restart()
             self.begin_ms = at_ms
             return
-        self.recent = [*self.recent[-7:], mean]
+        self.recent = [*self.recent[1 - _RECENT :], mean]
         self.blocks.append(sum(self.recent) / len(self.recent))
         if len(self.blocks) > HISTORY:
             del self.blocks[0]
@@ -158,7 +166,7 @@ class Drift(msgspec.Struct):
             self._forget_alarm()
         if at_ms - self.checked_ms > _CHECKPOINT_MS:
             self.checked_ms = at_ms
-            self.checkpoints = [*self.checkpoints[-3:], Before(list(self.most), self.low, self.high)]
+            self.checkpoints = [*self.checkpoints[1 - _CHECKPOINTS :], Before(list(self.most), self.low, self.high)]
 
     def _look(self, at_ms: int, floor: float, least: float | None) -> None:
         age_ms = at_ms - (self.started_ms or at_ms)

@@ -6,8 +6,12 @@ way that the season makes; with both. Noise makes slopes worthless, tides make t
 
 from __future__ import annotations
 
-import msgspec
+from typing import Annotated
 
+import msgspec
+from msgspec import Meta
+
+from edge.quality.kept import Count, Moment, Number, Size
 from edge.quality.scale import Spread
 from edge.quality.season import Season
 
@@ -18,20 +22,20 @@ class Forecast(msgspec.Struct):
     """Knows the last trusted sample; asked for a time (:meth:`ahead`) before it is told what was there."""
 
     season: Season = msgspec.field(default_factory=Season)
-    at_ms: int | None = None
-    value: float = 0.0
-    waves: float = 0.0
-    slope: float = 0.0  # a ms
-    own_slope: float = 0.0  # of what is not season
-    interval_ms: float = 0.0
-    count: int = 0
-    best: int = 0
+    at_ms: Moment | None = None
+    value: Number = 0.0
+    waves: Number = 0.0
+    slope: Number = 0.0  # a ms
+    own_slope: Number = 0.0  # of what is not season
+    interval_ms: Size = 0.0
+    count: Count = 0
+    best: Annotated[int, Meta(ge=0, le=3)] = 0
     errors: tuple[Spread, Spread, Spread, Spread] = msgspec.field(
         default_factory=lambda: (Spread(_LATELY), Spread(_LATELY), Spread(_LATELY), Spread(_LATELY))
     )
     # of the time that was asked for last
-    now_waves: float = 0.0
-    reach_ms: float = 0.0
+    now_waves: Number = 0.0
+    reach_ms: Number = 0.0
 
     def ahead(self, at_ms: int) -> float:
         """The value that is likely at a time; a slope is believed for two intervals at most."""

@@ -16,10 +16,14 @@ are without their season.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
 
 from edge.contract.readings import Flag, Test
 from edge.quality.judge import PASS, Verdict
+from edge.quality.kept import Count, Moment, Number, Size
 
 DAY_MS = 86_400_000
 SPIKE = Verdict(Flag.SUSPECT, Test.SPIKE)
@@ -28,7 +32,8 @@ RATE = Verdict(Flag.SUSPECT, Test.RATE)
 SPIKE_BEYOND = Verdict(Flag.SUSPECT, Test.SPIKE | Test.SPAN)
 STEP_BEYOND = Verdict(Flag.SUSPECT, Test.STEP | Test.SPAN)
 
-STEP_FLAGS = ((1.5, 2), (4.0, 3), (float("inf"), 6))  # size in limits, below it: samples that are flagged
+STEP_FLAGS = ((1.5, 2), (4.0, 3))  # size in limits, below it: samples that are flagged
+MOST_STEP_FLAGS = 6
 BEYOND_MS = 3 * DAY_MS  # the same where no level ever was
 _LITTLE = 0.15  # of its size: how far what stays may move
 _NOISE = 4.0  # local scales: the same
@@ -43,26 +48,26 @@ _RETURNS = 0.3  # of a step's size: how exactly it is undone
 class Jump(msgspec.Struct):
     """From the first sample that was elsewhere on."""
 
-    at_ms: int
-    first: float
-    size: float  # from what was forecast
-    limit: float
-    local: float
-    before: float
-    before_ms: int
+    at_ms: Moment
+    first: Number
+    size: Number  # from what was forecast
+    limit: Size
+    local: Size
+    before: Number
+    before_ms: Moment
     is_beyond: bool
     undoes: bool = False  # an earlier step
     drifted: bool = False  # the end of a drift
     released: bool = False  # after it stood still for long
-    count: int = 1
+    count: Count = 1
 
 
 class Past(msgspec.Struct):
     """A jump that was taken as the new normal."""
 
-    until_ms: int
-    size: float
-    before: float
+    until_ms: Moment
+    size: Number
+    before: Number
 
 
 class Outcome(msgspec.Struct):
@@ -84,7 +89,7 @@ class Jumps(msgspec.Struct):
     """Follows one jump at a time."""
 
     jump: Jump | None = None
-    past: list[Past] = msgspec.field(default_factory=list)
+    past: Annotated[list[Past], Meta(max_length=_REMEMBERED)] = msgspec.field(default_factory=list)
 
     def begin(self, jump: Jump) -> None:
         """A sample is elsewhere."""
@@ -146,7 +151,7 @@ class Jumps(msgspec.Struct):
             self.remember(soon_ms, surprise, jump.before)
             held = RATE if abs(jump.size) > _EXTREME * jump.limit else PASS
             return Outcome(PASS, held, is_elsewhere=True, is_water=True)
-        if jump.undoes:
+        if jump.undoes and self.past:
             self.past.remove(min(self.past, key=lambda each: abs(each.size + jump.size)))
         elif not (jump.drifted or jump.released):
             if jump.is_beyond:
@@ -159,5 +164,5 @@ class Jumps(msgspec.Struct):
     def _is_normal(self, jump: Jump, at_ms: int) -> bool:
         if jump.is_beyond:
             return at_ms - jump.at_ms > BEYOND_MS
-        strength = abs(jump.size) / jump.limit
-        return jump.count > next(samples for below, samples in STEP_FLAGS if strength < below)
+        size = abs(jump.size)
+        return jump.count > next((many for below, many in STEP_FLAGS if size < below * jump.limit), MOST_STEP_FLAGS)

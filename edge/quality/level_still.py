@@ -7,7 +7,12 @@ the longest by a third is said once; twice as long, until it moves. What was fla
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
+
+from edge.quality.kept import Count, Moment, Number, Size
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
@@ -16,22 +21,23 @@ _SAID_ONCE = 1.4  # times the longest
 _TEACHES = 1.2
 _LEAST_SAMPLES = 5
 _YOUNG_MS = 3 * DAY_MS
+_BLOCKS = 8  # of a window
 
 
 class Still(msgspec.Struct):
     """How long the last values have been within a band, and the longest that they usually are."""
 
-    times: float  # the longest: flagged from then on
-    least_ms: float = float(HOUR_MS)
-    low: float = 0.0
-    high: float = 0.0
-    begin_ms: int | None = None
-    last: float = 0.0
-    last_ms: int = 0
-    held_since_ms: int = 0  # the last value
-    samples: int = 0
-    longest_ms: float = 0.0
-    longest_at_ms: int = 0
+    times: Size  # the longest: flagged from then on
+    least_ms: Size = float(HOUR_MS)
+    low: Number = 0.0
+    high: Number = 0.0
+    begin_ms: Moment | None = None
+    last: Number = 0.0
+    last_ms: Moment = 0
+    held_since_ms: Moment = 0  # the last value
+    samples: Count = 0
+    longest_ms: Size = 0.0
+    longest_at_ms: Moment = 0
     is_record: bool = False  # longer than ever, and said so
     is_flat: bool = False
 
@@ -113,13 +119,13 @@ class Attenuation(msgspec.Struct):
     The window is a day in eight blocks, or what somebody said.
     """
 
-    block_ms: int = 3 * HOUR_MS
-    begin_ms: int | None = None
-    low: float = 0.0
-    high: float = 0.0
-    blocks: list[tuple[float, float]] = msgspec.field(default_factory=list)
-    windows: int = 0
-    least: float = 0.0
+    block_ms: Count = 3 * HOUR_MS
+    begin_ms: Moment | None = None
+    low: Number = 0.0
+    high: Number = 0.0
+    blocks: Annotated[list[tuple[Number, Number]], Meta(max_length=_BLOCKS)] = msgspec.field(default_factory=list)
+    windows: Count = 0
+    least: Size = 0.0
     is_weak: bool = False
 
     def take(self, at_ms: int, value: float, digit: float) -> bool:
@@ -140,7 +146,7 @@ class Attenuation(msgspec.Struct):
 
     def _close(self, digit: float) -> None:
         self.blocks.append((self.low, self.high))
-        if len(self.blocks) < 8:
+        if len(self.blocks) < _BLOCKS:
             return
         moved = max(high for _, high in self.blocks) - min(low for low, _ in self.blocks)
         del self.blocks[0]

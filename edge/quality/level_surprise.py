@@ -8,8 +8,12 @@ moved by faults, so every surprise may teach them.
 
 from __future__ import annotations
 
-import msgspec
+from typing import Annotated
 
+import msgspec
+from msgspec import Meta
+
+from edge.quality.kept import Count, Moment, Size
 from edge.quality.scale import Quantiles, Spread
 
 _DIGITS = 2.05  # two, and what rounding makes of them
@@ -28,13 +32,13 @@ class Surprises(msgspec.Struct):
     slow: Spread = msgspec.field(default_factory=lambda: Spread(400.0))
     ratios: Quantiles = msgspec.field(default_factory=lambda: Quantiles(5000.0))
     sizes: Quantiles = msgspec.field(default_factory=lambda: Quantiles(8000.0))
-    factor: float = 10.0
-    usual: float = 0.0
-    count: int = 0
-    noted: int = 0
-    local: float = 0.0  # as of the last limit that was asked for
-    unrest: float = 0.0
-    unrest_ms: int = 0
+    factor: Size = 10.0
+    usual: Size = 0.0
+    count: Count = 0
+    noted: Count = 0
+    local: Size = 0.0  # as of the last limit that was asked for
+    unrest: Annotated[float, Meta(ge=0, le=_MOST_UNREST)] = 0.0
+    unrest_ms: Moment = 0
 
     def limit(self, at_ms: int, digit: float, lateness: float) -> float:
         """The widest surprise that is none, of a sample that came so many intervals after the one before it."""

@@ -17,7 +17,6 @@ Only a value that stands out from the one before it is held, until the next one 
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Sequence
 from typing import Final
 
@@ -28,8 +27,9 @@ from edge.contract.quality_config import QualityChoice
 from edge.contract.readings import Flag, Test
 from edge.quality.habit import ALARM, Habit, HabitState
 from edge.quality.judge import PASS, PASSED, Step, Verdict
-from edge.quality.repeats import Repeats, RepeatsState
-from edge.quality.tops import Tops, TopsState
+from edge.quality.kept import LARGEST, Count, Kept, Moment, Size
+from edge.quality.repeats import Repeats
+from edge.quality.tops import Tops
 
 DAY_MS: Final = 86_400_000
 A_DIGIT: Final = 1.001  # as decimals are not exact
@@ -45,42 +45,36 @@ SPIKE: Final = Verdict(Flag.SUSPECT, Test.SPIKE)
 HOLD: Final = Step(None, None)
 
 
-class _State(msgspec.Struct):
-    habit: HabitState
-    repeats: RepeatsState
-    dither: RepeatsState
-    highs: TopsState
-    alone: TopsState
-    held_at: int | None = None  # the last value is held
-    last: float | None = None
-    before: float | None = None
-    last_at: int | None = None
-    since: int | None = None
-    interval_ms: int | None = None
-    digit: float = math.inf  # the smallest step that was seen
-    low: float = 0.0  # a fifth of what is used in an interval is less
+class UseState(msgspec.Struct):
+    """All that is remembered of one meter."""
+
+    habit: HabitState = msgspec.field(default_factory=HabitState)
+    repeats: Repeats = msgspec.field(default_factory=Repeats)
+    dither: Repeats = msgspec.field(default_factory=Repeats)
+    highs: Tops = msgspec.field(default_factory=Tops)
+    alone: Tops = msgspec.field(default_factory=Tops)
+    held_at: Moment | None = None  # the last value is held
+    last: Size | None = None
+    before: Size | None = None
+    last_at: Moment | None = None
+    since: Moment | None = None
+    interval_ms: Moment | None = None
+    digit: Size = LARGEST  # the smallest step that was seen
+    low: Size = 0.0  # a fifth of what is used in an interval is less
     is_high: bool = False
-    samples: int = 0
+    samples: Count = 0
 
 
-class UseJudge:
+class UseJudge(Kept[UseState]):
     """Judges the use of intervals that follow one another."""
 
-    __slots__ = ("_alone", "_choice", "_dither", "_habit", "_highs", "_is_weighed", "_repeats", "_state")
+    __slots__ = ("_choice", "_habit", "_is_weighed")
 
     def __init__(self, *, interval_ms: int | None = None, choice: QualityChoice | None = None) -> None:
         self._choice = choice or QualityChoice()
         self._is_weighed = not self._choice.is_off("drift")
-        self._habit, self._repeats, self._dither = Habit(), Repeats(), Repeats()
-        self._highs, self._alone = Tops(SUSTAINED_AGAIN), Tops(ALONE_AGAIN)
-        self._state = _State(
-            habit=self._habit.state,
-            repeats=self._repeats.state,
-            dither=self._dither.state,
-            highs=self._highs.state,
-            alone=self._alone.state,
-        )
-        self._state.interval_ms = interval_ms
+        self._habit = Habit()
+        super().__init__(UseState(self._habit.state, interval_ms=interval_ms))
 
     @property
     def doubt(self) -> Verdict:
@@ -129,17 +123,17 @@ class UseJudge:
         height = last - (max(value, before))
         if held_at is None:
             if height > 0 and state.last_at is not None:
-                self._alone.learn(state.last_at // DAY_MS, height)
+                state.alone.learn(state.last_at // DAY_MS, height)
             return None
         state.held_at = None
         if height > self._highest_alone():
-            self._alone.refuse(held_at // DAY_MS, height)
+            state.alone.refuse(held_at // DAY_MS, height, again=ALONE_AGAIN)
             return SPIKE
         return self._believe(held_at, last)
 
     def _believe(self, at_ms: int, value: float) -> Verdict:
         """Learn from a value that nothing is wrong with."""
-        self._highs.learn(at_ms // DAY_MS, value)
+        self._state.highs.learn(at_ms // DAY_MS, value)
         if self._is_weighed and self._habit.feed(at_ms, value):
             return Verdict(Flag.SUSPECT, Test.BYPASS)
         return PASS
@@ -148,7 +142,7 @@ class UseJudge:
         """More than this in one interval is strange; 0: not known."""
         said = self._choice.rate
         if said is None:
-            return self._highs.limit
+            return self._state.highs.limit
         interval_ms = self._state.interval_ms
         if said.off or said.per_min is None or interval_ms is None:
             return 0.0
@@ -158,13 +152,13 @@ class UseJudge:
         """Higher than both neighbours by more than this is strange; 0: not known."""
         said = self._choice.spike
         if said is None:
-            return self._alone.limit
+            return self._state.alone.limit
         return 0.0 if said.off or said.least is None else said.least
 
     def _refuse_high(self, at_ms: int, value: float) -> Verdict:
         state = self._state
         if state.is_high:  # twice in a row: no spike
-            self._highs.refuse(at_ms // DAY_MS, value)
+            state.highs.refuse(at_ms // DAY_MS, value, again=SUSTAINED_AGAIN)
             return Verdict(Flag.SUSPECT, Test.RATE)
         state.is_high = True
         return Verdict(Flag.SUSPECT, Test.RATE | Test.SPIKE)
@@ -175,9 +169,9 @@ class UseJudge:
             step = abs(value - last)
             if max(value, last) * 1e-9 < step < state.digit:
                 state.digit = step
-        digit = state.digit if state.digit < math.inf else 0.0
-        is_still = self._repeats.feed(at_ms, value, digit=digit)
-        is_near = self._dither.feed(at_ms, value, digit=digit, room=A_DIGIT * digit)
+        digit = state.digit if state.digit < LARGEST else 0.0
+        is_still = state.repeats.feed(at_ms, value, digit=digit)
+        is_near = state.dither.feed(at_ms, value, digit=digit, room=A_DIGIT * digit)
         is_still |= is_near and value >= DITHER_DIGITS * digit
         if value > 0:
             state.low *= 1 + LOW_FOLLOWS * LOW_SHARE if value > state.low else 1 - LOW_FOLLOWS * (1 - LOW_SHARE)
@@ -185,11 +179,11 @@ class UseJudge:
         is_still &= value >= STANDBY_DIGITS * digit or value > NEAR_LOW * state.low
         if said is None:
             return is_still
-        still_ms = at_ms - self._repeats.state.since
+        still_ms = at_ms - state.repeats.since
         return value > 0 and not said.off and said.after_s is not None and still_ms >= said.after_s * 1000
 
     def _stuck(self, at_ms: int) -> Verdict:
-        run = max(self._repeats.state, self._dither.state, key=lambda its: its.length / max(its.limit, 1))
+        run = max(self._state.repeats, self._state.dither, key=lambda its: its.length / max(its.limit, 1))
         is_for_good = at_ms - run.since >= STUCK_FOR_LONG_MS and run.length >= TIMES_FOR_GOOD * run.limit
         return Verdict(Flag.FAIL if is_for_good else Flag.SUSPECT, Test.FLAT)
 
@@ -197,37 +191,23 @@ class UseJudge:
         """What is known of spikes, runs and the habit."""
         return limits_of(self._choice, self._state, self._highest(), self._highest_alone())
 
-    def state(self) -> bytes:
-        """Everything, the value that is held too; compressed, as most of a histogram is empty."""
-        return zlib.compress(msgspec.msgpack.encode(self._state), level=1)
-
-    def restore(self, state: bytes) -> None:
-        """Go on from a state; nothing changes where it is of another judge."""
-        try:
-            kept = msgspec.msgpack.decode(zlib.decompress(state), type=_State)
-        except (zlib.error, msgspec.MsgspecError) as error:
-            raise ValueError(f"no state of a judge of use: {error}") from None
-        habit, repeats, dither = Habit(), Repeats(), Repeats()
-        habit.restore(kept.habit)
-        repeats.restore(kept.repeats)
-        dither.restore(kept.dither)
-        self._habit, self._repeats, self._dither = habit, repeats, dither
-        self._highs.restore(kept.highs)
-        self._alone.restore(kept.alone)
-        self._state = kept
+    def go_on(self, state: UseState) -> None:
+        """Everything, the value that is held too."""
+        self._habit.go_on(state.habit)
+        self._state = state
 
     def shift(self, by_ms: int) -> None:
         """Take what follows as of a clock that was set on by so much."""
         state = self._state
-        self._repeats.shift(by_ms)
-        self._dither.shift(by_ms)
+        state.repeats.shift(by_ms)
+        state.dither.shift(by_ms)
         self._habit.shift(by_ms)
         state.held_at = None if state.held_at is None else state.held_at + by_ms
         state.last_at = None if state.last_at is None else state.last_at + by_ms
         state.since = None if state.since is None else state.since + by_ms
 
 
-def limits_of(choice: QualityChoice, state: _State, highest: float, alone: float) -> list[LearnedLimit]:
+def limits_of(choice: QualityChoice, state: UseState, highest: float, alone: float) -> list[LearnedLimit]:
     """What a judge knows, for people."""
     since, until, samples = state.since, state.last_at, state.samples
     found = []
@@ -245,7 +225,7 @@ def limits_of(choice: QualityChoice, state: _State, highest: float, alone: float
     return found
 
 
-def _flat_limit(choice: QualityChoice, state: _State) -> list[LearnedLimit]:
+def _flat_limit(choice: QualityChoice, state: UseState) -> list[LearnedLimit]:
     said, run = choice.flat, state.repeats
     if said is not None:
         return [LearnedLimit(test=Test.FLAT, high=said.after_s, unit="s", source=said.source)] if said.after_s else []

@@ -22,6 +22,7 @@ import msgspec
 from edge.contract.limits import LearnedLimit
 from edge.contract.quality_config import NeighbourChoice
 from edge.contract.readings import Flag, Reading, Test
+from edge.quality.kept import Count, Kept, Moment, Number, Size
 from edge.quality.rain import most_mm
 
 NOT_OLD_MS: Final = 900_000
@@ -78,20 +79,20 @@ class Board:
 
 
 class _Apart(msgspec.Struct):
-    since_ms: int | None = None
-    at_ms: int = 0
-    pairs: int = 0
-    usual: float = 0.0  # difference, over weeks
-    recent: float = 0.0  # over a day
-    spread: float = 0.0  # mean distance from the recent one, which a slow drift does not widen
-    run: int = 0
-    run_from_ms: int = 0
+    since_ms: Moment | None = None
+    at_ms: Moment = 0
+    pairs: Count = 0
+    usual: Number = 0.0  # difference, over weeks
+    recent: Number = 0.0  # over a day
+    spread: Size = 0.0  # mean distance from the recent one, which a slow drift does not widen
+    run: Count = 0
+    run_from_ms: Moment = 0
 
 
-class Neighbour:
+class Neighbour(Kept[_Apart]):
     """One point beside another; ``resolution``: the smallest step it can show, None where nobody knows."""
 
-    __slots__ = ("_board", "_choice", "_other", "_point", "_resolution", "_state", "name")
+    __slots__ = ("_board", "_choice", "_other", "_point", "_resolution", "name")
 
     def __init__(
         self,
@@ -108,7 +109,7 @@ class Neighbour:
         self._board = board
         self._resolution = resolution or 0.0
         self._choice = choice or NeighbourChoice()
-        self._state = _Apart()
+        super().__init__(_Apart())
         board.watch(other)
 
     def feed(self, at_ms: int, values: Mapping[str, float]) -> Mapping[str, Test]:
@@ -135,17 +136,6 @@ class Neighbour:
             note=f"difference to {self._other[0]}",
         )
         return {self._point: [limit]}
-
-    def state(self) -> bytes:
-        """What was learned of the two."""
-        return msgspec.json.encode(self._state)
-
-    def restore(self, state: bytes) -> None:
-        """Go on from there; raises ValueError for what is not of two sensors."""
-        try:
-            self._state = msgspec.json.decode(state, type=_Apart)
-        except msgspec.DecodeError as error:
-            raise ValueError(f"no state of two neighbours: {error}") from None
 
     def shift(self, by_ms: int) -> None:
         """Go on with another clock."""
@@ -193,19 +183,19 @@ class Neighbour:
 
 
 class _Rain(msgspec.Struct):
-    at_ms: int | None = None
-    own: float = 0.0
-    other: float = 0.0
-    other_at_ms: int = 0
-    own_fell: float = 0.0  # of late; fades away
-    other_fell: float = 0.0
+    at_ms: Moment | None = None
+    own: Number = 0.0
+    other: Number = 0.0
+    other_at_ms: Moment = 0
+    own_fell: Size = 0.0  # of late; fades away
+    other_fell: Size = 0.0
     is_blocked: bool = False
 
 
-class BlockedGauge:
+class BlockedGauge(Kept[_Rain]):
     """One rain gauge beside another; both show running totals, mm."""
 
-    __slots__ = ("_board", "_choice", "_other", "_point", "_state", "name")
+    __slots__ = ("_board", "_choice", "_other", "_point", "name")
 
     def __init__(self, point: str, other: Key, board: Board, *, choice: NeighbourChoice | None = None) -> None:
         self.name = f"blocked-{point}"
@@ -213,7 +203,7 @@ class BlockedGauge:
         self._other = other
         self._board = board
         self._choice = choice or NeighbourChoice()
-        self._state = _Rain()
+        super().__init__(_Rain())
         board.watch(other)
 
     def feed(self, at_ms: int, values: Mapping[str, float]) -> Mapping[str, Test]:
@@ -233,17 +223,6 @@ class BlockedGauge:
             note=f"rain at {self._other[0]} within hours, with less than a tenth of it here",
         )
         return {self._point: [limit]}
-
-    def state(self) -> bytes:
-        """What fell of late."""
-        return msgspec.json.encode(self._state)
-
-    def restore(self, state: bytes) -> None:
-        """Go on from there; raises ValueError for what is not of two gauges."""
-        try:
-            self._state = msgspec.json.decode(state, type=_Rain)
-        except msgspec.DecodeError as error:
-            raise ValueError(f"no state of two rain gauges: {error}") from None
 
     def shift(self, by_ms: int) -> None:
         """Go on with another clock."""

@@ -25,7 +25,8 @@ from edge.contract.limits import LearnedLimit
 from edge.contract.quality_config import QualityChoice
 from edge.contract.readings import Flag, Test
 from edge.quality.judge import PASS, PASSED, Step, Verdict
-from edge.quality.tops import DAY_MS, Tops, TopsState
+from edge.quality.kept import Count, Kept, Moment, Number
+from edge.quality.tops import DAY_MS, Tops
 
 HOUR_S: Final = 3600.0
 LEAST_STILL_S: Final[Mapping[str, float]] = {"V": HOUR_S, "Hz": HOUR_S, "kPa": 6 * HOUR_S}
@@ -42,29 +43,28 @@ HOLD: Final = Step(None, None)
 
 
 class _State(msgspec.Struct):
-    alone: TopsState
-    still: TopsState
-    held_at: int | None = None
-    last: float | None = None
-    before: float | None = None
-    since: int | None = None  # the last value stands since then
-    first_at: int | None = None
-    last_at: int = 0
-    samples: int = 0
+    alone: Tops = msgspec.field(default_factory=Tops)
+    still: Tops = msgspec.field(default_factory=Tops)
+    held_at: Moment | None = None
+    last: Number | None = None
+    before: Number | None = None
+    since: Moment | None = None  # the last value stands since then
+    first_at: Moment | None = None
+    last_at: Moment = 0
+    samples: Count = 0
 
 
-class PowerJudge:
+class PowerJudge(Kept[_State]):
     """Judges the values of one instantaneous quantity; ``unit`` says what never stands still."""
 
-    __slots__ = ("_alone", "_choice", "_exempt", "_least", "_least_still_s", "_state", "_still")
+    __slots__ = ("_choice", "_exempt", "_least", "_least_still_s")
 
     def __init__(self, *, unit: str = "", resolution: float | None = None, choice: QualityChoice | None = None) -> None:
         self._choice = choice or QualityChoice()
         self._least = DIGITS * (resolution or 0.0)
         self._least_still_s = LEAST_STILL_S.get(unit, OTHERS_STILL_S)
         self._exempt = NEVER_STILL.get(unit, frozenset({0.0}))
-        self._alone, self._still = Tops(AGAIN), Tops(AGAIN)
-        self._state = _State(self._alone.state, self._still.state)
+        super().__init__(_State())
 
     @property
     def doubt(self) -> Verdict:
@@ -91,7 +91,7 @@ class PowerJudge:
             if state.held_at is not None:
                 held = self._decide(away)
             elif away > 0:
-                self._alone.learn(at_ms // DAY_MS, away)
+                state.alone.learn(at_ms // DAY_MS, away)
         state.before, state.last = last, value
         if last is not None:
             limit = self._limit()
@@ -132,10 +132,10 @@ class PowerJudge:
         day = (state.held_at or 0) // DAY_MS
         state.held_at = None
         if away > self._limit():
-            self._alone.refuse(day, away)
+            state.alone.refuse(day, away, again=AGAIN)
             return SPIKE
         if away > 0:
-            self._alone.learn(day, away)
+            state.alone.learn(day, away)
         return PASS
 
     def _learn_still(self, at_ms: int) -> None:
@@ -145,16 +145,16 @@ class PowerJudge:
             return
         still_s = (at_ms - state.since) / 1000
         if still_s <= self._still_limit_s():
-            self._still.learn(at_ms // DAY_MS, still_s)
+            state.still.learn(at_ms // DAY_MS, still_s)
         else:
-            self._still.refuse(at_ms // DAY_MS, still_s)
+            state.still.refuse(at_ms // DAY_MS, still_s, again=AGAIN)
 
     def _limit(self) -> float:
         """Further away from both neighbours is a spike; 0: not known."""
         said = self._choice.spike
         if said is not None:
             return 0.0 if said.off or said.least is None else said.least
-        limit = self._alone.limit
+        limit = self._state.alone.limit
         return limit if limit == 0 or limit > self._least else self._least
 
     def _still_limit_s(self) -> float:
@@ -162,9 +162,9 @@ class PowerJudge:
         said = self._choice.flat
         if said is not None:
             return float("inf") if said.off or said.after_s is None else said.after_s
-        if self._still.state.days < KNOWN_DAYS:
+        if self._state.still.days < KNOWN_DAYS:
             return UNKNOWN_STILL_S
-        return max(self._least_still_s, self._still.limit)
+        return max(self._least_still_s, self._state.still.limit)
 
     def limits(self) -> Sequence[LearnedLimit]:
         """What is known of spikes and of standing still."""
@@ -178,7 +178,7 @@ class PowerJudge:
                 continue
             if said is not None:
                 found.append(LearnedLimit(test=test, high=high, unit=unit, source=said.source))
-            elif test == Test.FLAT and self._still.state.days < KNOWN_DAYS:
+            elif test == Test.FLAT and self._state.still.days < KNOWN_DAYS:
                 found.append(LearnedLimit(test=test, high=high, unit=unit, source="default"))
             else:
                 since, until, samples = state.first_at, state.last_at or None, state.samples
@@ -186,20 +186,6 @@ class PowerJudge:
                     LearnedLimit(test=test, high=high, unit=unit, since=since, until=until, samples=samples, note=note)
                 )
         return found
-
-    def state(self) -> bytes:
-        """Everything, the value that is held too."""
-        return msgspec.msgpack.encode(self._state)
-
-    def restore(self, state: bytes) -> None:
-        """Go on from a state."""
-        try:
-            kept = msgspec.msgpack.decode(state, type=_State)
-        except msgspec.MsgspecError as error:
-            raise ValueError(f"no state of a judge of powers: {error}") from None
-        self._alone.restore(kept.alone)
-        self._still.restore(kept.still)
-        self._state = kept
 
     def shift(self, by_ms: int) -> None:
         """Take what follows as of a clock that was set on by so much."""

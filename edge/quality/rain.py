@@ -19,14 +19,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
+from msgspec import Meta
 
 from edge.contract.limits import LearnedLimit
 from edge.contract.quality_config import QualityChoice
 from edge.contract.readings import Flag, Test
 from edge.quality.judge import PASS, PASSED, Step, Verdict
+from edge.quality.kept import Count, Kept, Moment, Number, Size
 
 MOST_MM: Final = 15.0
 GROWS: Final = 0.65
@@ -55,24 +57,27 @@ class _Held(msgspec.Struct):
     is_over: bool  # more than can fall
 
 
+_Sums = Annotated[list[Size], Meta(min_length=len(WINDOWS_MIN), max_length=len(WINDOWS_MIN))]
+
+
 class _State(msgspec.Struct):
-    at_ms: int | None = None  # of the last sample, held or not
-    total: float = 0.0  # the last that was not in doubt
-    tip: float = 0.0
-    wet_at_ms: int | None = None
-    sums: tuple[float, ...] = (0.0, 0.0)  # what fell of late, by WINDOWS_MIN
-    samples: int = 0
+    at_ms: Moment | None = None  # of the last sample, held or not
+    total: Number = 0.0  # the last that was not in doubt
+    tip: Size = 0.0
+    wet_at_ms: Moment | None = None
+    sums: _Sums = msgspec.field(default_factory=lambda: [0.0] * len(WINDOWS_MIN))  # what fell of late
+    samples: Count = 0
 
 
-class RainJudge:
+class RainJudge(Kept[_State]):
     """Judges one gauge; ``resolution`` is what one tip is, mm, where that is known."""
 
-    __slots__ = ("_choice", "_held", "_most", "_state")
+    __slots__ = ("_choice", "_held", "_most")
 
     def __init__(self, *, resolution: float | None = None, choice: QualityChoice | None = None) -> None:
         """Know of no rain yet."""
         self._choice = choice or QualityChoice()
-        self._state = _State(tip=resolution or 0.0)
+        super().__init__(_State(tip=resolution or 0.0))
         self._held: _Held | None = None
         rate = self._choice.rate
         self._most = None if rate is None else rate.per_min
@@ -120,16 +125,9 @@ class RainJudge:
             )
         ]
 
-    def state(self) -> bytes:
-        """The last total, and what fell of late."""
-        return msgspec.json.encode(self._state)
-
-    def restore(self, state: bytes) -> None:
-        """Go on from there; raises ValueError for what is not of a rain gauge."""
-        try:
-            self._state = msgspec.json.decode(state, type=_State)
-        except msgspec.DecodeError as error:
-            raise ValueError(f"no state of a rain gauge: {error}") from None
+    def go_on(self, state: _State) -> None:
+        """The last total, and what fell of late; what was held is not in it."""
+        self._state = state
         self._held = None
 
     def shift(self, by_ms: int) -> None:
@@ -210,10 +208,10 @@ class RainJudge:
         if self._choice.is_off("rate") or self._most is not None:
             return False
         since = math.inf if state.wet_at_ms is None else max(0, at_ms - state.wet_at_ms) / 60_000
-        state.sums = tuple(
+        state.sums = [
             min(fell * math.exp(-since / window) + amount, 2 * most_mm(window))
             for fell, window in zip(state.sums, WINDOWS_MIN, strict=True)
-        )
+        ]
         return any(
             fell > FADED * most_mm(window) and minutes < window
             for fell, window in zip(state.sums, WINDOWS_MIN, strict=True)

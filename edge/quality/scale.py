@@ -6,22 +6,29 @@ Free of units: sizes are counted in bins a quarter of an octave wide. All of it 
 from __future__ import annotations
 
 from math import frexp, log2
+from typing import Annotated, TypeVar
 
 import msgspec
+from msgspec import Meta
+
+from edge.quality.kept import Count, Size
 
 BINS_AN_OCTAVE = 4
+MOST_BINS = 128  # usual sizes lie in 75
 _MOST_WEIGHT = 1e9
 _LARGEST = 1e300
+Weight = TypeVar("Weight", float, tuple[float, float])
+Bin = Annotated[int, Meta(ge=-4400, le=4000)]  # what `bin_of` gives
 
 
 class Quantiles(msgspec.Struct):
     """Of positive sizes seen lately, to 9 %; zeros count apart. O(1) memory: a bin is a fifth of its size wide."""
 
-    memory: float = 5000.0  # after so many sizes one counts 37 %
-    zeros: float = 0.0
-    total: float = 0.0  # zeros too
-    weight: float = 1.0  # of the next one: it grows, instead of all others shrinking
-    bins: dict[int, float] = msgspec.field(default_factory=dict)
+    memory: Annotated[float, Meta(ge=1, le=1e9)] = 5000.0  # after so many sizes one counts 37 %
+    zeros: Size = 0.0
+    total: Size = 0.0  # zeros too
+    weight: Annotated[float, Meta(ge=1, le=2 * _MOST_WEIGHT)] = 1.0  # of the next one: instead of all others shrinking
+    bins: Annotated[dict[Bin, Size], Meta(max_length=MOST_BINS)] = msgspec.field(default_factory=dict)
 
     def add(self, size: float) -> None:
         """Count one size; below zero and zero are the same."""
@@ -30,6 +37,8 @@ class Quantiles(msgspec.Struct):
         if size > 0:
             number = bin_of(size)
             self.bins[number] = self.bins.get(number, 0.0) + weight
+            if len(self.bins) > MOST_BINS:
+                self.bins = heaviest(self.bins)
         else:
             self.zeros += weight
         self.weight = weight * (1 + 1 / self.memory)
@@ -69,9 +78,9 @@ class Quantiles(msgspec.Struct):
 class Spread(msgspec.Struct):
     """Mean size of what is given to it, over about ``over`` of them; one outlier counts four times the mean at most."""
 
-    over: float
-    mean: float = 0.0
-    count: int = 0
+    over: Annotated[float, Meta(ge=1, le=1e9)]
+    mean: Size = 0.0
+    count: Count = 0
 
     def add(self, size: float, floor: float = 0.0) -> None:
         """Take one size, at least 0; one up to ``floor`` is no outlier."""
@@ -84,6 +93,11 @@ class Spread(msgspec.Struct):
             if size > most and size > floor:
                 size = max(floor, most)
             self.mean += (size - self.mean) / self.over
+
+
+def heaviest(bins: dict[int, Weight]) -> dict[int, Weight]:
+    """Forget the lightest quarter of the bins."""
+    return dict(sorted(bins.items(), key=lambda each: each[1])[len(bins) // 4 :])
 
 
 def bin_of(size: float) -> int:

@@ -7,9 +7,12 @@ Each wave is followed by least mean squares: its part of what the others leave i
 from __future__ import annotations
 
 from math import cos, pi, sin
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
+from msgspec import Meta
+
+from edge.quality.kept import Moment, Number, Size
 
 HOUR_MS = 3_600_000
 WAVES_H: Final = (12.4206012, 12.0, 12.6583482, 23.9344696, 25.8193417)
@@ -17,17 +20,19 @@ _SPEEDS: Final = tuple(2 * pi / (hours * HOUR_MS) for hours in WAVES_H)
 _LEARN_MS: Final = 6 * 24 * HOUR_MS
 _AT_FIRST_MS: Final = 1.5 * 24 * HOUR_MS
 _LEVEL_MS: Final = 1.5 * 24 * HOUR_MS
+_PARTS: Final = 2 * len(WAVES_H)
+_Parts = Annotated[list[Number], Meta(min_length=_PARTS, max_length=_PARTS)]
 
 
 class Season(msgspec.Struct):
     """Learns waves and the level that they swing around, robustly: a surprise counts three times the usual at most."""
 
-    level: float = 0.0
-    usual: float = 0.0  # size of what the waves leave
-    started_ms: int | None = None
-    last_ms: int = 0
-    turn: list[float] = msgspec.field(default_factory=lambda: [0.0] * (2 * len(WAVES_H)))  # at the last time
-    parts: list[float] = msgspec.field(default_factory=lambda: [0.0] * (2 * len(WAVES_H)))
+    level: Number = 0.0
+    usual: Size = 0.0  # size of what the waves leave
+    started_ms: Moment | None = None
+    last_ms: Moment = 0
+    turn: _Parts = msgspec.field(default_factory=lambda: [0.0] * _PARTS)  # at the last time
+    parts: _Parts = msgspec.field(default_factory=lambda: [0.0] * _PARTS)
 
     def at(self, at_ms: int) -> float:
         """How far above the level the waves are at a time."""

@@ -27,6 +27,7 @@ from edge.contract.limits import LearnedLimit
 from edge.contract.quality_config import QualityChoice
 from edge.contract.readings import Flag, Test
 from edge.quality.judge import PASS, PASSED, Step, Verdict
+from edge.quality.kept import Count, Kept, Moment, Number, Size
 from edge.quality.street_jump import AT_ONCE, DOUBT_MM, MOST_USUAL, RATE_MM, STEP_MM, Jumps, Phase, Sample
 from edge.quality.street_road import DRY_MM, HALF_DAY_MS, Road
 from edge.quality.street_scale import told
@@ -52,21 +53,21 @@ _BITS: Final = {
 class _Memory(msgspec.Struct):
     """All that is learned and remembered."""
 
-    at_ms: int | None = None
-    first_ms: int | None = None
-    value: float = 0.0
-    interval_ms: float = USUAL_INTERVAL_MS
-    samples: int = 0
+    at_ms: Moment | None = None
+    first_ms: Moment | None = None
+    value: Number = 0.0
+    interval_ms: Size = USUAL_INTERVAL_MS
+    samples: Count = 0
     road: Road = msgspec.field(default_factory=Road)
     jumps: Jumps = msgspec.field(default_factory=Jumps)
     still: Still = msgspec.field(default_factory=Still)
     snow: Snow = msgspec.field(default_factory=Snow)
 
 
-class StreetJudge:
+class StreetJudge(Kept[_Memory]):
     """Judges one sensor; numbers are in its unit, and what is None or empty is learned."""
 
-    __slots__ = ("_choice", "_digit", "_given_ms", "_memory", "_off", "_unit")
+    __slots__ = ("_choice", "_digit", "_given_ms", "_off", "_unit")
 
     def __init__(
         self,
@@ -82,7 +83,7 @@ class StreetJudge:
         self._given_ms = interval_ms
         self._digit = resolution
         self._off = sum(bits for name, bits in _BITS.items() if self._choice.is_off(name))
-        self._memory = _Memory(interval_ms=interval_ms or USUAL_INTERVAL_MS, road=self._road())
+        super().__init__(_Memory(interval_ms=interval_ms or USUAL_INTERVAL_MS, road=self._road()))
 
     def _road(self) -> Road:
         mm = told(self._unit)
@@ -91,12 +92,12 @@ class StreetJudge:
     @property
     def doubt(self) -> Verdict:
         """See :class:`edge.quality.judge.Judge`."""
-        jumps = self._memory.jumps
+        jumps = self._state.jumps
         return self._say(jumps.doubt) if jumps.is_held else PASS
 
     def feed(self, at_ms: int, value: float) -> Step:
         """See :class:`edge.quality.judge.Judge`."""
-        memory = self._memory
+        memory = self._state
         if memory.at_ms is None:
             self._start(at_ms, value)
             return PASSED
@@ -119,13 +120,13 @@ class StreetJudge:
         return self._step(held, tests, passed_ms)
 
     def _start(self, at_ms: int, value: float) -> None:
-        memory = self._memory
+        memory = self._state
         memory.at_ms = memory.first_ms = at_ms
         memory.value = memory.road.low = memory.road.low_before = value
         memory.still.since_ms = memory.road.low_ms = at_ms
 
     def _step(self, held: Verdict | None, tests: int, passed_ms: int) -> Step:
-        memory = self._memory
+        memory = self._state
         if memory.jumps.is_held:
             return Step(held, None)
         if not tests and held is None and passed_ms <= LATE * memory.interval_ms:
@@ -140,15 +141,15 @@ class StreetJudge:
         gap = self._choice.gap
         if self._off & Test.GAP:
             return float("inf")
-        return 1000 * gap.after_s if gap is not None and gap.after_s else LATE * self._memory.interval_ms
+        return 1000 * gap.after_s if gap is not None and gap.after_s else LATE * self._state.interval_ms
 
     def _pace(self, passed_ms: int) -> None:
-        interval = self._memory.interval_ms
-        self._memory.interval_ms = interval * _NUDGE if passed_ms > interval else interval / _NUDGE
+        interval = self._state.interval_ms
+        self._state.interval_ms = interval * _NUDGE if passed_ms > interval else interval / _NUDGE
 
     def _jump(self, at_ms: int, value: float, before: float, passed_ms: int) -> tuple[Verdict | None, int]:
         """Look for a jump; return what became of the sample before, if it waited, and the tests of this one."""
-        memory = self._memory
+        memory = self._state
         road, jumps = memory.road, memory.jumps
         size = abs(value - before)
         minutes = max(passed_ms, 1000) / 60_000
@@ -172,7 +173,7 @@ class StreetJudge:
         return (self._say(found.held) if was_held else None), found.now
 
     def _stand(self, at_ms: int, value: float, before: float) -> int:
-        memory = self._memory
+        memory = self._state
         still, road = memory.still, memory.road
         if value != before:
             size = abs(value - before)
@@ -190,19 +191,19 @@ class StreetJudge:
         flat = self._choice.flat
         if flat is not None and flat.after_s:
             return 1000 * flat.after_s
-        mm = self._memory.road.mm
-        return self._memory.still.after_ms((self._digit or 0.0) / mm, mm)
+        mm = self._state.road.mm
+        return self._state.still.after_ms((self._digit or 0.0) / mm, mm)
 
     def _least(self, test: str, usual_mm: float) -> float:
         choice = getattr(self._choice, test)
-        return choice.least if choice is not None and choice.least else usual_mm * self._memory.road.mm
+        return choice.least if choice is not None and choice.least else usual_mm * self._state.road.mm
 
     def _most_rate(self) -> float:
         """Never below what recorded floods rise by, unless somebody says so."""
         rate = self._choice.rate
         if rate is not None and rate.per_min and rate.source != "default":
             return rate.per_min
-        return self._memory.jumps.most_rate * self._memory.road.sure_mm
+        return self._state.jumps.most_rate * self._state.road.sure_mm
 
     def _say(self, tests: int) -> Verdict:
         tests &= ~self._off
@@ -210,7 +211,7 @@ class StreetJudge:
 
     def miss(self, at_ms: int) -> Verdict | None:  # noqa: ARG002 -- as every judge
         """See :class:`edge.quality.judge.Judge`; what it was is looked at again with the next sample."""
-        jumps = self._memory.jumps
+        jumps = self._state.jumps
         if not jumps.is_held:
             return None
         verdict = self.doubt
@@ -219,7 +220,7 @@ class StreetJudge:
 
     def limits(self) -> Sequence[LearnedLimit]:
         """See :class:`edge.quality.judge.Judge`."""
-        memory, road = self._memory, self._memory.road
+        memory, road = self._state, self._state.road
         learned = memory.jumps.most_rate > RATE_MM
         per_min = f"{self._unit}/min" if self._unit else "/min"
         found = [
@@ -235,7 +236,7 @@ class StreetJudge:
         return [one for one in found if not one.test & self._off]
 
     def _limit(self, name: str, test: Test, high: float, note: str, *, unit: str = "") -> LearnedLimit:
-        memory, choice = self._memory, getattr(self._choice, name)
+        memory, choice = self._state, getattr(self._choice, name)
         return LearnedLimit(
             test=test,
             high=high,
@@ -247,26 +248,18 @@ class StreetJudge:
             note=note,
         )
 
-    def state(self) -> bytes:
-        """See :class:`edge.quality.judge.Judge`."""
-        return msgspec.msgpack.encode(self._memory)
-
-    def restore(self, state: bytes) -> None:
-        """See :class:`edge.quality.judge.Judge`."""
-        try:
-            memory = msgspec.msgpack.decode(state, type=_Memory)
-        except msgspec.DecodeError as error:
-            raise ValueError(f"not of a street: {error}") from None
+    def go_on(self, state: _Memory) -> None:
+        """What is said of the sensor now goes before what is in it."""
         road = self._road()
-        if road.is_told or memory.road.is_told:
-            memory.road.mm, memory.road.is_told = road.mm, road.is_told
+        if road.is_told or state.road.is_told:
+            state.road.mm, state.road.is_told = road.mm, road.is_told
         if self._given_ms is not None:
-            memory.interval_ms = self._given_ms
-        self._memory = memory
+            state.interval_ms = self._given_ms
+        self._state = state
 
     def shift(self, by_ms: int) -> None:
         """See :class:`edge.quality.judge.Judge`."""
-        memory = self._memory
+        memory = self._state
         if memory.at_ms is None or memory.first_ms is None:
             return
         memory.at_ms += by_ms

@@ -25,11 +25,14 @@ fell three times in half an hour there is traffic, and no leap is one of water.
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
 import msgspec
+from msgspec import Meta
 
 from edge.contract.readings import Test
+from edge.quality.judge import Tests
+from edge.quality.kept import Count, Moment, Number, Size
 from edge.quality.street_road import Road
 
 RATE_MM: Final = 260.0  # a minute: recorded floods rise by up to that
@@ -85,25 +88,25 @@ class Jumps(msgspec.Struct):
 
     phase: Phase = Phase.CALM
     is_held: bool = False
-    base: float = 0.0  # before the jump
+    base: Number = 0.0  # before the jump
     from_dry: bool = False
     at_once: bool = False
-    rate: float = 0.0  # of the jump, a minute
-    pace: float = 0.0  # of the water, a minute
-    pace_before: float = 0.0
-    doubt: int = 0  # tests
-    level: float = 0.0  # where it stands
-    came: float = 0.0  # where it stood at first
-    kind: int = 0  # tests of what stands
-    samples: int = 0
-    away: int = 0  # samples in a row
-    still: int = -1  # samples in a row that stand since a far rise; -1: there was none
-    rough: float = 0.0  # mean size of what its steps differ by
-    step: float = 0.0  # the last one
-    young_ms: int = 0  # when what came to the road at once was taken for water
-    wet_ms: int = 0  # when there was water last; 0 is long ago
-    pulses: list[int] = msgspec.field(default_factory=list)  # when the latest were
-    most_rate: float = RATE_MM
+    rate: Size = 0.0  # of the jump, a minute
+    pace: Size = 0.0  # of the water, a minute
+    pace_before: Size = 0.0
+    doubt: Tests = 0
+    level: Number = 0.0  # where it stands
+    came: Number = 0.0  # where it stood at first
+    kind: Tests = 0  # of what stands
+    samples: Annotated[int, Meta(ge=1, le=2**53)] = 1
+    away: Count = 0  # samples in a row
+    still: Count = 0  # 1 after a far rise, and one more for each sample that stands since; 0: there was none
+    rough: Size = 0.0  # mean size of what its steps differ by
+    step: Number = 0.0  # the last one
+    young_ms: Moment = 0  # when what came to the road at once was taken for water
+    wet_ms: Moment = 0  # when there was water last; 0 is long ago
+    pulses: Annotated[list[Moment], Meta(max_length=PULSES)] = msgspec.field(default_factory=list)  # the latest
+    most_rate: Size = RATE_MM
 
     def shift(self, by_ms: int) -> None:
         """Go on by a clock that was set on by so much."""
@@ -173,7 +176,7 @@ class Jumps(msgspec.Struct):
         is_too_fast = change > self.most_rate * road.sure_mm * sample.minutes
         too_fast = Test.RATE if is_too_fast else self.doubt & Test.RATE
         self.level = self.came = sample.before
-        self.samples, self.away, self.still = 2, 0, -1
+        self.samples, self.away, self.still = 2, 0, 0
         self.rough, self.step = 0.0, change
         if change > road.tolerance:
             if not too_fast and not self._is_chain(sample.at_ms):
@@ -215,12 +218,12 @@ class Jumps(msgspec.Struct):
             if self._stays(sample, road, step, tolerance):
                 return self.kind
         elif self._is_rising(step, sample, road):
-            self.still = 0
+            self.still = 1
         else:
             if step < 0:
                 self._pulse(sample.at_ms)  # water does not fall like that: traffic
             self._put(sample.value, Test.PULSES | Test.STEP)
-            self.away, self.still = (1, 0) if step > 0 else (0, -1)
+            self.away = self.still = int(step > 0)
             return self.kind
         self.away += 1
         return self.kind if self.away < 2 else self._release(sample, road, step)
@@ -229,22 +232,22 @@ class Jumps(msgspec.Struct):
         """Whether a sample that did not jump says nothing for water."""
         has_crept = abs(sample.value - self.came) > max(RISEN_MM * road.mm, 3 * tolerance)
         if abs(sample.value - self.level) <= tolerance and not has_crept:
-            self.away, self.still = 0, -1
+            self.away, self.still = 0, 0
             if self.samples > YOUNG:
                 self.kind = Test.BOX | Test.STEP
             self._settle(sample, tolerance)
             return True
-        if self.still < 0 or abs(step) > tolerance / 2:
+        if not self.still or abs(step) > tolerance / 2:
             return False
         self.still += 1
-        if self.still >= STILL:
+        if self.still > STILL:
             self._put(sample.value, Test.BOX | Test.STEP)
         return True
 
     def _put(self, value: float, kind: int) -> None:
         """Something else stands there now."""
         self.level = self.came = value
-        self.kind, self.away, self.still, self.step = kind, 0, -1, 0.0
+        self.kind, self.away, self.still, self.step = kind, 0, 0, 0.0
 
     def _release(self, sample: Sample, road: Road, step: float) -> int:
         """It is water."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from math import log, pi, sqrt
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
+from msgspec import Meta
 
+from edge.quality.kept import Count, Moment, Number, Size
 from edge.quality.street_scale import USUAL_NOISE_MM, guess
 
 DRY_MM: Final = 10.0
@@ -26,23 +28,23 @@ _LOOK_AT: Final = 32
 class Road(msgspec.Struct):
     """Learns noise, digit and unit; ``mm``: what a millimetre is in the unit of the values."""
 
-    mm: float = 1.0
+    mm: Annotated[float, Meta(ge=1e-4, le=1)] = 1.0
     is_told: bool = True
-    digit: float = 0.0  # the smallest step that was seen more than once
-    once: float = 0.0  # the smallest of all
-    highest: float = 0.0
-    lowest: float = 0.0
-    zero: float = 0.0  # what a dry road shows, but for noise: nobody sets it to the millimetre, and it creeps
-    dry: float = DRY_MM  # a road is dry up to here
-    below: float = -DRY_MM  # and from here on
-    low: float = 0.0  # the lowest value of this half day
-    low_before: float = 0.0
-    low_ms: int = 0
-    change: float = 0.0  # mean size between two samples of a dry road
-    same: float = 0.0  # part of them that are equal
-    alike: int = 0
-    samples: int = 0  # of a dry road
-    moves: int = 0
+    digit: Size = 0.0  # the smallest step that was seen more than once
+    once: Size = 0.0  # the smallest of all
+    highest: Number = 0.0
+    lowest: Number = 0.0
+    zero: Number = 0.0  # what a dry road shows, but for noise: nobody sets it to the millimetre, and it creeps
+    dry: Number = DRY_MM  # a road is dry up to here
+    below: Number = -DRY_MM  # and from here on
+    low: Number = 0.0  # the lowest value of this half day
+    low_before: Number = 0.0
+    low_ms: Moment = 0
+    change: Size = 0.0  # mean size between two samples of a dry road
+    same: Annotated[float, Meta(ge=0, le=1)] = 0.0  # part of them that are equal
+    alike: Count = 0
+    samples: Count = 0  # of a dry road
+    moves: Count = 0
 
     def __post_init__(self) -> None:
         self._look()

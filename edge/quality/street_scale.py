@@ -11,6 +11,7 @@ USUAL_DIGIT_MM: Final = 1.0
 USUAL_NOISE_MM: Final = 2.0
 _UNUSUAL: Final = 3.0  # whatever is not millimetres
 _NOISE_WEIGHS: Final = 4.0
+_LEAST_NOISE: Final = 1e-12  # less is what calculating leaves
 _MOST_OF_DIGIT: Final = 6.0  # a sensor without digits says little of its unit
 
 
@@ -37,7 +38,7 @@ def guess(digit: float, noise: float, highest: float) -> float:
         far = 0.0 if scale == 1.0 else _UNUSUAL
         if digit > 0:
             far += min(_MOST_OF_DIGIT, log(digit / scale / USUAL_DIGIT_MM) ** 2)
-        if noise > 0:
+        if noise > _LEAST_NOISE:
             far += _NOISE_WEIGHS * log(noise / scale / USUAL_NOISE_MM) ** 2
         if far < least - 1e-9:
             best, least = scale, far

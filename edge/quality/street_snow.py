@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from edge.quality.kept import Moment, Number
 from edge.quality.street_road import Road
 from edge.quality.street_scale import USUAL_NOISE_MM
 
@@ -23,11 +24,11 @@ _SMOOTH_MS: Final = 5 * 60_000
 class Snow(msgspec.Struct):
     """Since when what lies there has risen, and whether it ever did so as only water can."""
 
-    since_ms: int | None = None
+    since_ms: Moment | None = None
     is_water: bool = False
-    smooth: float = 0.0
-    anchor: float = 0.0
-    anchor_ms: int = 0
+    smooth: Number = 0.0
+    anchor: Number = 0.0
+    anchor_ms: Moment = 0
 
     def dry(self) -> None:
         """The road is dry: what comes next is looked at anew."""

@@ -11,6 +11,8 @@ from typing import Final
 
 import msgspec
 
+from edge.quality.kept import Count, Moment, Size
+
 HOUR_MS: Final = 3_600_000
 LEAST_SAMPLES: Final = 5
 _MOVES: Final = 6  # in water, which tell its digit
@@ -20,10 +22,10 @@ _UNSURE: Final = 2.0  # few moves do not tell it well
 class Still(msgspec.Struct):
     """Since when the value has been the same, and how it moved before in this water."""
 
-    since_ms: int = 0
-    samples: int = 0
-    least: float = 0.0  # the smallest change in this water
-    moves: int = 0
+    since_ms: Moment = 0
+    samples: Count = 0
+    least: Size = 0.0  # the smallest change in this water
+    moves: Count = 0
 
     def move(self, at_ms: int, size: float, *, is_wet: bool) -> None:
         """Take a value that differs from the one before."""

@@ -7,9 +7,12 @@ proportion: then somebody has bought a bigger heater.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
+from msgspec import Meta
+
+from edge.quality.kept import Count, Day, Size
 
 DAY_MS: Final = 86_400_000
 MARGIN: Final = 1.6
@@ -17,68 +20,50 @@ FEW_DAYS: Final = 20.0  # of known days: the margin is wider by this over them
 OF_ALL_PROPORTION: Final = 4.0  # times the limit
 AGAIN_MS: Final = 14 * DAY_MS
 DECAY: Final = 0.999  # a day
+_REFUSED: Final = 9  # the latest of them
 
 
-class TopsState(msgspec.Struct):
-    """What is remembered."""
+class Tops(msgspec.Struct):
+    """The highest values of days, and the limit that follows from them."""
 
-    highest: float = 0.0  # of all days
-    second: float = 0.0
-    today: float = 0.0
-    day: int | None = None
-    days: int = 0
-    refused: list[tuple[int, float]] = msgspec.field(default_factory=list)  # day and height: the latest few
-
-
-class Tops:
-    """``again``: on how many days something that was flagged must come to be believed."""
-
-    __slots__ = ("_again", "limit", "state")
-
-    def __init__(self, again: int) -> None:
-        self._again = again
-        self.restore(TopsState())
-
-    def restore(self, state: TopsState) -> None:
-        """Go on from a state."""
-        self.state = state
-        self.limit = self._limit()
-
-    def _limit(self) -> float:
-        """Above it a value is strange; 0 while nothing is known."""
-        state = self.state
-        return state.second * (MARGIN + FEW_DAYS / state.days) if state.days else 0.0
+    highest: Size = 0.0  # of all days
+    second: Size = 0.0
+    today: Size = 0.0
+    day: Day | None = None
+    days: Count = 0
+    refused: Annotated[list[tuple[Day, Size]], Meta(max_length=_REFUSED)] = msgspec.field(default_factory=list)
+    limit: Size = 0.0  # above it a value is strange; 0 while nothing is known
 
     def learn(self, day: int, height: float) -> None:
         """Take a height that was not flagged."""
-        state = self.state
-        if day != state.day:
-            if state.day is not None and state.today > 0:
-                self._close(state.today)
-            state.day, state.today = day, 0.0
-        state.today = max(state.today, height)
+        if day != self.day:
+            if self.day is not None and self.today > 0:
+                self._close(self.today)
+            self.day, self.today = day, 0.0
+        self.today = max(self.today, height)
 
     def _close(self, top: float) -> None:
-        state = self.state
-        state.days += 1
-        state.highest *= DECAY
-        state.second *= DECAY
-        if top > state.highest:
-            state.highest, state.second = top, state.highest
-        elif top > state.second:
-            state.second = top
-        self.limit = self._limit()
+        self.days += 1
+        self.highest *= DECAY
+        self.second *= DECAY
+        if top > self.highest:
+            self.highest, self.second = top, self.highest
+        elif top > self.second:
+            self.second = top
+        self._set_limit()
 
-    def refuse(self, day: int, height: float) -> None:
-        """Take a height that was flagged."""
-        state = self.state
+    def _set_limit(self) -> None:
+        self.limit = self.second * (MARGIN + FEW_DAYS / self.days) if self.days else 0.0
+
+    def refuse(self, day: int, height: float, *, again: int) -> None:
+        """Take a height that was flagged; on so many days it must come again to be believed."""
         if height > OF_ALL_PROPORTION * self.limit:
             return
-        kept = [(one, high) for one, high in state.refused if 0 < day - one < AGAIN_MS // DAY_MS][-8:]
+        kept = [(one, high) for one, high in self.refused if 0 < day - one < AGAIN_MS // DAY_MS][1 - _REFUSED :]
         kept.append((day, height))
-        if len(kept) >= self._again:
-            state.second = max(state.second, sorted(high for _, high in kept)[-2])
-            state.highest = max(state.highest, state.second)
-            self.limit = self._limit()
+        if len(kept) >= again:
+            self.second = max(self.second, sorted(high for _, high in kept)[-2])
+            self.highest = max(self.highest, self.second)
+            self._set_limit()
             kept = []
-        state.refused = kept
+        self.refused = kept

@@ -83,7 +83,8 @@ async def _serve(camera: Camera, brand: Brand, kind: str, *, every_s: float) -> 
         )
         typer.echo(f"  brand: {brand.value}")
         typer.echo(f"  map: {{{kind}: CAM.GARBAGE}}")
-        typer.echo(f"  pull: {{url: {camera.url}, username: {camera.username}, password_file: camera.password}}")
+        login = f"{{url: {camera.url}, username: {camera.username}, password_file: camera.password}}"
+        typer.echo(f"  pull: {login}{'   # or push:, with camera_listener' if brand is Brand.ONVIF else ''}")
         while True:
             await asyncio.sleep(every_s / 2)
             _see(camera, kind, is_over=False)

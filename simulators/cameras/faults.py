@@ -20,6 +20,8 @@ class CameraFault(Enum):
     HUGE = "it sends 50 MB where a message belongs"
     HANGING_UP = "it hangs up after each message"
     LOCKED = "it knows no user any more"
+    ONLY_TIMES = "it takes the end of a subscription as a time only, not as a duration"
+    NEVER_RENEWING = "it renews no subscription"
     ENTITIES = "its XML defines entities"
 
     @property

@@ -290,6 +290,14 @@ async def test_a_post_of_50_mb(terminal: Terminal, camera: int) -> str:
     return f"{answer.text}\n{terminal.said}"
 
 
+@holds("Nothing comes of a camera")
+async def test_a_silent_camera(terminal: Terminal, camera: int) -> str:
+    """The address that it must be set to is said, and how to find out whether that can be reached."""
+    assert camera
+    assert await terminal.run("edge", "cameras", "--seconds", "1", *GATEWAY) == 1
+    return terminal.said
+
+
 # --- broker, InfluxDB, registry --------------------------------------------------------------------------------------
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 
 from edge.contract.messages import EventState
+from simulators.cameras.onvif import OnvifCamera
 from tests.edge.cloud_stand_in import cloud_for
 from tests.servers import Mosquitto, free_ports
 
@@ -54,18 +55,24 @@ class Camera:
                 await asyncio.sleep(0.05)
 
 
-def write(folder: Path, gateway: str, broker: int, port: int) -> Path:
-    """A gateway with one camera and nothing else."""
+def write(folder: Path, gateway: str, broker: int, port: int, **said: object) -> Path:
+    """A gateway with one camera, of which more may be said, and nothing else."""
     password = folder / "camera.password"
     password.write_text("secret\n", encoding="utf-8")
     password.chmod(0o600)
-    camera = {"id": "cam-1", "purpose": "rubbish at the bins", "sign": "at the door", "classes": ["CAM.GARBAGE"]}
+    camera: dict[str, object] = {
+        "id": "cam-1",
+        "purpose": "rubbish at the bins",
+        "sign": "at the door",
+        "classes": ["CAM.GARBAGE"],
+    }
+    camera |= said or {"password_file": "camera.password"}
     config = {
         "gateway": gateway,
         "broker": {"host": "127.0.0.1", "port": broker},
         "data_dir": "data",
         "batch_s": 0.2,
-        "cameras": [{**camera, "password_file": "camera.password"}],
+        "cameras": [camera],
         "camera_listener": {"host": "127.0.0.1", "port": port},
     }
     path = folder / "gateway.yaml"
@@ -92,3 +99,20 @@ async def test_a_camera_is_a_device_whose_events_go_on_after_a_kill(tmp_path: Pa
             assert await asyncio.wait_for(agent.wait(), 30) == 0
     first, last = cloud.revisions()
     assert (first.id, first.state, last.state) == (last.id, EventState.CONFIRMED, EventState.ENDED)
+
+
+async def test_a_camera_is_asked_to_post_and_left_in_order(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    """What an ONVIF camera posts to where it was asked to reaches the cloud; stopping the agent unsubscribes."""
+    gateway, [port] = f"gw-{secrets.token_hex(4)}", free_ports(1)
+    async with OnvifCamera(password="secret") as camera, cloud_for(gateway, mosquitto.port) as cloud:
+        push = {"url": camera.url, "username": camera.username, "password_file": "camera.password"}
+        said = {"brand": "onvif", "push": push, "map": {"UserAlarm/Button": "CAM.GARBAGE"}}
+        async with process(write(tmp_path, gateway, mosquitto.port, port, **said)) as agent:
+            async with asyncio.timeout(60):
+                await camera.is_heard.wait()
+            camera.see("UserAlarm/Button")
+            await cloud.wait_for(lambda: len(cloud.events) == 1, "what the camera saw")
+            agent.send_signal(signal.SIGTERM)
+            assert await asyncio.wait_for(agent.wait(), 30) == 0
+        assert camera.subscriptions == {}
+    assert [(event.device, event.class_code) for event in cloud.revisions()] == [("cam-1", "CAM.GARBAGE")]

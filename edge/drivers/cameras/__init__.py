@@ -1,11 +1,12 @@
 """The seam between cameras and the agent: what a camera says becomes sightings, whatever its brand speaks.
 
-A brand is one module, of which two functions are known here:
+A brand is one module, of which these functions are known here:
 
 - ``read_<brand>(content_type, body, *, zone) -> list[Sighting]``, pure: what one post (or one part of a stream) says.
   Raises :class:`Refused` for what cannot be read. ``zone`` is that of the camera's clock where gateway.yaml gives it.
 - ``pull_<brand>(camera, intake) -> None``, a coroutine, where the gateway asks the camera: runs until it is cancelled,
   connects again by itself after a growing pause, and tells its :class:`Intake` what comes.
+- ``push_<brand>(camera, intake, door) -> None``, a coroutine, where the gateway asks the camera to post.
 
 :mod:`edge.drivers.cameras.brands` knows which brand has which. Posts come by HTTP to ``/v1/cameras/{id}/{brand}``:
 the listener (:mod:`edge.drivers.cameras.listener`) has checked who posts and bounded the body before a brand sees it.

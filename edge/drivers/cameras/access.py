@@ -1,7 +1,8 @@
 """Who may post: one secret per camera, compared in constant time; wrong ones are limited per address.
 
 A camera shows its secret by HTTP Basic (RFC 7617) or Digest, with MD5 as cameras do, or signs each post with it (see
-:mod:`edge.drivers.cameras.webhook`). Which of the first two is the camera's choice: not all can do both.
+:mod:`edge.drivers.cameras.webhook`). Which of the first two is the camera's choice: not all can do both. A camera that
+can do neither has a :class:`Door` of its own: the address that it was told is the secret.
 """
 
 from __future__ import annotations
@@ -55,6 +56,29 @@ class Tries:
     def forget(self, address: str) -> None:
         """A right one makes up for wrong ones."""
         self._wrong.pop(address, None)
+
+
+class Door:
+    """Where one camera posts without signing in: whoever knows its address, told to that camera alone, is the camera.
+
+    It is another one after each start of the agent, and stands in no log. Guesses need no limit, unlike those at
+    passwords: it has 128 random bits. And a camera that still posts to the door of yesterday must not be shut out.
+    """
+
+    def __init__(self, post_url: str) -> None:
+        self._key = secrets.token_hex(16)
+        self.url = f"{post_url}/{self._key}"
+        self.times_opened = 0
+
+    def is_opened_by(self, key: str) -> bool:
+        """Whether this is its key, in constant time."""
+        is_right = compare_digest(self._key.encode(), key.encode())
+        self.times_opened += is_right
+        return is_right
+
+    def hide(self, text: str) -> str:
+        """Return what a camera says without the key that it was told."""
+        return text.replace(self._key, "...")
 
 
 class Access:

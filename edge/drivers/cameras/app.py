@@ -2,9 +2,10 @@
 
     POST /v1/trigger               the form of :mod:`edge.drivers.cameras.anlan`, for cameras of brand anlan
     POST /v1/cameras/{id}/{brand}  what a camera of that brand posts
+    POST /v1/cameras/{id}/{brand}/{key}  the same of one that was asked to post there, see :class:`Door`
     GET  /healthz                  200 while the listener runs
 
-Signing in is by HTTP Basic or Digest with the camera's id and password; a webhook signs instead.
+Signing in is by HTTP Basic or Digest with the camera's id and password; a webhook signs instead, a key needs neither.
 
 ====== ===============================================================================================
 status meaning
@@ -41,10 +42,11 @@ from edge.contract.camera_tables import OWN_WORDS
 from edge.contract.clock import Clock
 from edge.contract.readings import is_undated
 from edge.drivers import NotStoredError
-from edge.drivers.cameras import Intake, Refused, Sighting, Why
-from edge.drivers.cameras.access import WRONG, Access, TooManyTriesError
+from edge.drivers.cameras import MOST_TEXT, Intake, Refused, Sighting, Why
+from edge.drivers.cameras.access import WRONG, Access, Door, TooManyTriesError
 from edge.drivers.cameras.brands import reader_of
 from edge.drivers.cameras.webhook import Signatures
+from edge.drivers.cameras.witness import UNWATCHED, Away, Witness
 
 Scope = dict[str, Any]
 Document = dict[str, Any]
@@ -78,11 +80,12 @@ log = structlog.get_logger()
 
 
 class Poster(NamedTuple):
-    """A camera that may post: its part of gateway.yaml, its secret, and where its sightings go."""
+    """A camera that may post: its part of gateway.yaml, how it is let in, and where its sightings go."""
 
     camera: CameraConfig
-    secret: bytes
     intake: Intake
+    secret: bytes | None  # with which it signs in
+    door: Door | None = None
 
 
 class PostError(Exception):
@@ -117,12 +120,19 @@ class CameraApp:
     """Answers cameras; one object serves all connections of one event loop."""
 
     def __init__(
-        self, posters: Mapping[str, Poster], *, max_picture: int, clock: Clock, patience: Patience = PATIENCE
+        self,
+        posters: Mapping[str, Poster],
+        *,
+        max_picture: int,
+        clock: Clock,
+        patience: Patience = PATIENCE,
+        witness: Witness = UNWATCHED,
     ) -> None:
-        self._posters = posters
-        self._access = Access({name: each.secret for name, each in posters.items()})
+        self._posters, self._witness = posters, witness
+        secrets = {name: each.secret for name, each in posters.items() if each.secret is not None}
+        self._access = Access(secrets)
         self._signatures = {
-            name: Signatures(each.secret) for name, each in posters.items() if each.camera.brand == "webhook"
+            name: Signatures(secret) for name, secret in secrets.items() if posters[name].camera.brand == "webhook"
         }
         self._clock, self._patience = clock, patience
         self._max_picture = max_picture
@@ -139,6 +149,8 @@ class CameraApp:
             status = error.status if isinstance(error, PostError) else STATUS[error.why]
             if status != 429:
                 log.warning("camera post refused", status=status, error=str(error), address=request.address)
+            if not (isinstance(error, Refused) and error.is_counted):
+                self._witness.turned_away(_away(request, status, str(error)))
             await self._answer(send, status, {"error": str(error)}, more=True)
             await _linger(receive, self._patience.linger_s)
             await send({"type": "http.response.body", "body": b""})
@@ -150,23 +162,29 @@ class CameraApp:
         if (method, path) == ("GET", "/healthz"):
             return 200, {"status": "ok"}
         parts = path.split("/")
-        is_ours = path == "/v1/trigger" or (len(parts) == 5 and parts[:3] == ["", "v1", "cameras"])
+        is_ours = path == "/v1/trigger" or (len(parts) in {5, 6} and parts[:3] == ["", "v1", "cameras"])
         if not is_ours:
-            raise PostError(404, f"no such path {path[:100]!r}: post to /v1/trigger or /v1/cameras/ID/BRAND")
+            shown = "/".join(parts[:5])[:100]  # what comes behind may be a key
+            raise PostError(404, f"no such path {shown!r}: post to /v1/trigger or /v1/cameras/ID/BRAND")
         if method != "POST":
             raise PostError(405, f"{method[:20]} is not possible here: use POST")
-        name, brand = (parts[3], parts[4]) if len(parts) == 5 else (Access.claimed(request.authorization), "anlan")
+        name, brand = (parts[3], parts[4]) if len(parts) > 4 else (Access.claimed(request.authorization), "anlan")
         poster = self._posters.get(name)
         try:
-            return await self._take(request, poster if poster and poster.camera.brand == brand else None)
+            door_key = parts[5] if len(parts) == 6 else None
+            return await self._take(request, poster if poster and poster.camera.brand == brand else None, door_key)
         except Refused as refused:
             if poster is not None:
                 poster.intake.refuse(refused)
             raise
 
-    async def _take(self, request: _Request, poster: Poster | None) -> tuple[int, Document | None]:
+    async def _take(
+        self, request: _Request, poster: Poster | None, door_key: str | None
+    ) -> tuple[int, Document | None]:
         is_signed = poster is not None and poster.camera.brand == "webhook"
-        if poster is None or not is_signed:
+        if door_key is not None:
+            _open(poster, door_key)
+        elif poster is None or not is_signed:
             self._sign_in(request, poster)
         if poster is None:
             raise Refused(Why.CONTENT, "the camera is of another brand: post to /v1/cameras/ID/BRAND with its own")
@@ -184,7 +202,7 @@ class CameraApp:
             events = await self._keep_all(poster, sightings, key)
             if signature:
                 self._signatures[poster.camera.id].take(signature, self._clock.now_ms())
-        return _answer_of(poster.camera, events)
+        return (200, None) if door_key is not None else _answer_of(poster.camera, events)
 
     def _sign_in(self, request: _Request, poster: Poster | None) -> None:
         if not request.authorization:  # a camera that signs in by Digest asks first: nothing of it is refused yet
@@ -284,13 +302,26 @@ class CameraApp:
         body = b"" if document is None else msgspec.json.encode(document)
         headers = [(b"connection", b"close")]
         if document is not None:
-            headers += [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+            headers.append((b"content-type", b"application/json"))
+        if status != 204:
+            headers.append((b"content-length", str(len(body)).encode()))
         if status == 401:
             headers += [(b"www-authenticate", each.encode()) for each in self._access.challenge()]
         if status in {429, 503}:
             headers.append((b"retry-after", str(60 if status == 429 else RETRY_AFTER_S).encode()))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body, "more_body": more})
+
+
+def _open(poster: Poster | None, key: str) -> None:
+    if poster is None or poster.door is None or not poster.door.is_opened_by(key):
+        raise Refused(Why.SIGN_IN, WRONG)
+
+
+def _away(request: _Request, status: int, text: str) -> Away:
+    path = "/".join(request.scope["path"].split("/")[:5])  # what comes behind may be a key
+    name = Access.claimed(request.authorization)
+    return Away(status, text, request.address, name[:MOST_TEXT], path[:MOST_TEXT])
 
 
 def _answer_of(camera: CameraConfig, events: list[str]) -> tuple[int, Document | None]:

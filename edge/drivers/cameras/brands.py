@@ -1,4 +1,4 @@
-"""Which brand reads posts and which is pulled; a brand's module is imported only where a camera of it is configured."""
+"""What reads posts of a brand, pulls from it or asks it to post; imported only where a camera of it is configured."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from edge.contract.camera_config import Brand, CameraConfig
 from edge.drivers.cameras import Intake, Sighting
+from edge.drivers.cameras.access import Door
 
 
 class Reader(Protocol):
@@ -19,6 +20,8 @@ class Reader(Protocol):
 
 Pull = Callable[[CameraConfig, Intake], Coroutine[Any, Any, None]]
 """Asks a camera until it is cancelled."""
+Push = Callable[[CameraConfig, Intake, Door], Coroutine[Any, Any, None]]
+"""Lets a camera post to a door until it is cancelled."""
 
 
 def reader_of(brand: Brand) -> Reader:
@@ -60,4 +63,13 @@ def pull_of(brand: Brand) -> Pull:
         from edge.drivers.cameras.onvif_pull import pull_onvif  # noqa: PLC0415
 
         return pull_onvif
+    raise KeyError(brand)
+
+
+def push_of(brand: Brand) -> Push:
+    """Return what subscribes at cameras of the brand. Raises KeyError for one that is not subscribed at."""
+    if brand == "onvif":
+        from edge.drivers.cameras.onvif_push import push_onvif  # noqa: PLC0415
+
+        return push_onvif
     raise KeyError(brand)

@@ -30,6 +30,7 @@ from edge.contract.mqtt import Message, MqttError, connect
 from edge.drivers import NotStoredError
 from edge.drivers.cameras import Intake, Refused, Sighting, Why
 from edge.drivers.cameras.frigate_read import Told, read_object, read_review
+from edge.drivers.cameras.witness import UNWATCHED, Witness
 
 FIRST_PAUSE_S: Final = 1.0
 LONGEST_PAUSE_S: Final = 60.0
@@ -39,11 +40,13 @@ _CAMERA: Final = re.compile(rb'"camera"\s*:\s*"([A-Za-z0-9_-]{1,64})"')
 _log = structlog.get_logger()
 
 
-async def follow(config: FrigateConfig, cameras: Mapping[str, Intake], *, client_id: str) -> None:
+async def follow(
+    config: FrigateConfig, cameras: Mapping[str, Intake], *, client_id: str, witness: Witness = UNWATCHED
+) -> None:
     """Take in what Frigate says of these cameras, by its names for them, until cancelled."""
     pause_s = FIRST_PAUSE_S
     while True:
-        follower = Follower(config.topic, cameras)
+        follower = Follower(config.topic, cameras, witness=witness)
         try:
             async with connect(config.broker, client_id=client_id) as connection:
                 for topic in follower.topics:
@@ -64,8 +67,8 @@ async def follow(config: FrigateConfig, cameras: Mapping[str, Intake], *, client
 class Follower:
     """What one connection to Frigate's broker brings."""
 
-    def __init__(self, topic: str, cameras: Mapping[str, Intake]) -> None:
-        self._topic = topic
+    def __init__(self, topic: str, cameras: Mapping[str, Intake], *, witness: Witness = UNWATCHED) -> None:
+        self._topic, self._witness = topic, witness
         self._cameras = cameras
         self._bare: dict[str, Told] = {}  # tracked objects that have no picture yet, the latest last
 
@@ -105,6 +108,7 @@ class Follower:
             return
         intake = self._cameras.get(told.camera)
         if intake is None:
+            self._witness.told_of_another(told.camera)
             return
         if told.is_over or not told.label:
             self._bare.pop(told.thing, None)

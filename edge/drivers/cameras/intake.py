@@ -16,6 +16,7 @@ from edge.drivers.cameras import JPEG_START, MOST_TEXT, Refused, Sighting
 from edge.drivers.cameras.health import CameraHealth
 from edge.drivers.cameras.mask import MaskError, masked
 from edge.drivers.cameras.tracker import Moment, Step, Tracker, note_of
+from edge.drivers.cameras.witness import UNWATCHED, Witness
 
 NO_JPEG: Final = "its picture was no JPEG: left out"
 TOO_LARGE: Final = "its picture was too large: left out"
@@ -40,7 +41,14 @@ class CameraIntake:
     """Takes in what one camera says; one at a time."""
 
     def __init__(
-        self, camera: CameraConfig, *, gateway: str, clock: Clock, keeper: Keeper, used: Sequence[int] = ()
+        self,
+        camera: CameraConfig,
+        *,
+        gateway: str,
+        clock: Clock,
+        keeper: Keeper,
+        used: Sequence[int] = (),
+        witness: Witness = UNWATCHED,
     ) -> None:
         """``used``: stamps that its readings may have had before, see :class:`edge.stamps.Stamps`."""
         self.camera = camera
@@ -49,6 +57,7 @@ class CameraIntake:
         self._gateway = gateway
         self._clock = clock
         self._keeper = keeper
+        self._witness = witness
         self._lock = asyncio.Lock()
         self._log = _log.bind(camera=camera.id)
 
@@ -67,31 +76,38 @@ class CameraIntake:
             try:
                 step = self.tracker.judge(sighting, self._moment())
             except Refused as refused:
-                self.refuse(refused)
+                self._refuse(refused, sighting.kind)
                 raise
             if step.event is None:
                 self._accept(step)
+                event = None
             else:
-                await self._commit(step, step.event, sighting.picture)
+                event = await self._commit(step, step.event, sighting.picture)
             self.health.note_time(step.stamp)
+            self._witness.took(self.camera.id, sighting, step, event)
             return step.event_id
 
     def refuse(self, refused: Refused) -> None:
         """Count and log a refusal, once."""
-        if refused.is_counted:
-            return
+        if not refused.is_counted:
+            self._refuse(refused)
+
+    def _refuse(self, refused: Refused, kind: str = "") -> None:
         refused.is_counted = True
         self.health.refuse(refused.why)
         self._log.warning("camera refused", why=str(refused.why), error=str(refused)[: 2 * MOST_TEXT])
+        self._witness.refused(self.camera.id, refused, kind)
 
     def hear(self) -> None:
         """Note that the camera was heard."""
         self.health.hear()
+        self._witness.heard(self.camera.id)
 
     def lose(self, reason: str) -> None:
         """Note that the camera cannot be reached."""
         if self.health.lose():
             self._log.warning("camera lost", reason=reason[: 2 * MOST_TEXT])
+        self._witness.lost(self.camera.id, reason)
 
     def restore(self, state: str) -> None:
         """Go on with what was open when the agent stopped."""
@@ -117,7 +133,7 @@ class CameraIntake:
         if step.opened is not None or step.fault is not None:
             self._keeper.keep_state(self.key, self.tracker.state())
 
-    async def _commit(self, step: Step, event: Event, picture: bytes | None) -> None:
+    async def _commit(self, step: Step, event: Event, picture: bytes | None) -> Event:
         shown, remark = (None, "") if picture is None else await self._prepare(picture)
         pieces = [] if shown is None else split_blob(self._gateway, shown, "image/jpeg")
         names = [*event.blobs, *(piece.name for piece in pieces[:1])]
@@ -125,6 +141,7 @@ class CameraIntake:
         await self._keeper.store(event, pieces, {self.key: self.tracker.state(step, event)})
         self.tracker.accept(step, event)
         self._log.info("camera event kept", class_code=event.class_code, state=event.state, event_id=event.id)
+        return event
 
     async def _prepare(self, picture: bytes) -> tuple[bytes | None, str]:
         """Return what of a picture may leave, None and the reason where nothing may."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Final, Self
 
 import uvicorn
@@ -20,10 +20,13 @@ from edge.contract.clock import Clock
 from edge.contract.listening import ListenError, listen
 from edge.drivers import ConfigurationError
 from edge.drivers.cameras import Intake
+from edge.drivers.cameras.access import Door
 from edge.drivers.cameras.app import PATIENCE, CameraApp, Patience, Poster
+from edge.drivers.cameras.witness import UNWATCHED, Witness
 
 MOST_CONNECTIONS: Final = 64
 STOP_WITHIN_S: Final = 5
+NO_DOORS: Final[Mapping[str, Door]] = MappingProxyType({})
 
 
 class CameraListener:
@@ -38,20 +41,25 @@ class CameraListener:
         intakes: Iterable[tuple[CameraConfig, Intake]],
         *,
         clock: Clock,
+        doors: Mapping[str, Door] = NO_DOORS,
         patience: Patience = PATIENCE,
+        witness: Witness = UNWATCHED,
     ) -> None:
+        """``doors``: of cameras, by id, that are asked to post."""
         self._config, self._intakes, self._patience, self._clock = config, tuple(intakes), patience, clock
+        self._doors, self._witness = doors, witness
 
     async def __aenter__(self) -> Self:
         app = CameraApp(
             {
-                camera.id: Poster(camera, _secret_of(camera, camera.password_file), intake)
+                camera.id: Poster(camera, intake, _secret_of(camera), self._doors.get(camera.id))
                 for camera, intake in self._intakes
-                if camera.password_file is not None
+                if camera.password_file is not None or camera.id in self._doors
             },
             max_picture=int(self._config.max_mb * 1024 * 1024),
             clock=self._clock,
             patience=self._patience,
+            witness=self._witness,
         )
         self._server = _Server(_settings(app, self._patience))
         self._serving = asyncio.create_task(self._server.serve(sockets=[self._bind()]), name="camera listener")
@@ -68,7 +76,10 @@ class CameraListener:
         await self._serving
 
 
-def _secret_of(camera: CameraConfig, path: Path) -> bytes:
+def _secret_of(camera: CameraConfig) -> bytes | None:
+    path = camera.password_file
+    if path is None:
+        return None
     try:
         secret = path.read_bytes().split(b"\n", 1)[0].strip()
     except OSError as error:

@@ -15,7 +15,7 @@ from typing import Final, Protocol
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
-from edge.contract.camera_config import CameraConfig, PullConfig
+from edge.contract.camera_config import AskConfig, CameraConfig
 from edge.drivers import NotStoredError
 from edge.drivers.cameras import Intake, Refused, Sighting
 from edge.drivers.cameras.parts import Part, Parts
@@ -53,7 +53,7 @@ class ReadParts(Protocol):
         """Return what they say."""
 
 
-async def keep_asking(pull: PullConfig, intake: Intake, session: Session, *, rhythm: Rhythm) -> None:
+async def keep_asking(pull: AskConfig, intake: Intake, session: Session, *, rhythm: Rhythm) -> None:
     """Run one session after the other, until cancelled."""
     loop = asyncio.get_running_loop()
     while True:
@@ -72,7 +72,7 @@ async def keep_asking(pull: PullConfig, intake: Intake, session: Session, *, rhy
                     _raise_if_short(error, loop.time() - began)
 
 
-async def _ask(pull: PullConfig, session: Session) -> None:
+async def _ask(pull: AskConfig, session: Session) -> None:
     """Run one session. What nobody expected is logged, and the camera is lost: no camera may end the agent."""
     try:
         async with CameraWeb(pull) as web:

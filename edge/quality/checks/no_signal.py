@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from edge.contract.limits import LearnedLimit
 from edge.contract.readings import Test
+from edge.quality.kept import Kept
 
 
-class NoSignal:
+class _Nothing(msgspec.Struct):
+    pass
+
+
+class NoSignal(Kept[_Nothing]):
     """Believes no flow of 0 while one of the signs stands."""
 
     def __init__(self, flow: str, signs: Sequence[str]) -> None:
+        super().__init__(_Nothing())
         self.name = f"no-signal/{flow}"
         self._flow, self._signs = flow, tuple(signs)
 
@@ -24,15 +32,6 @@ class NoSignal:
     def limits(self) -> Mapping[str, Sequence[LearnedLimit]]:
         """There are none."""
         return {}
-
-    def state(self) -> bytes:
-        """Nothing is remembered."""
-        return b""
-
-    def restore(self, state: bytes) -> None:
-        """Nothing is remembered."""
-        if state:
-            raise ValueError("this check remembers nothing")
 
     def shift(self, by_ms: int) -> None:
         """Nothing is remembered."""

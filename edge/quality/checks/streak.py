@@ -9,6 +9,7 @@ import msgspec
 from edge.contract.limits import LearnedLimit
 from edge.contract.quality_config import SanityChoice
 from edge.contract.readings import Test
+from edge.quality.kept import Count, Kept, Moment, Size
 
 POLLS: Final = 3  # in a row
 LASTS_MS: Final = 60_000
@@ -16,63 +17,41 @@ LARGE: Final = 0.02  # of the largest that was ever seen: below, a meter may be 
 FADES: Final = 0.9999  # of the largest, a poll
 
 
-class StreakState(msgspec.Struct):
-    """What is remembered."""
-
-    largest: float = 0.0
-    polls: int = 0
-    since: int = 0
-
-
-class Streak:
+class Streak(msgspec.Struct):
     """Counts polls that contradict, in a row."""
 
-    __slots__ = ("state",)
-
-    def __init__(self) -> None:
-        self.state = StreakState()
+    largest: Size = 0.0
+    polls: Count = 0
+    since: Moment = 0
 
     def is_large(self, size: float) -> bool:
         """Whether a size is worth a look, compared with the largest that was seen."""
-        state = self.state
-        state.largest = max(size, state.largest * FADES)
-        return size >= LARGE * state.largest
+        self.largest = max(size, self.largest * FADES)
+        return size >= LARGE * self.largest
 
     def feed(self, at_ms: int, *, is_wrong: bool) -> bool:
         """Return whether it has been wrong for long enough to say so."""
-        state = self.state
         if not is_wrong:
-            state.polls = 0
+            self.polls = 0
             return False
-        if not state.polls:
-            state.since = at_ms
-        state.polls += 1
-        return state.polls >= POLLS and at_ms - state.since >= LASTS_MS
+        if not self.polls:
+            self.since = at_ms
+        self.polls += 1
+        return self.polls >= POLLS and at_ms - self.since >= LASTS_MS
 
 
-class SanityCheck:
+class SanityCheck(Kept[Streak]):
     """A check of figures that may differ by a share, and that remembers nothing but its streak."""
 
     def __init__(self, name: str, choice: SanityChoice | None, share: float) -> None:
         """``share``: where nobody says otherwise."""
         self.name = name
         self._choice, self._share = choice, share_of(choice, share)
-        self._streak = Streak()
-
-    def state(self) -> bytes:
-        """As bytes."""
-        return msgspec.msgpack.encode(self._streak.state)
-
-    def restore(self, state: bytes) -> None:
-        """From bytes; raises ValueError for those that are none."""
-        try:
-            self._streak.state = msgspec.msgpack.decode(state, type=StreakState)
-        except msgspec.MsgspecError as error:
-            raise ValueError(f"no state of a check: {error}") from None
+        super().__init__(Streak())
 
     def shift(self, by_ms: int) -> None:
         """Move with the clock."""
-        self._streak.state.since += by_ms
+        self._state.since += by_ms
 
 
 def share_of(choice: SanityChoice | None, default: float) -> float:

@@ -52,10 +52,10 @@ class Triangle(SanityCheck):
             factor /= 100
         largest = max((apparent for apparent, _ in found), default=0.0)
         largest = max(largest, abs(power))
-        if not found or not self._streak.is_large(largest) or largest < LEAST_VA:
+        if not found or not self._state.is_large(largest) or largest < LEAST_VA:
             return {}
         wrong = [points for apparent, points in found if self._is_wrong(abs(power), apparent, factor)]
-        if not self._streak.feed(at_ms, is_wrong=bool(wrong)):
+        if not self._state.feed(at_ms, is_wrong=bool(wrong)):
             return {}
         points = {self._power, *(point for points in wrong for point in points)}
         return dict.fromkeys(points if factor is None else points | {self._factor}, Test.SANITY)

@@ -9,12 +9,14 @@ the sensor. Both must have lasted some polls: by then the event of a flood has b
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
+from msgspec import Meta
 
 from edge.contract.limits import LearnedLimit
 from edge.contract.readings import Test
+from edge.quality.kept import Count, Kept, Moment, Number
 
 DRY_MM: Final = 10.0
 DEEP_MM: Final = 100.0  # unless it is known where the contact hangs
@@ -25,19 +27,19 @@ WET_MS: Final = 30 * 60_000
 
 
 class _State(msgspec.Struct):
-    height: float | None = None  # lowest depth at which the contact was wet
-    wrong: int = 0  # 1: wet on a dry road, -1: dry in deep water
-    polls: int = 0
-    since_ms: int = 0
+    height: Number | None = None  # lowest depth at which the contact was wet
+    wrong: Annotated[int, Meta(ge=-1, le=1)] = 0  # 1: wet on a dry road, -1: dry in deep water
+    polls: Count = 0
+    since_ms: Moment = 0
 
 
-class WetContact:
+class WetContact(Kept[_State]):
     """Compares one contact with one depth, mm."""
 
     def __init__(self, contact: str, depth: str) -> None:
         self.name = f"wet/{contact}"
         self._contact, self._depth = contact, depth
-        self._state = _State()
+        super().__init__(_State())
 
     @property
     def _deep(self) -> float:
@@ -73,17 +75,6 @@ class WetContact:
         note = "the contact has been wet at less" if is_learned else "nobody has seen the contact get wet"
         limit = LearnedLimit(test=Test.WET, high=self._deep, source="learned" if is_learned else "default", note=note)
         return {self._depth: [limit]}
-
-    def state(self) -> bytes:
-        """As bytes."""
-        return msgspec.msgpack.encode(self._state)
-
-    def restore(self, state: bytes) -> None:
-        """From bytes; raises ValueError for those that are none."""
-        try:
-            self._state = msgspec.msgpack.decode(state, type=_State)
-        except msgspec.MsgspecError as error:
-            raise ValueError(f"no state of a check: {error}") from None
 
     def shift(self, by_ms: int) -> None:
         """Move with the clock."""

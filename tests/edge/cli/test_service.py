@@ -245,6 +245,8 @@ def test_check_says_what_a_camera_may_raise_and_how_it_tells(tmp_path: Path) -> 
     (tmp_path / "password").chmod(0o600)
     more = (
         "cameras:\n"
+        "- {id: yard, brand: onvif, purpose: yard, sign: wall, classes: [CAM.BIN],\n"
+        "   push: {url: 'http://192.0.2.20', username: anlan, password_file: password}}\n"
         "- {id: box, brand: webhook, purpose: bins, sign: door, password_file: password, classes: [CAM.BIN]}\n"
         "- {id: lane, brand: frigate, purpose: lane, sign: gate, classes: [CAM.FIRELANE],\n"
         "   map: {car@lane: CAM.FIRELANE}, mask: [[[0, 0], [1, 0], [1, 1]]]}\n"
@@ -253,6 +255,8 @@ def test_check_says_what_a_camera_may_raise_and_how_it_tells(tmp_path: Path) -> 
     )
     shown = CliRunner().invoke(app, ["check", "--config", str(write(tmp_path, more=more))])
     assert shown.exit_code == 0, shown.output
+    asked = "is asked at http://192.0.2.20 to post to http://192.0.2.1:8085/v1/cameras/yard/onvif/, a secret behind it"
+    assert f"yard: camera of brand onvif, may raise CAM.BIN\n  purpose: yard; sign: wall\n  {asked}\n" in shown.stdout
     assert shown.stdout.endswith(
         """
 box: camera of brand webhook, may raise CAM.BIN

@@ -266,10 +266,3 @@ def test_a_restored_check_goes_on_exactly(name: str, polls: list[dict[str, float
         check.shift(5 * MINUTE_MS)
     assert fed(first, polls[cut:]) == fed(second, polls[cut:])
     assert first.state() == second.state()
-
-
-@pytest.mark.parametrize("name", list(MAKERS))
-def test_a_state_of_another_kind_is_refused(name: str) -> None:
-    """What is no state of a check raises ValueError."""
-    with pytest.raises(ValueError, match="check"):
-        MAKERS[name]().restore(b"\xc1")

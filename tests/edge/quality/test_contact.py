@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -73,15 +72,6 @@ def test_a_contact_goes_on_as_if_nothing_had_been(values: list[int], cut: int, b
             one.shift(by_ms)
             shift = by_ms
         assert one.feed(START_MS + minute * MINUTE_MS + shift, value).now == through[minute]
-
-
-@pytest.mark.parametrize("state", [b"", b"{}", b"\x91\x01"])
-def test_a_state_of_something_else_is_refused(state: bytes) -> None:
-    """With a reason."""
-    with pytest.raises(ValueError, match="not of a contact"):
-        ContactJudge().restore(state)
-    with pytest.raises(ValueError, match="no state of a check"):
-        WetContact("wet_contact", "depth").restore(state)
 
 
 def checked(polls: list[tuple[int, float]], check: WetContact | None = None) -> list[set[str]]:

@@ -119,10 +119,10 @@ def test_a_restart_goes_on_from_what_was_learned() -> None:
 @pytest.mark.parametrize(
     ("state", "fault"),
     [
-        ("{", "what was learned cannot be read"),
-        ('{"points": {"depth": "***"}, "checks": {}}', "what was learned cannot be read"),
-        ('{"points": {"depth": "bm8="}, "checks": {}}', "depth: what was learned is of another kind"),
-        ('{"points": {}, "checks": {"together": "bm8="}}', "together: what was learned is of another kind"),
+        ("{", "it cannot be read"),
+        ('{"points": {"depth": "***"}, "checks": {}}', "it cannot be read"),
+        ('{"points": {"depth": "bm8="}, "checks": {}}', "depth: could not convert"),
+        ('{"points": {}, "checks": {"together": "bm8="}}', "together: b'no' is not nothing"),
     ],
 )
 def test_a_state_of_something_else_is_told_and_left_out(state: str, fault: str) -> None:

@@ -86,15 +86,6 @@ def test_a_clock_that_is_set_changes_nothing() -> None:
     assert list(flagged(first + rest)) == list(flagged(whole))
 
 
-@pytest.mark.parametrize("state", [b"", b"\x80", b"level", b"\x81\xa4type\xa6street"])
-def test_a_state_of_something_else_is_refused(state: bytes) -> None:
-    """What is no state of a level is a ValueError, and the judge goes on as it was."""
-    judge = LevelJudge()
-    with pytest.raises(ValueError, match="not of a level"):
-        judge.restore(state)
-    assert judge.limits() == ()
-
-
 def test_the_state_is_small() -> None:
     """After two months of trouble at a minute's interval the state is far below 50 kB."""
     judge = LevelJudge()

@@ -224,17 +224,6 @@ def test_a_judge_that_is_restored_goes_on_exactly(seed: int, cut: int, part: flo
     assert first.limits() == second.limits()
 
 
-@pytest.mark.parametrize("state", [b"", b"\x80", b"\xc1", UseJudge().state()[:-9]])
-def test_a_state_of_another_kind_is_refused(state: bytes) -> None:
-    """What is no state of this judge raises ValueError, and the judge stays as it was."""
-    judge = UseJudge()
-    judged(judge, home(1, 3))
-    before = judge.state()
-    with pytest.raises(ValueError, match="no state"):
-        judge.restore(state)
-    assert judge.state() == before
-
-
 @settings(max_examples=50, deadline=None)
 @given(
     values=st.lists(st.floats(-1e9, 1e9, allow_nan=False) | st.sampled_from([0.0, 1e-300, 5.0]), max_size=200),

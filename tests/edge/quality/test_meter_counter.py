@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -108,10 +107,3 @@ def test_a_clock_that_was_set_begins_a_half_hour_anew() -> None:
     judge.feed(MONDAY_MS, 0)
     judge.shift(HALF_HOUR_MS)
     assert judge.feed(MONDAY_MS + 2 * HALF_HOUR_MS, 1_000_000) is PASSED
-
-
-@pytest.mark.parametrize("state", [b"", b"\xc1", UseJudge().state()])
-def test_a_state_of_another_kind_is_refused(state: bytes) -> None:
-    """What is no state of this judge raises ValueError."""
-    with pytest.raises(ValueError, match="no state"):
-        CounterJudge().restore(state)

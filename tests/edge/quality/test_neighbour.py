@@ -113,8 +113,6 @@ def test_what_was_learned_survives_a_restart() -> None:
     again.restore(check.state())
     again.shift(DAY * INTERVAL_MS)
     assert compare(again, board, [(1400.0, 900.0)] * 4, first=11 * DAY) == [11 * DAY + 2, 11 * DAY + 3]
-    with pytest.raises(ValueError, match="neighbours"):
-        again.restore(b"1")
 
 
 def test_two_devices_watch_each_other() -> None:
@@ -211,8 +209,6 @@ def test_a_dry_day_and_a_wrong_neighbour_block_nothing() -> None:
     for minute, total in enumerate((0.0, 0.0, 500.0, 500.0, 0.0, 0.0)):
         board.tell([Reading("rain-2", "rain_total", START_MS + minute * MINUTE_MS, total)])
         assert not check.feed(START_MS + minute * MINUTE_MS, {"rain_total": 3.0})
-    with pytest.raises(ValueError, match="rain gauges"):
-        check.restore(b"1")
 
 
 @pytest.fixture

@@ -163,10 +163,3 @@ def test_any_values_at_any_times_are_judged(values: list[float], steps: list[int
         assert (judge.doubt.flag == Flag.SUSPECT) == is_held
     judge.shift(-DAY_MS)
     judge.limits()
-
-
-@pytest.mark.parametrize("state", [b"", b"\xc1", b"\x80"])
-def test_a_state_of_another_kind_is_refused(state: bytes) -> None:
-    """What is no state of this judge raises ValueError."""
-    with pytest.raises(ValueError, match="no state"):
-        PowerJudge().restore(state)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -66,13 +65,6 @@ def test_nothing_is_failed_and_one_sample_is_held_at_most(parts: list[str], seed
         is_held = step.now is None
         for verdict in (step.held, step.now, one.doubt):
             assert verdict is None or (verdict.flag < Flag.FAIL and (verdict.flag == Flag.PASS) is (verdict.tests == 0))
-
-
-def test_a_state_of_something_else_is_refused() -> None:
-    """With a reason, and the judge goes on as it was."""
-    for state in (b"", b"{}", b"\x91\x01"):
-        with pytest.raises(ValueError, match="not of a street"):
-            street().restore(state)
 
 
 def test_a_state_learns_the_unit_that_is_told_now() -> None:

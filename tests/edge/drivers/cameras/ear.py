@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
-from edge.contract.camera_config import CameraConfig, PullConfig
+from edge.contract.camera_config import AskConfig, CameraConfig
 from edge.drivers import NotStoredError
 from edge.drivers.cameras import Refused, Sighting
 from edge.drivers.cameras.pulling import Rhythm
@@ -76,7 +76,7 @@ def camera_of(url: str, folder: Path, *, password: str, silence_s: float = 60) -
     """A camera that is pulled from there."""
     secret = folder / "camera.login"
     secret.write_text(f"{password}\n", encoding="utf-8")
-    pull = PullConfig(url=url, username="anlan", password_file=secret).model_copy(update={"timeout_s": silence_s})
+    pull = AskConfig(url=url, username="anlan", password_file=secret).model_copy(update={"timeout_s": silence_s})
     return CameraConfig(
         id="gate",
         purpose="garbage at the gate",

@@ -78,6 +78,7 @@ def _soap(_: str, body: bytes, __: Source) -> list[Sighting]:
     root = read_xml(body)
     soap.read_fault(root)
     soap.read_clock(root)
+    soap.read_granted(root)
     subscription = soap.read_subscription(root)
     token = soap.Token("u", "p", START, bytes(16))
     # What a camera gives of itself comes back to it as XML that can be read.
@@ -105,6 +106,7 @@ SUBSCRIPTION = b"""<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope"
  xmlns:a="http://www.w3.org/2005/08/addressing" xmlns:v="http://vendor.example"><s:Body><r>
 <SubscriptionReference><a:Address>http://192.0.2.9:8000/onvif/sub?id=1</a:Address>
 <a:ReferenceParameters><v:SubscriptionId v:a="1">7</v:SubscriptionId></a:ReferenceParameters></SubscriptionReference>
+<CurrentTime>2026-11-22T01:02:03Z</CurrentTime><TerminationTime>2026-11-22T01:07:03+01:00</TerminationTime>
 <UTCDateTime><Time><Hour>1</Hour><Minute>2</Minute><Second>3</Second></Time>
 <Date><Year>2026</Year><Month>11</Month><Day>22</Day></Date></UTCDateTime>
 <Events><XAddr>http://192.0.2.9/onvif/event_service</XAddr></Events></r></s:Body></s:Envelope>"""

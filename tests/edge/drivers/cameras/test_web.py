@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from edge.contract.camera_config import PullConfig
+from edge.contract.camera_config import AskConfig
 from edge.drivers.cameras.streams import EVENT_MANAGER
 from edge.drivers.cameras.web import CameraWeb, SignInError, UnreachableError
 from simulators.cameras.dahua import DahuaCamera
@@ -48,13 +48,13 @@ def own_certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:
     return context, certificate
 
 
-def asked_at(url: str, folder: Path, *, ca_file: Path | None = None, password: str = "simulated") -> PullConfig:  # noqa: S107
+def asked_at(url: str, folder: Path, *, ca_file: Path | None = None, password: str = "simulated") -> AskConfig:  # noqa: S107
     login = folder / "camera.login"
     login.write_text(f"{password}\n", encoding="utf-8")
-    return PullConfig(url=url, username="anlan", password_file=login, ca_file=ca_file)
+    return AskConfig(url=url, username="anlan", password_file=login, ca_file=ca_file)
 
 
-async def first_bytes(pull: PullConfig) -> bytes:
+async def first_bytes(pull: AskConfig) -> bytes:
     async with CameraWeb(pull) as web, web.open(EVENT_MANAGER) as stream:
         return await anext(stream)
 
