@@ -101,9 +101,11 @@ class OnvifCamera(SimulatedCamera):
             )
         if "<CreatePullPointSubscription" in text or "<Subscribe " in text:
             return self._subscribe(text)
+        for number in [number for number, each in self.subscriptions.items() if each.ends_at_s <= self._now_s()]:
+            del self.subscriptions[number]
         named = re.search(r":SubscriptionId [^>]*>(\d+)<", text)
         subscription = self.subscriptions.get(named[1]) if named else None
-        if named is None or subscription is None or subscription.ends_at_s <= self._now_s():
+        if named is None or subscription is None:
             return self._fault("wsrf-r:ResourceUnknownFault")
         if "<Renew" in text:
             return self._renew(text, subscription)

@@ -68,10 +68,13 @@ class Door:
     def __init__(self, post_url: str) -> None:
         self._key = secrets.token_hex(16)
         self.url = f"{post_url}/{self._key}"
+        self.times_opened = 0
 
     def is_opened_by(self, key: str) -> bool:
         """Whether this is its key, in constant time."""
-        return compare_digest(self._key.encode(), key.encode())
+        is_right = compare_digest(self._key.encode(), key.encode())
+        self.times_opened += is_right
+        return is_right
 
     def hide(self, text: str) -> str:
         """Return what a camera says without the key that it was told."""

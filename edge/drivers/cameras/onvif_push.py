@@ -15,12 +15,16 @@ import asyncio
 import time
 from contextlib import suppress
 
+import structlog
+
 from edge.contract.camera_config import CameraConfig, PushConfig
 from edge.drivers.cameras import CameraTime, Intake, soap
 from edge.drivers.cameras.access import Door
 from edge.drivers.cameras.onvif_session import FaultError, OnvifSession
 from edge.drivers.cameras.pulling import Rhythm, keep_asking
 from edge.drivers.cameras.web import CameraWeb, UnreachableError
+
+_log = structlog.get_logger()
 
 
 async def push_onvif(camera: CameraConfig, intake: Intake, door: Door, *, rhythm: Rhythm | None = None) -> None:
@@ -30,7 +34,7 @@ async def push_onvif(camera: CameraConfig, intake: Intake, door: Door, *, rhythm
         return
 
     async def session(web: CameraWeb) -> None:
-        await _Push(push, OnvifSession(push, web, intake, hide=door.hide), door).run()
+        await _Push(camera.id, push, OnvifSession(push, web, intake, hide=door.hide), door).run()
 
     await keep_asking(push, intake, session, rhythm=rhythm or Rhythm())
 
@@ -38,8 +42,9 @@ async def push_onvif(camera: CameraConfig, intake: Intake, door: Door, *, rhythm
 class _Push:
     """One subscription after the other, while the camera can be reached."""
 
-    def __init__(self, push: PushConfig, session: OnvifSession, door: Door) -> None:
-        self._look_s, self._session, self._door = push.timeout_s / 2, session, door
+    def __init__(self, camera: str, push: PushConfig, session: OnvifSession, door: Door) -> None:
+        self._camera, self._push, self._session, self._door = camera, push, session, door
+        self._is_doubtful = True  # whether the camera can reach us
 
     async def run(self) -> None:
         """Stay subscribed until the camera is lost. Raises UnreachableError and Refused."""
@@ -59,10 +64,19 @@ class _Push:
 
     async def _keep(self, subscription: soap.Subscription) -> None:
         while True:
-            await asyncio.sleep(min(self._look_s, max(self._session.renew_at_s - time.monotonic(), 0)))
+            due_s = max(self._session.renew_at_s - time.monotonic(), 0)
+            await asyncio.sleep(min(self._push.timeout_s / 2, due_s))
             await self._look()
+            self._tell_doubt()
             if time.monotonic() >= self._session.renew_at_s:
                 await self._session.renew(subscription)
+
+    def _tell_doubt(self) -> None:
+        """Say once where a camera that was asked to say what is so now has said nothing."""
+        if self._is_doubtful and not self._door.times_opened:
+            url = self._door.hide(self._door.url)
+            _log.warning("camera posts nothing though it was asked to: can it reach us?", camera=self._camera, url=url)
+        self._is_doubtful = False
 
     async def _look(self) -> None:
         at_ms = await self._session.ask_clock()
