@@ -1,14 +1,18 @@
-"""Where an outbox of a test lies, and one that is open."""
+"""Where an outbox of a test lies, one that is open, and a gateway among devices that answer."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from edge.outbox import Outbox
+from simulators.device import SimulatedDevice, load_modbus_profile
+from simulators.modbus_server import ModbusServer
+from tests.edge.agent_site import Site
 from tests.edge.outbox_parts import open_outbox
+from tests.servers import Mosquitto
 
 
 @pytest.fixture
@@ -23,3 +27,12 @@ def outbox(path: Path) -> Iterator[Outbox]:
     outbox = open_outbox(path)
     yield outbox
     outbox.close()
+
+
+@pytest.fixture
+async def site(tmp_path: Path, mosquitto: Mosquitto) -> AsyncIterator[Site]:
+    """Two devices that answer."""
+    units = {1: SimulatedDevice(load_modbus_profile("moxa_e1242_depth"))}
+    units[2] = SimulatedDevice(load_modbus_profile("eastron_sdm630"))
+    async with ModbusServer(units) as modbus:
+        yield Site(tmp_path, mosquitto, modbus)
