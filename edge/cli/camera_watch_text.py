@@ -8,7 +8,7 @@ from typing import Any
 
 from edge.camera_outcomes import Became, sign_in_of
 from edge.camera_watch import CameraWatch, Picture, Seen, Tally, is_posting
-from edge.contract.camera_config import CameraConfig
+from edge.contract.camera_config import AskConfig, CameraConfig
 from edge.contract.gateway_config import GatewayConfig
 from edge.contract.log import escaped
 from edge.drivers.cameras.health import OFF_MS
@@ -53,9 +53,9 @@ def waiting(camera: CameraConfig, config: GatewayConfig) -> Iterator[str]:
         if listener.is_everywhere:
             yield f"has instead of {listener.host} the address of this gateway in the cameras' network"
     if camera.push is not None and listener is not None:
-        yield f"is asked at {camera.push.url} as user {camera.push.username} to post to {config.post_url(camera)}/"
+        yield f"is asked {_login(camera.push)}, to post to {config.post_url(camera)}/"
     if camera.pull is not None:
-        yield f"is asked at {camera.pull.url} as user {camera.pull.username}"
+        yield f"is asked {_login(camera.pull)}"
     if camera.brand == "frigate" and config.frigate is not None:
         name = camera.channel or camera.id
         yield f"is {name} of Frigate, by {config.frigate.broker.address}, topic {config.frigate.topic}"
@@ -109,6 +109,10 @@ def failures(watched: CameraWatch) -> str:
     """The cameras of which nothing came, in one line; empty where there are none."""
     silent = [camera for camera, tally in watched.tallies.items() if not is_there(tally)]
     return f"nothing came from {', '.join(silent)}" if silent else ""
+
+
+def _login(asked: AskConfig) -> str:
+    return f"at {asked.url}, user {asked.username}, password the first line of {asked.password_file}"
 
 
 def _to_check(watched: CameraWatch, camera: str) -> Iterator[str]:

@@ -50,6 +50,8 @@ def show_file(
     """Show what a saved message would become; ends with 1 where it is refused. Raises ConfigurationError."""
     if len(cameras) != 1:
         fail(f"say which camera has sent {path} ({', '.join(cameras)})", code=2)
+    if not content_type.isascii():
+        fail(f'--type "{content_type}": as it stands in the head of the message, such as application/json', code=2)
     watched = _open(config, cameras, pictures=pictures, as_json=as_json)
     try:
         with path.open("rb") as file:

@@ -167,7 +167,8 @@ def test_when_nothing_comes_it_says_what_to_check(tmp_path: Path) -> None:
     ]
     assert f"posts to http://127.0.0.1:{port}/v1/trigger; " in said[4]
     assert said[6:8] == ["yard: nothing came", "  cannot be reached: ConnectError: All connection attempts failed"]
-    assert said[8] == f"  check that it is asked at http://127.0.0.1:{dead} as user anlan"
+    login = f"user anlan, password the first line of {tmp_path / 'login.password'}"
+    assert said[8] == f"  check that it is asked at http://127.0.0.1:{dead}, {login}"
     assert (shown.exit_code, shown.stderr.splitlines()[-1]) == (1, "nothing came from gate, box, yard")
     assert not any(word in shown.output for word in (*PASSWORDS.values(), "s3"))
 
@@ -272,6 +273,10 @@ def test_what_frigate_says_of_another_camera_is_told(tmp_path: Path) -> None:
     [
         (["gat"], '{config}: gateway gw-1 has no camera "gat" (did you mean "gate"?)'),
         (["--file", "nowhere", "gate"], "nowhere: No such file or directory"),
+        (
+            ["--file", "nowhere", "--type", "图", "gate"],
+            '--type "图": as it stands in the head of the message, such as application/json',
+        ),
         (["--file", "nowhere"], "say which camera has sent nowhere (gate, box)"),
         (["--pictures", "/dev/null/x"], "{config}: --pictures /dev/null/x: Not a directory"),
     ],
