@@ -11,14 +11,19 @@ from cloud.dead_letters import dead_letters
 from cloud.gateway_states import find_twins
 from cloud.health import Condition, GatewayHealth, Health, Reason
 from cloud.ledger import CONFLICT
-from cloud.workorders.limits import Running, Stopwatch, TimeLimits, urgency
+from cloud.registry.registry import join_place
+from cloud.registry.tables import devices, sites
+from cloud.workorders.limits import MOST_URGENT_FIRST, Running, Stopwatch, TimeLimits, urgency
+from cloud.workorders.order_rules import rule_of
 from cloud.workorders.orders import code_of
 from cloud.workorders.states import FINISHED, State
 from cloud.workorders.stopwatches import running_of
-from cloud.workorders.tables import orders
-from edge.contract.messages import Severity
+from cloud.workorders.tables import events, orders
+from edge.contract.messages import EventState, Severity
 
 MOST = 20
+SUSPECTED_LONG_MS = 3_600_000
+SUSPECTED_NO_LONGER_MS = 7 * 86_400_000  # before that nobody knows any more: its end was lost
 
 
 class Kind(StrEnum):
@@ -27,6 +32,9 @@ class Kind(StrEnum):
     STOPPED = "stopped"  # nothing is heard of any gateway
     OVERDUE = "overdue"  # an order whose limit is passed
     WAITING = "waiting"  # an order that no rule moves on: it waits for a person
+    SUSPECTED = (
+        "suspected"  # a sensor has suspected for long what would open an order, and can neither prove nor withdraw
+    )
     GATEWAY = "gateway"  # a gateway is offline or silent
     DEVICE = "device"  # a device is offline or silent, its gateway is not
     CONFLICT = "conflict"  # one name, two contents: a cloned card, or two agents with one identity
@@ -90,6 +98,7 @@ def find(
     """
     found = [
         *_of_orders(connection, limits, now_ms),
+        *_of_suspects(connection, now_ms),
         *_of_health(health),
         *(Finding(kind=Kind.LOST, since=None, gateway=gateway, count=count) for gateway, count in _most_first(lost)),
         *_of_letters(connection),
@@ -146,6 +155,30 @@ def _of_order(row: Row[Any], running: Running | None) -> Finding:
         stopwatch=running.stopwatch if running else None,
         due_at=running.due_at if running else None,
     )
+
+
+def _of_suspects(connection: Connection, now_ms: int) -> Iterator[Finding]:
+    """Give what has been suspected for long, the gravest first: it may be a car that stands there, or water."""
+    placed = join_place(events, events.c.gateway, events.c.device)
+    rows = connection.execute(
+        select(events, devices.c.name.label("device_name"), sites.c.name.label("site_name"))
+        .select_from(placed)
+        .where(events.c.state == EventState.SUSPECT)
+        .where(events.c.began_at.between(now_ms - SUSPECTED_NO_LONGER_MS, now_ms - SUSPECTED_LONG_MS))
+        .order_by(events.c.began_at)
+    ).all()
+    for row in sorted(rows, key=lambda row: MOST_URGENT_FIRST.index(Severity(row.severity))):
+        if rule_of(row.class_code).opens_order:
+            yield Finding(
+                kind=Kind.SUSPECTED,
+                since=row.began_at,
+                gateway=row.gateway,
+                device=row.device,
+                name=row.device_name,
+                severity=Severity(row.severity),
+                class_code=row.class_code,
+                site_name=row.site_name,
+            )
 
 
 def _of_health(health: Health) -> Iterator[Finding]:

@@ -37,12 +37,17 @@ class More(Struct, frozen=True):
 
 
 ONE_NAME = N_("Two messages came under one name: a copied card, or two programs with one identity.")
+SUSPECTED = N_("Only suspected: it may be a thing that stands there, or water. Have somebody look.")
 TAKE_TURNS = N_("Two programs enter by its name in turn: a copied card, or two programs with one identity.")
 
 Count = Callable[[Words, int], str]
 MORE: Mapping[Kind, tuple[Count, str]] = {
     Kind.OVERDUE: (lambda w, n: w.plural("%(n)s more overdue order", "%(n)s more overdue orders", n), "/board"),
     Kind.WAITING: (lambda w, n: w.plural("%(n)s more waiting order", "%(n)s more waiting orders", n), "/board"),
+    Kind.SUSPECTED: (
+        lambda w, n: w.plural("%(n)s more long suspicion", "%(n)s more long suspicions", n),
+        "/sensors?state=doubtful",
+    ),
     Kind.GATEWAY: (
         lambda w, n: w.plural("%(n)s more silent gateway", "%(n)s more silent gateways", n),
         "/gateways?state=offline",
@@ -108,6 +113,19 @@ class Notices:
             text=text,
             since=None if is_late else finding.since,  # by how much it is late is said already
             path=f"/orders/{finding.order}",
+        )
+
+    def suspected(self, finding: Finding) -> Notice:
+        """Say what a sensor suspects and cannot prove."""
+        page, gateway, device = self._page, quote(finding.gateway or ""), quote(finding.device or "")
+        return Notice(
+            key=_key(finding),
+            icon=finding.severity or "doubtful",
+            tone=finding.severity or "warn",
+            title=f"{page.words.event_class(finding.class_code or '')} · {finding.site_name}",
+            text=f"{finding.name or finding.device} · {page._(SUSPECTED)}",
+            since=finding.since,
+            path=f"/gateways/{gateway}/devices/{device}",
         )
 
     def gateway(self, finding: Finding) -> Notice:
@@ -205,6 +223,7 @@ def _letters_of(finding: Finding) -> str:
 WORDS: Mapping[Kind, Callable[[Notices, Finding], Notice]] = {
     Kind.OVERDUE: Notices.order,
     Kind.WAITING: Notices.order,
+    Kind.SUSPECTED: Notices.suspected,
     Kind.GATEWAY: Notices.gateway,
     Kind.DEVICE: Notices.device,
     Kind.CONFLICT: Notices.conflict,

@@ -132,7 +132,9 @@ async def _with_moments(page: Page, found: Situation) -> Findings:
     return replace(
         found.findings,
         first=[
-            replace(each, since=since[each.gateway, each.device]) if each.gateway and each.device else each
+            replace(each, since=since[each.gateway, each.device])
+            if each.kind is Kind.DEVICE and each.gateway and each.device
+            else each
             for each in found.findings.first
         ],
     )

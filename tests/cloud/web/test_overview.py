@@ -142,6 +142,19 @@ async def test_orders_come_first_by_severity(site: Site) -> None:
     assert re.search(r'href="/board\?stage=raised">.*?<td class="number">1</td>', text, re.DOTALL)
 
 
+async def test_what_stays_suspected_is_told_after_an_hour(site: Site) -> None:
+    """Where it is, that it may be water, and the way to the sensor."""
+    record(site.database, *flood(EventState.SUSPECT))
+    await site.clock.advance_to(NOW + 59 * MINUTE)
+    hear(site, at_ms=NOW + 59 * MINUTE)
+    assert notices(await site.see("chen", "/overview")) == []
+    await site.clock.advance_to(NOW + 61 * MINUTE)
+    [(path, what, why)] = notices(await site.see("chen", "/overview"))
+    assert path == "/gateways/gw-1/devices/road-1"
+    assert "和平路下穿通道" in what
+    assert "路面积水传感器 · Only suspected" in why
+
+
 async def test_what_is_silent_comes_before_the_least_grave(site: Site) -> None:
     """An offline device stands below what is orange, and above rubbish that waits for the duty officer."""
     raise_rubbish(site, 1)
