@@ -63,6 +63,7 @@ class Watch:
         self._readers, self._show, self._every_s, self._count = readers, show, every_s, count
         self._last: dict[str, dict[str, Value]] = {}
         self._stopping = asyncio.Event()
+        self._unread: BrokenPipeError | None = None
         self._turns: dict[object, asyncio.Lock] = {}
 
     def stop(self) -> None:
@@ -70,7 +71,7 @@ class Watch:
         self._stopping.set()
 
     async def run(self) -> None:
-        """Poll until the end."""
+        """Poll until the end. Raises BrokenPipeError where nobody reads any more what is shown."""
         async with asyncio.TaskGroup() as group:
             polls = {
                 group.create_task(self._poll_on(reader, poll_s))
@@ -83,6 +84,8 @@ class Watch:
                 polls -= done
             for task in (*polls, stopping):
                 task.cancel()
+        if self._unread is not None:
+            raise self._unread
 
     async def _end(self) -> None:
         await self._stopping.wait()
@@ -109,4 +112,8 @@ class Watch:
         before = {name: last[name] for name, value in values.items() if name in last and last[name] != value}
         first = frozenset(values.keys() - last.keys())
         last.update(values)
-        self._show(Look(readout, before, first))
+        try:
+            self._show(Look(readout, before, first))
+        except BrokenPipeError as error:  # whoever read is gone, as ``head`` is after its lines
+            self._unread = error
+            self.stop()

@@ -8,10 +8,12 @@ import json
 import logging
 import signal
 from pathlib import Path
+from typing import Final
 
 import typer
 
 from edge.camera_file import MOST_BYTES, read_saved
+from edge.camera_outcomes import Became
 from edge.camera_watch import CameraWatch, PictureFolder, Seen, is_posting
 from edge.cli import camera_watch_text
 from edge.cli.settings import fail
@@ -22,6 +24,8 @@ from edge.contract.program import command
 from edge.drivers import ConfigurationError
 from edge.drivers.cameras import Refused
 from edge.timeline import Timeline
+
+WRONG: Final = (Became.REFUSED, Became.TURNED_AWAY, Became.LOST)
 
 
 def watch_and_show(
@@ -106,7 +110,7 @@ def _sum_up(watched: CameraWatch, *, as_json: bool) -> None:
 
 
 def _show_line(seen: Seen) -> None:
-    typer.echo(camera_watch_text.line(seen))
+    typer.secho(camera_watch_text.line(seen), fg="red" if seen.became in WRONG else None)  # where a terminal is
 
 
 def _show_plain(seen: Seen) -> None:

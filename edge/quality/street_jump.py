@@ -10,13 +10,16 @@ doubted     by a jump                                            by the next sam
                                                                  (``STEP``; from a dry road *standing*)
 standing    on a dry road, within one interval (of two minutes   when the road is dry again; or when it moves as water
             at most), to a height that the next sample did not   does, in small steps away from where it stood, or in
-            exceed (``BOX``), or fell short of (``PULSES``), or  ever so small ones to 3 cm above where it came to
-            faster than water can rise (``RATE``)
+            exceed (``BOX``), or fell short of (``PULSES``), or  ever so small ones to 3 cm above or below where it
+            faster than water can rise (``RATE``)                came to
 ==========  ===================================================  ====================================================
 
-Water that comes to a dry road in one sample has risen further by the next one: of 331 recorded floods of 15 cm and
-more those that jumped there within one interval rose by more than 2 cm. Where samples are missing before the jump
-nobody knows whether it was one, and water has the benefit of the doubt.
+Water that comes to a dry road in one sample has risen further by the next one: the one of 331 recorded floods that
+came to 15 cm so rose by 10.1 mm. Where samples are missing before the jump nobody knows whether it was one, and water
+has the benefit of the doubt.
+
+What stands and then leaps is another thing that stands: down always, up unless it goes on to rise. Where something
+fell three times in half an hour there is traffic, and no leap is one of water.
 """
 
 from __future__ import annotations
@@ -50,6 +53,7 @@ CHAIN_MS: Final = 30 * 60_000
 SHORT: Final = 6  # samples of a pulse
 YOUNG: Final = 2  # samples
 SETTLED: Final = 4
+STILL: Final = 2  # samples: what rose far and then stands is another thing that stands
 ROUGHER: Final = 2.5  # than the mean is one in a million, of normal noise
 MINUTE_MS: Final = 60_000.0
 
@@ -96,8 +100,10 @@ class Jumps(msgspec.Struct):
     kind: Tests = 0  # of what stands
     samples: Annotated[int, Meta(ge=1, le=2**53)] = 1
     away: Count = 0  # samples in a row
+    still: Count = 0  # 1 after a far rise, and one more for each sample that stands since; 0: there was none
     rough: Size = 0.0  # mean size of what its steps differ by
     step: Number = 0.0  # the last one
+    young_ms: Moment = 0  # when what came to the road at once was taken for water
     wet_ms: Moment = 0  # when there was water last; 0 is long ago
     pulses: Annotated[list[Moment], Meta(max_length=PULSES)] = msgspec.field(default_factory=list)  # the latest
     most_rate: Size = RATE_MM
@@ -105,6 +111,7 @@ class Jumps(msgspec.Struct):
     def shift(self, by_ms: int) -> None:
         """Go on by a clock that was set on by so much."""
         self.wet_ms += by_ms
+        self.young_ms += by_ms
         self.pulses = [one + by_ms for one in self.pulses]
 
     def limit(self, sample: Sample, road: Road, least: float) -> float:
@@ -120,7 +127,8 @@ class Jumps(msgspec.Struct):
         self.rate = abs(change) / sample.minutes
         dry = max(DOUBT_MM * road.mm, road.dry) if self.rate > most_rate else road.dry
         is_dry = min(-dry, road.below) <= sample.before <= dry and sample.at_ms - self.wet_ms > CHAIN_MS
-        self.from_dry = is_dry and change > 0
+        is_young = self.rate > most_rate and sample.at_ms - self.young_ms <= CHAIN_MS
+        self.from_dry = (is_dry or is_young) and change > 0
         self.at_once = sample.spread == 0
         self.pace_before = self.pace
         self.doubt = Test.SPIKE | (Test.RATE if self.rate > most_rate else 0)
@@ -168,20 +176,23 @@ class Jumps(msgspec.Struct):
         is_too_fast = change > self.most_rate * road.sure_mm * sample.minutes
         too_fast = Test.RATE if is_too_fast else self.doubt & Test.RATE
         self.level = self.came = sample.before
-        self.samples, self.away = 2, 0
+        self.samples, self.away, self.still = 2, 0, 0
         self.rough, self.step = 0.0, change
-        is_chain = bool(self.pulses) and sample.at_ms - self.pulses[-1] < CHAIN_MS
         if change > road.tolerance:
-            if not too_fast and not is_chain:
+            if not too_fast and not self._is_chain(sample.at_ms):
                 self.pace = max(self.rate, change / sample.minutes)
+                self.young_ms = sample.at_ms
                 return Found(0, 0)
             self.kind = Test.RATE if too_fast else Test.PULSES
         elif change < -road.tolerance:
             self.kind = Test.PULSES | Test.STEP
+            if change < -3 * road.tolerance:
+                self._pulse(sample.at_ms)
         else:
             self.kind = Test.BOX | Test.STEP
         self.phase = Phase.STANDING
         self._settle(sample, road.tolerance)
+        self.came = self.level if abs(change) > road.tolerance else self.came
         return Found(self.kind | self.doubt & Test.RATE, self.kind)
 
     def _settle(self, sample: Sample, tolerance: float) -> None:
@@ -197,34 +208,61 @@ class Jumps(msgspec.Struct):
             if self.samples < SHORT:
                 self._pulse(sample.at_ms)
             return 0
-        off, step = sample.value - self.level, sample.value - sample.before
-        tolerance = max(
-            road.tolerance, min(ROUGHER * self.rough, 3 * road.tolerance) if self.samples > SETTLED else 0.0
-        )
-        self.rough += (abs(step - self.step) - self.rough) / min(self.samples, SETTLED)
-        self.step = step
+        step = sample.value - sample.before
+        rough = min(ROUGHER * self.rough, 3 * road.tolerance) if self.samples > SETTLED else 0.0
+        tolerance = max(road.tolerance, rough)
         self.samples += 1
-        has_risen = sample.value - self.came > max(RISEN_MM * road.mm, 3 * tolerance)
-        if abs(off) <= tolerance and not has_risen:
-            self.away = 0
+        if abs(step) <= 3 * tolerance + STEP_SPREAD_MM * road.mm * sample.spread:
+            self.rough += (abs(step - self.step) - self.rough) / min(self.samples, SETTLED)
+            self.step = step
+            if self._stays(sample, road, step, tolerance):
+                return self.kind
+        elif self._is_rising(step, sample, road):
+            self.still = 1
+        else:
+            if step < 0:
+                self._pulse(sample.at_ms)  # water does not fall like that: traffic
+            self._put(sample.value, Test.PULSES | Test.STEP)
+            self.away = self.still = int(step > 0)
+            return self.kind
+        self.away += 1
+        return self.kind if self.away < 2 else self._release(sample, road, step)
+
+    def _stays(self, sample: Sample, road: Road, step: float, tolerance: float) -> bool:
+        """Whether a sample that did not jump says nothing for water."""
+        has_crept = abs(sample.value - self.came) > max(RISEN_MM * road.mm, 3 * tolerance)
+        if abs(sample.value - self.level) <= tolerance and not has_crept:
+            self.away, self.still = 0, 0
             if self.samples > YOUNG:
                 self.kind = Test.BOX | Test.STEP
             self._settle(sample, tolerance)
-            return self.kind
-        if abs(step) > 3 * tolerance and not self._is_rising(step, sample, road):
-            self.away, self.kind = int(step > 0), Test.PULSES | Test.STEP
-            self.level = self.came = sample.value
-            return self.kind
-        self.away += 1
-        if self.away < 2:
-            return self.kind
+            return True
+        if not self.still or abs(step) > tolerance / 2:
+            return False
+        self.still += 1
+        if self.still > STILL:
+            self._put(sample.value, Test.BOX | Test.STEP)
+        return True
+
+    def _put(self, value: float, kind: int) -> None:
+        """Something else stands there now."""
+        self.level = self.came = value
+        self.kind, self.away, self.still, self.step = kind, 0, 0, 0.0
+
+    def _release(self, sample: Sample, road: Road, step: float) -> int:
+        """It is water."""
         if self.kind & Test.RATE:
             self.most_rate = max(self.most_rate, min(2 * self.most_rate, 1.2 * self.rate / road.sure_mm))
-        self.phase = Phase.CALM
+        self.phase, self.young_ms = Phase.CALM, sample.at_ms
         self.pace = abs(step) / sample.minutes
         return 0
 
     def _is_rising(self, step: float, sample: Sample, road: Road) -> bool:
-        """Whether a step is one of water that rises: not the first one of what has stood there."""
-        is_first = self.samples > YOUNG + 1 and not self.away
-        return 0 < step <= self.most_rate * road.sure_mm * sample.minutes and not is_first
+        """Whether a step is one of water that rises: not the first one of what has stood there, nor in traffic."""
+        is_first = self.samples > YOUNG + 2 and not self.away
+        is_slow = 0 < step <= self.most_rate * road.sure_mm * sample.minutes
+        return is_slow and not is_first and not self._is_chain(sample.at_ms, PULSES)
+
+    def _is_chain(self, at_ms: int, least: int = 1) -> bool:
+        """Whether so many pulses were seen lately."""
+        return len(self.pulses) >= least and at_ms - self.pulses[-least] < CHAIN_MS

@@ -6,11 +6,12 @@ withdraws. Minutes in which nothing is on the road, and that are flagged, are fa
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from edge.contract.messages import EventState
 from edge.contract.readings import Flag
-from simulators.dry_road import MINUTES_A_DAY, DryRoad, look
+from simulators.dry_road import MINUTES_A_DAY, NOISE_MM, DryRoad, look
 from tests.evaluate.episodes import BAD
 from tests.evaluate.hidden import detect
 from tests.evaluate.ours import judge_rows
@@ -25,6 +26,14 @@ ROADS = (
     DryRoad(blips=6, pulses=2, boxes=1.5, cut_mm=10.0),
     DryRoad(snow=True),
 )
+HARSH: Mapping[str, DryRoad] = {
+    "two boxes, one on the other": DryRoad(piles=4),
+    "vehicles that rise each minute": DryRoad(climbs=12),
+    "traffic jams": DryRoad(jams=3),
+    "three times the noise": DryRoad(noise_mm=3 * NOISE_MM, blips=6, pulses=2, boxes=1.5),
+    "that noise, cut off": DryRoad(noise_mm=3 * NOISE_MM, blips=6, pulses=2, boxes=1.5, cut_mm=10.0),
+    "minutes without samples": DryRoad(lost=8),
+}
 
 
 class Dry(NamedTuple):
@@ -37,6 +46,23 @@ class Dry(NamedTuple):
     failed: int = 0  # minutes flagged 4
     noise: int = 0  # scored minutes with nothing on the road
     false: int = 0  # of them
+
+
+class Harsh(NamedTuple):
+    """What became of two weeks that are harsher than users complain of: there is no target, only a limit to know."""
+
+    road: str
+    raised: int  # events, suspect at first
+    confirmed: int  # of them
+
+
+def look_at_harsh_weeks(seed: int) -> list[Harsh]:
+    """Judge two dry weeks of each kind of harsh road."""
+    found = []
+    for number, (name, road) in enumerate(HARSH.items()):
+        one = _look_at(road, seed * 100 + len(ROADS) + number)
+        found.append(Harsh(name, one.suspected, one.confirmed))
+    return found
 
 
 def look_at_dry_weeks(seed: int) -> Dry:

@@ -20,7 +20,7 @@ from typing import NamedTuple, cast
 from edge.contract.quality_config import JudgeKind
 from tests import layout
 from tests.evaluate import real, report, series
-from tests.evaluate.dry import Dry, look_at_dry_weeks
+from tests.evaluate.dry import Dry, Harsh, look_at_dry_weeks, look_at_harsh_weeks
 from tests.evaluate.episodes import Faulty, Flags, Score, count_false, score
 from tests.evaluate.faults import PLANS, inject
 from tests.evaluate.flags_only import FileError, judge_kind, write_flags
@@ -131,12 +131,13 @@ class Evaluation:
         keys = [Key(kind, fault, method) for kind in KINDS for fault in PLANS[kind] for method in METHODS]
         return {key: self.scores[key] for key in keys if key in self.scores}
 
-    def _streets(self) -> tuple[Hidden | None, Dry | None]:
+    def _streets(self) -> tuple[Hidden | None, Dry | None, Sequence[Harsh]]:
         if "street" not in self.wanted.kinds or OURS not in self.wanted.methods:
-            return None, None
+            return None, None, ()
         self._say("every recorded flood, and dry weeks")
         seed = self.wanted.seeds[0]
-        return look_for_hidden(series.read_floods(self.wanted.folder), seed), look_at_dry_weeks(seed)
+        hidden = look_for_hidden(series.read_floods(self.wanted.folder), seed)
+        return hidden, look_at_dry_weeks(seed), look_at_harsh_weeks(seed)
 
     def _real(self) -> dict[str, tuple[int, int, int, int]]:
         found: dict[str, tuple[int, int, int, int]] = {}
@@ -178,6 +179,7 @@ def print_all(figures: Figures) -> None:
         print(f"\n{report.hidden_text(figures.hidden)}")
     if figures.dry is not None:
         print(report.dry_text(figures.dry))
+        print(f"\nharsher than usual, two weeks each:\n{report.harsh_table(figures.harsh)}")
     if figures.real:
         print(f"\nreal faults of the Logan River, as technicians removed or moved them:\n{report.real_table(figures)}")
     print(f"\n{report.targets_table(report.verdicts(figures))}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from tests.evaluate.dry import Dry
+from tests.evaluate.dry import Dry, Harsh
 from tests.evaluate.episodes import Score
 from tests.evaluate.hidden import Hidden
 
@@ -52,6 +52,7 @@ class Figures(NamedTuple):
     false: Mapping[tuple[str, str, str], tuple[int, int]]
     hidden: Hidden | None
     dry: Dry | None
+    harsh: Sequence[Harsh]
     real: Mapping[str, tuple[int, int, int, int]]  # method: runs, found, flagged points, real points among them
 
 
@@ -149,6 +150,12 @@ def dry_text(dry: Dry) -> str:
     )
 
 
+def harsh_table(harsh: Sequence[Harsh]) -> str:
+    """What became of the weeks that no target is set for."""
+    rows = [(one.road, "", "", str(one.raised), str(one.confirmed)) for one in harsh]
+    return table(("dry road with", "", "", "raised", "confirmed"), rows)
+
+
 def real_table(figures: Figures) -> str:
     """How many of the faults that technicians corrected were found."""
     rows = [
@@ -236,6 +243,7 @@ def as_json(figures: Figures) -> dict[str, Any]:
         "false_per_1000": false,
         "hidden": None if figures.hidden is None else {**figures.hidden._asdict(), "hidden": figures.hidden.hidden},
         "dry": None if figures.dry is None else figures.dry._asdict(),
+        "harsh": [one._asdict() for one in figures.harsh],
         "real": {
             method: dict(zip(("faults", "found", "flagged", "right"), each, strict=True))
             for method, each in figures.real.items()

@@ -1,16 +1,16 @@
 """The HTTP side of cameras that post, a bare ASGI application.
 
-    POST /v1/trigger               the form of :mod:`edge.drivers.cameras.anlan`, for cameras of brand anlan
-    POST /v1/cameras/{id}/{brand}  what a camera of that brand posts
-    POST /v1/cameras/{id}/{brand}/{key}  the same of one that was asked to post there, see :class:`Door`
-    GET  /healthz                  200 while the listener runs
+    POST /v1/trigger                     the form of :mod:`edge.drivers.cameras.anlan`, for cameras of brand anlan
+    POST /v1/cameras/{id}/{brand}        what a camera of that brand posts
+    POST /v1/cameras/{id}/{brand}/{key}  the same by one that was asked to post there, see :class:`Door`
+    GET  /healthz                        200 while the listener runs
 
 Signing in is by HTTP Basic or Digest with the camera's id and password; a webhook signs instead, a key needs neither.
 
 ====== ===============================================================================================
 status meaning
 ====== ===============================================================================================
-200    a vendor's camera: taken; {"events": [ids]}, or why it is of no use here: nothing to send again
+200    a vendor's camera: taken; {"events": [ids]}, or why it is of no use here: nothing to send again. Empty by a key
 202    committed on the gateway; {"event": id}. The same post within a minute gives the same id again
 204    heartbeat or end of something: no event
 400    the body cannot be read as what its Content-Type says

@@ -1,7 +1,7 @@
 """What is asked of an ONVIF camera, and what it answers beside notifications. Pure.
 
 From the ONVIF core specification: 5.12 (security: WS-UsernameToken, whose digest is Base64(SHA-1(nonce + created +
-password)), and ``created`` by the camera's own clock, which anyone may ask), 8.3.7 (GetSystemDateAndTime), 9.1
+password)), and ``created`` by the camera's own clock, which anyone may ask), 8.3.7 (GetSystemDateAndTime), 9
 (CreatePullPointSubscription, PullMessages, Subscribe, Renew, Unsubscribe; a subscription is named by address and
 reference parameters, which come back as headers, WS-Addressing; ends are durations or times, and an answer says the
 camera's time and the end that it grants). From issues: home-assistant/core 121952 and lumeohq/onvif-rs 121

@@ -143,6 +143,18 @@ async def test_watch_of_a_dead_device_ends_with_1(server: ModbusServer, tmp_path
         assert (process.returncode, err) == (1, b"no answer at all from road-1\n")
 
 
+async def test_watch_ends_quietly_when_nobody_reads_it(server: ModbusServer, tmp_path: Path) -> None:
+    """As before ``head``, which leaves after its lines: no traceback."""
+    ours, theirs = os.pipe()
+    async with watch("--config", write(tmp_path, server, poll_s=0.2), stdout=theirs) as process:
+        os.close(theirs)
+        assert await asyncio.to_thread(os.read, ours, 1)
+        os.close(ours)
+        server.units[1].set("depth", 121)
+        _, err = await asyncio.wait_for(process.communicate(), 20)
+        assert (process.returncode, err) == (1, b"")
+
+
 async def test_watch_keeps_values_in_place_on_a_terminal(server: ModbusServer, tmp_path: Path) -> None:
     """A page of its own that is drawn over and over within the window, and taken away at the end."""
     ours, theirs = pty.openpty()

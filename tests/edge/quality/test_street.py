@@ -65,6 +65,43 @@ def test_a_box_that_moves_as_water_does_is_water() -> None:
     assert not any(fallen[5:])
 
 
+def test_water_that_stood_and_sinks_ever_so_slowly_is_water() -> None:
+    """By a millimetre in three minutes: nothing that stands on a road sinks by 3 cm."""
+    tests = after_dry([float(round(200 - minute / 3)) for minute in range(150)])
+    assert all(tests[:80])
+    assert not any(tests[100:])
+
+
+def test_water_that_rose_while_samples_were_missing_is_water() -> None:
+    """A car leaves 120 mm of water, and two late samples show 5 mm more a minute: that is no other car each time."""
+    depths = [*DRY, *([600.0] * 10), 120.0, 121.0, 221.0, 321.0]
+    seconds = [60 * number for number in range(len(depths))]
+    seconds[-2:] = [seconds[-3] + 20 * 60, seconds[-3] + 40 * 60]
+    judged = judge(depths, seconds=seconds)
+    assert judged.tests[-3] & Test.BOX
+    assert judged.decided[-1].flag is not Flag.SUSPECT
+
+
+def test_in_traffic_no_leap_is_water() -> None:
+    """After three vehicles in half an hour two that are each higher than the one before are two more of them."""
+    traffic = [700.0, 300.0, 800.0, 200.0, 900.0, 400.0]
+    tests = after_dry([*traffic, 180.0, 250.0, 340.0, 340.0])
+    assert all(one & Test.PULSES for one in tests[-4:-1])
+    assert after_dry([300.0, 300.0, 370.0, 440.0])[-1] == Test.NONE
+
+
+def test_what_rose_once_and_stands_is_another_box() -> None:
+    """Two vehicles, of which the second is higher, each for some minutes."""
+    assert all(after_dry([200.0, 201.0, 280.0, 279.0, 281.0, 280.0, 279.0]))
+
+
+def test_water_that_came_at_once_never_rises_faster_than_water() -> None:
+    """Two low vehicles pass for water, and a lorry after them does not: it stands there."""
+    tests = after_dry([62.0, 126.0, 1434.0, 1434.0, 1434.0])
+    assert not any(tests[:2])
+    assert all(tests[2:])
+
+
 def test_a_jump_from_water_that_stays_is_flagged_once() -> None:
     """In water a step is the sample that jumped; the event needs the next one."""
     judged = judge([*DRY, *range(10, 120, 5), *([117.0] * 5), *([234.0] * 6)])
