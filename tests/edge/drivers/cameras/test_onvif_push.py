@@ -173,6 +173,40 @@ async def test_a_wrong_password_is_not_tried_again_and_again(tmp_path: Path) -> 
     assert "horse" not in "".join(gate.ear.losses)
 
 
+class Unable(OnvifCamera):
+    """It answers one request in a way of its own."""
+
+    def __init__(self, request: bytes, body: bytes) -> None:
+        super().__init__()
+        self._request, self._body = request, body
+
+    async def answer(self, request: Request) -> Answer:
+        if self._request in request.body:
+            return Answer("500 Internal Server Error", CONTENT_TYPE, self._body)
+        return await super().answer(request)
+
+
+@pytest.mark.usefixtures("soon")
+@pytest.mark.parametrize("request_of", [b"<SetSynchronizationPoint", b"<Renew "], ids=["states", "renewal"])
+@pytest.mark.parametrize(
+    "body",
+    [b"<html>not here<br></html>", b"<Fault><Value>ter:NotAuthorized</Value></Fault>"],
+    ids=["html", "forbidden"],
+)
+async def test_a_camera_that_cannot_do_all_is_subscribed_at(request_of: bytes, body: bytes, tmp_path: Path) -> None:
+    """One that refuses what is not necessary, in whatever words, posts what it sees all the same."""
+    camera = Unable(request_of, body)
+    async with camera, asked_to_post(camera.url, tmp_path) as gate:
+        await gate.ear.until(lambda ear: camera.subscriptions)
+        before = set(camera.subscriptions)
+        camera.see(TOPIC, "IsMotion")
+        await gate.ear.until(lambda ear: ear.sightings)
+        await gate.ear.until(lambda ear: camera.renewals or set(camera.subscriptions) - before)
+        camera.see(TOPIC, "IsMotion", is_over=True)
+        await gate.ear.until(lambda ear: (TOPIC, "end") in ear.seen())
+    assert gate.ear.refusals == []
+
+
 @pytest.mark.usefixtures("soon")
 async def test_a_camera_that_cannot_reach_the_gateway_is_named(tmp_path: Path) -> None:
     """Where nothing is posted though the camera is subscribed at, the log says once where it should have been."""
