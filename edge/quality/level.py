@@ -33,7 +33,7 @@ from edge.quality.judge import PASS, PASSED, Step, Verdict
 from edge.quality.kept import Kept, Moment, Number, Size
 from edge.quality.level_drift import Drift
 from edge.quality.level_forecast import Forecast
-from edge.quality.level_jump import RATE, SPIKE, SPIKE_BEYOND, Jump, Jumps
+from edge.quality.level_jump import RATE, SPIKE, SPIKE_BEYOND, STEP, Jump, Jumps
 from edge.quality.level_limits import Known, limits_of
 from edge.quality.level_pace import Pace
 from edge.quality.level_still import Attenuation, Still
@@ -108,7 +108,7 @@ class LevelJudge(Kept[Memory]):
 
     @property
     def doubt(self) -> Verdict:
-        """SPIKE while a sample is held."""
+        """SPIKE or STEP while a sample is held."""
         return self._state.held or PASS
 
     def feed(self, at_ms: int, value: float) -> Step:
@@ -130,10 +130,10 @@ class LevelJudge(Kept[Memory]):
         jump = know.jumps.jump
         if jump is None:
             held, now = None, self._calm(at_ms, value, surprise, intervals)
-            if now is None:
-                return self._hold(is_fast=is_fast)
         else:
             held, now = self._follow(jump, at_ms, value, surprise)
+        if now is None:
+            return self._hold(held, is_fast=is_fast)
         if now is PASS and know.pace.is_late(intervals):
             now = LATE
         if is_fast:
@@ -143,12 +143,13 @@ class LevelJudge(Kept[Memory]):
         return Step(None if held is None else self._allowed(held), self._allowed(now))
 
     def miss(self, at_ms: int) -> Verdict | None:  # noqa: ARG002 -- a seam of all judges
-        """A sample was due: what is held is RATE, because nobody saw whether it came back."""
+        """A sample was due: a held one is RATE, because nobody saw whether it came back; a second one is STEP."""
         know = self._state
-        if know.held is None:
+        held, know.held = know.held, None
+        if held is None:
             return None
-        know.held = None
-        return self._allowed(RATE)
+        jump = know.jumps.jump
+        return self._allowed(STEP if jump is not None and jump.count > 1 else RATE)
 
     def limits(self) -> Sequence[LearnedLimit]:
         """What was learned so far, or is configured."""
@@ -252,14 +253,19 @@ class LevelJudge(Kept[Memory]):
         room += _BEYOND_USUAL * know.forecast.season.usual
         return abs(surprise) > room and not drift.low - room < level < drift.high + room
 
-    def _hold(self, *, is_fast: bool) -> Step:
+    def _hold(self, decided: Verdict | None, *, is_fast: bool) -> Step:
+        """Wait for the next sample: whether a first one comes back, whether a second one stays."""
         know = self._state
         jump = know.jumps.jump
-        held = SPIKE_BEYOND if jump is not None and jump.is_beyond else SPIKE
+        held = SPIKE
+        if jump is not None and jump.count > 1:
+            held = STEP
+        elif jump is not None and jump.is_beyond:
+            held = SPIKE_BEYOND
         know.held = self._allowed(_join(held, RATE) if is_fast else held)
-        return Step(None, None)
+        return Step(None if decided is None else self._allowed(decided), None)
 
-    def _follow(self, jump: Jump, at_ms: int, value: float, surprise: float) -> tuple[Verdict | None, Verdict]:
+    def _follow(self, jump: Jump, at_ms: int, value: float, surprise: float) -> tuple[Verdict | None, Verdict | None]:
         """Judge a sample that follows one which jumped."""
         know = self._state
         forecast = know.forecast
@@ -269,14 +275,14 @@ class LevelJudge(Kept[Memory]):
             held = _join(held, RATE)
         know.held = None
         if self._step is not None and abs(jump.size) < self._step:
-            held, now = held and _without(held, Test.STEP), _without(now, Test.STEP)
+            held, now = held and _without(held, Test.STEP), _without(now or PASS, Test.STEP)
         if not outcome.is_over:
             return held, now
         if outcome.is_elsewhere:
             forecast.rebase(at_ms, value, jump.size)
             if jump.drifted or (jump.count > 2 and know.drift.leads_back(jump.size)):
                 know.drift.undo(jump.size)
-            elif jump.count > 2:
+            elif jump.count > 2 or jump.undoes:
                 know.drift.restart()
             if outcome.is_water:
                 know.surprises.stir(at_ms)
@@ -284,7 +290,7 @@ class LevelJudge(Kept[Memory]):
             know.attenuation.restart()
         else:
             forecast.take(at_ms, value, know.digits.size)
-        return held, _join(now, self._settle(at_ms, value))
+        return held, _join(now or PASS, self._settle(at_ms, value))
 
     def _settle(self, at_ms: int, value: float) -> Verdict:
         """Look at a trusted sample in the long run: whether it stands still, hardly moves, or creeps."""

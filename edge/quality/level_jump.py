@@ -9,6 +9,8 @@ part of the way
 stays                                            STEP, until they go back, move on, or it is the new normal
 ===============================================  ============================================================
 
+The second one that stays is held in its turn: the third shows whether it was a surge, which passes, or stays.
+
 A step that stayed is the new normal after some samples: more the further it is beyond the limit. It is remembered, and
 when it is undone, nothing is wrong any more. The same holds of the end of a drift and of a long stillness. Levels here
 are without their season.
@@ -71,9 +73,9 @@ class Past(msgspec.Struct):
 
 
 class Outcome(msgspec.Struct):
-    """What the next sample of a jump shows; ``held`` is of the first one, and of use with the second one only."""
+    """What the next sample of a jump shows; ``held`` is of the one before, if it was held."""
 
-    now: Verdict
+    now: Verdict | None  # None: it is held
     held: Verdict = PASS
     is_over: bool = True
     is_elsewhere: bool = False  # it is over, and the level is another
@@ -81,7 +83,8 @@ class Outcome(msgspec.Struct):
 
 
 GOES_ON = Outcome(STEP, STEP, is_over=False)
-GOES_ON_WEAKLY = Outcome(STEP, PASS, is_over=False)
+SEEMS_TO_STAY = Outcome(None, STEP, is_over=False)
+SEEMS_TO_STAY_WEAKLY = Outcome(None, PASS, is_over=False)
 GOES_ON_BEYOND = Outcome(STEP_BEYOND, STEP_BEYOND, is_over=False)
 
 
@@ -116,7 +119,7 @@ class Jumps(msgspec.Struct):
             outcome = Outcome(PASS, is_elsewhere=True, is_water=True)
         elif self._is_normal(jump, at_ms):
             self.remember(at_ms + _REMEMBER_MS, jump.size, jump.before)
-            outcome = Outcome(PASS, is_elsewhere=True)
+            outcome = Outcome(PASS, STEP, is_elsewhere=True)
         else:
             outcome = GOES_ON_BEYOND if jump.is_beyond else GOES_ON
         if outcome.is_over:
@@ -156,7 +159,7 @@ class Jumps(msgspec.Struct):
         elif not (jump.drifted or jump.released):
             if jump.is_beyond:
                 return GOES_ON_BEYOND
-            return GOES_ON if abs(jump.size) > _WEAK * jump.limit else GOES_ON_WEAKLY
+            return SEEMS_TO_STAY if abs(jump.size) > _WEAK * jump.limit else SEEMS_TO_STAY_WEAKLY
         is_lasting = jump.drifted or jump.released
         self.remember(at_ms + _REMEMBER_MS if is_lasting else soon_ms, surprise, jump.before)
         return Outcome(PASS, is_elsewhere=True)

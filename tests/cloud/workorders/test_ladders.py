@@ -5,9 +5,11 @@ from typing import Any
 
 import msgspec
 import pytest
-from sqlalchemy import select
+from alembic import command
+from sqlalchemy import select, update
 
 from cloud.database import Database, metadata
+from cloud.migrations import configuration, migrate
 from cloud.workorders.alerts import has_waited, open_late, record_event
 from cloud.workorders.order_rules import rule_of
 from cloud.workorders.states import State
@@ -148,3 +150,44 @@ def test_a_new_flood_after_people_finished_opens_anew(neighbourhood: Database) -
     record(neighbourhood, *climbing(CLOSE, event_id="b" * 32))
     assert sorted(state for *_, state in standing(neighbourhood)) == ["dispatched", "void"]
     assert neighbourhood.read_now(lambda c: len(c.execute(select(alerts)).all())) == 2
+
+
+def as_before(database: Database) -> None:
+    """Let alerts that fire have the names of their classes, as clouds of before gave them."""
+    name = alerts.c.gateway + "/" + alerts.c.device + "/" + alerts.c.class_code
+    database.write_now(lambda c: c.execute(update(alerts).where(alerts.c.firing.is_not(None)).values(firing=name)))
+
+
+def upgrade(database: Database) -> None:
+    """Bring a database of before ladders up to date."""
+    database.write_now(lambda connection: command.stamp(configuration(connection), "0010"))
+    database.write_now(migrate)
+
+
+def test_a_flood_over_an_upgrade_has_one_order(neighbourhood: Database) -> None:
+    """Watched and ordered under two classes before it, the road's closing after it goes to the order that there is."""
+    record(neighbourhood, *climbing(LIGHT))
+    as_before(neighbourhood)
+    record(neighbourhood, *climbing(ROAD, event_id="b" * 32))
+    as_before(neighbourhood)
+    upgrade(neighbourhood)
+    record(neighbourhood, *climbing(CLOSE, event_id="c" * 32))
+    assert standing(neighbourhood) == [(CLOSE, "red", "red", "dispatched")]
+    assert [one["firing"] for one in rows(neighbourhood, "alerts")] == [
+        "gw-1/road-1/WATERLOG.ROAD.1",
+        "gw-1/road-1/WATERLOG",
+    ]
+    record(neighbourhood, *climbing(LIGHT, LIGHT, ends=True))
+    assert standing(neighbourhood) == [(CLOSE, "red", "red", "dispatched")]
+    record(neighbourhood, *climbing(ROAD, ROAD, ends=True, event_id="b" * 32))
+    record(neighbourhood, *climbing(CLOSE, CLOSE, ends=True, event_id="c" * 32))
+    assert [one["firing"] for one in rows(neighbourhood, "alerts")] == [None, None]
+
+
+def test_an_upgrade_leaves_alerts_alone_that_have_no_ladder(neighbourhood: Database) -> None:
+    """And those that have the name of theirs already."""
+    stage = msgspec.structs.replace(climbing(ROAD, event_id="d" * 32)[0], class_code="CAM.GARBAGE")
+    record(neighbourhood, *climbing(LIGHT), stage)
+    before = [one["firing"] for one in rows(neighbourhood, "alerts")]
+    upgrade(neighbourhood)
+    assert [one["firing"] for one in rows(neighbourhood, "alerts")] == before

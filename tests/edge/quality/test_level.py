@@ -67,16 +67,40 @@ def test_a_spike_is_flagged_alone(height: float) -> None:
 
 
 def test_one_sample_is_held_and_no_more() -> None:
-    """A jump is doubted at once, decided with the next sample, and never are two samples held."""
+    """A jump is doubted at once, and so is one sample that stays there; each is decided with the next sample."""
     judge = LevelJudge()
     judge_all(judge, river(5))
     after_ms = START_MS + 5 * DAY * QUARTER_MS
+    step = Verdict(Flag.SUSPECT, Test.STEP)
     assert judge.feed(after_ms, 300.0) == Step(None, None)
-    assert judge.doubt.flag is Flag.SUSPECT
-    step = judge.feed(after_ms + QUARTER_MS, 301.0)
-    assert step.held is not None
-    assert step.now is not None
+    assert judge.doubt == Verdict(Flag.SUSPECT, Test.SPIKE)
+    assert judge.feed(after_ms + QUARTER_MS, 301.0) == Step(step, None)
+    assert judge.doubt == step
+    assert judge.feed(after_ms + 2 * QUARTER_MS, 301.0) == Step(step, step)
     assert judge.doubt == PASS
+
+
+def test_a_surge_that_seems_to_stay_for_one_sample_passes() -> None:
+    """Where the water is rough at times, a surge a little beyond the limit that falls back slowly is no step."""
+    rng = random.Random(5)
+    values = river(10)
+    values[:760] = [value + (rng.gauss(0, 1.5) if rng.random() < 0.04 else 0.0) for value in values[:760]]
+    judge = LevelJudge()
+    judge_all(judge, values[:800])
+    top = next(each.high for each in judge.limits() if each.test is Test.SPIKE) or 0.0
+    for at, part in enumerate((1.3, 1.25, 0.8, 0.5, 0.2)):
+        values[800 + at] += part * top
+    assert [at for at in flagged(judge_all(LevelJudge(), values)) if at >= 760] == []
+
+
+def test_what_is_held_is_a_step_where_it_seemed_to_stay() -> None:
+    """When the sample that would show it does not come, the second one of a jump stays suspect."""
+    judge = LevelJudge()
+    judge_all(judge, river(5))
+    after_ms = START_MS + 5 * DAY * QUARTER_MS
+    for number in range(2):
+        judge.feed(after_ms + number * QUARTER_MS, 300.0)
+    assert judge.miss(after_ms + 2 * QUARTER_MS) == Verdict(Flag.SUSPECT, Test.STEP)
 
 
 def test_a_held_sample_is_decided_when_the_next_one_does_not_come() -> None:
@@ -97,6 +121,18 @@ def test_a_step_is_flagged_for_a_bounded_time(height: float) -> None:
     found = list(flagged(judge_all(LevelJudge(), values)))
     assert found[0] == 800
     assert found[-1] < 810
+
+
+def test_the_end_of_a_step_is_no_drift() -> None:
+    """A falling river in whole cm, of which a sensor shows 5 more for three days: its repair does not creep."""
+    values = [
+        float(
+            round(120 + 0.8 * math.sin(2 * math.pi * at / DAY) + 0.5 * math.sin(at / DAY / 3) - max(0, at / DAY - 38))
+        )
+        for at in range(46 * DAY)
+    ]
+    values[40 * DAY : 43 * DAY] = [value + 5 for value in values[40 * DAY : 43 * DAY]]
+    assert all(at > 45 * DAY for at in flagged(judge_all(LevelJudge(), values), Test.DRIFT))
 
 
 def test_a_flood_passes() -> None:
