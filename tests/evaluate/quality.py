@@ -24,6 +24,7 @@ from tests.evaluate.dry import Dry, Harsh, look_at_dry_weeks, look_at_harsh_week
 from tests.evaluate.episodes import Faulty, Flags, Score, count_false, score
 from tests.evaluate.faults import PLANS, inject
 from tests.evaluate.flags_only import FileError, judge_kind, write_flags
+from tests.evaluate.harder import Harder, look_at_harder_floods
 from tests.evaluate.hidden import Hidden, look_for_hidden
 from tests.evaluate.ours import judge_rows
 from tests.evaluate.report import OURS, Figures, Key
@@ -131,13 +132,14 @@ class Evaluation:
         keys = [Key(kind, fault, method) for kind in KINDS for fault in PLANS[kind] for method in METHODS]
         return {key: self.scores[key] for key in keys if key in self.scores}
 
-    def _streets(self) -> tuple[Hidden | None, Dry | None, Sequence[Harsh]]:
+    def _streets(self) -> tuple[Hidden | None, Sequence[Harder], Dry | None, Sequence[Harsh]]:
         if "street" not in self.wanted.kinds or OURS not in self.wanted.methods:
-            return None, None, ()
+            return None, (), None, ()
         self._say("every recorded flood, and dry weeks")
         seed = self.wanted.seeds[0]
-        hidden = look_for_hidden(series.read_floods(self.wanted.folder), seed)
-        return hidden, look_at_dry_weeks(seed), look_at_harsh_weeks(seed)
+        floods = series.read_floods(self.wanted.folder)
+        hidden, harder = look_for_hidden(floods, seed), look_at_harder_floods(floods, seed)
+        return hidden, harder, look_at_dry_weeks(seed), look_at_harsh_weeks(seed)
 
     def _real(self) -> dict[str, tuple[int, int, int, int]]:
         found: dict[str, tuple[int, int, int, int]] = {}
@@ -179,6 +181,7 @@ def print_all(figures: Figures) -> None:
         print(f"\n{report.hidden_text(figures.hidden)}")
     if figures.dry is not None:
         print(report.dry_text(figures.dry))
+        print(f"\nmade of recorded floods:\n{report.harder_table(figures.harder)}")
         print(f"\nharsher than usual, two weeks each:\n{report.harsh_table(figures.harsh)}")
     if figures.real:
         print(f"\nreal faults of the Logan River, as technicians removed or moved them:\n{report.real_table(figures)}")

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from tests.evaluate.dry import Dry, Harsh
 from tests.evaluate.episodes import Score
+from tests.evaluate.harder import Harder
 from tests.evaluate.hidden import Hidden
 
 OURS = "anlan"
@@ -51,6 +52,7 @@ class Figures(NamedTuple):
     scores: Mapping[Key, Mapping[int, Score]]
     false: Mapping[tuple[str, str, str], tuple[int, int]]
     hidden: Hidden | None
+    harder: Sequence[Harder]
     dry: Dry | None
     harsh: Sequence[Harsh]
     real: Mapping[str, tuple[int, int, int, int]]  # method: runs, found, flagged points, real points among them
@@ -150,6 +152,12 @@ def dry_text(dry: Dry) -> str:
     )
 
 
+def harder_table(harder: Sequence[Harder]) -> str:
+    """How many floods that nobody has recorded are raised late."""
+    rows = [(one.made, "", "", str(one.floods), str(one.late), str(one.never)) for one in harder]
+    return table(("made", "", "", "floods", "late", "never"), rows)
+
+
 def harsh_table(harsh: Sequence[Harsh]) -> str:
     """What became of the weeks that no target is set for."""
     rows = [(one.road, "", "", str(one.raised), str(one.confirmed)) for one in harsh]
@@ -243,6 +251,7 @@ def as_json(figures: Figures) -> dict[str, Any]:
         "false_per_1000": false,
         "hidden": None if figures.hidden is None else {**figures.hidden._asdict(), "hidden": figures.hidden.hidden},
         "dry": None if figures.dry is None else figures.dry._asdict(),
+        "harder": [one._asdict() for one in figures.harder],
         "harsh": [one._asdict() for one in figures.harsh],
         "real": {
             method: dict(zip(("faults", "found", "flagged", "right"), each, strict=True))
