@@ -25,7 +25,7 @@ from edge.contract.messages import BlobPiece, Event
 from edge.drivers import ConfigurationError, NotStoredError
 from edge.drivers.cameras import Refused, Sighting, Why
 from edge.drivers.cameras.tracker import Step
-from edge.drivers.cameras.witness import Away, Witness
+from edge.drivers.cameras.witness import NO_ANSWER, Away, Witness
 from edge.timeline import Timeline
 
 MOST_KINDS: Final = 200  # of one camera that are told apart; what a stranger sends must not fill the memory
@@ -177,6 +177,10 @@ class CameraWatch(Witness):
 
     # --- what cameras, listener and Frigate tell ----------------------------------------------------------------------
 
+    def wants(self, camera: str) -> bool:
+        """Whether a camera is chosen: of the others nothing is swallowed, not even an end or a heartbeat."""
+        return camera in self.tallies
+
     def took(self, camera: str, sighting: Sighting, step: Step, event: Event | None) -> None:
         """Show a sighting, heartbeats but once."""
         if camera not in self.tallies:
@@ -245,6 +249,8 @@ class CameraWatch(Witness):
             who = f"user {away.name}" if away.name else "without user and password"
             advice = f"; {sign_in_of(self.cameras[camera])}" if camera and away.status == 401 else ""
             words = f"turned away ({away.status}): {away.address}, {who}, {away.path}: {away.text}{advice}"
+            if away.status == NO_ANSWER:
+                words = f"turned away: {away.address}{away.path and f', {away.path}'}: {away.text}"
             self._tell(Seen(self._clock.now_ms(), camera, Became.TURNED_AWAY, words))
 
     def told_of_another(self, camera: str) -> None:
