@@ -83,7 +83,7 @@ MEANINGS: Mapping[Test, Meaning] = {
     ),
     Test.BOX: Meaning(
         N_("At once to one height, constant there, and as suddenly back."),
-        N_("Something stands under the sensor, a parked car perhaps: look there."),
+        N_("Something stands under the sensor, a parked car perhaps, or water that came at once: look there."),
     ),
     Test.SNOW: Meaning(
         N_("It rises as snow lies, without rain."),

@@ -47,6 +47,7 @@ DRIFT: Final = Verdict(Flag.SUSPECT, Test.DRIFT)
 WEAK: Final = Verdict(Flag.SUSPECT, Test.ATTENUATED)
 BEYOND: Final = Verdict(Flag.SUSPECT, Test.SPAN)
 _LARGEST = 1e150  # beyond it sums are no numbers any more
+_LEAP = 1.5  # digits
 _STUCK = 4  # times the longest that it may stand still
 _YOUNG = 200  # samples
 _UNREST = 0.1  # of late the water leapt: it may go far as well
@@ -311,7 +312,7 @@ class LevelJudge(Kept[Memory]):
         found = PASS
         widths = (1e-9 * abs(value), max(1.25 * digit, 0.2 * know.surprises.slow.mean))
         for still, width in zip((know.still, know.dither), widths, strict=True):
-            stood = still.take(at_ms, value, width)
+            stood = still.take(at_ms, value, width, _LEAP * digit)
             if stood <= 4 * interval_ms:
                 continue
             limit_ms = still.limit_ms(interval_ms, is_young=is_young) if self._flat_ms is None else self._flat_ms

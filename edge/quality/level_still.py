@@ -2,7 +2,8 @@
 
 How long is usual is learned: the longest time that it stayed within a band, forgotten by half in 90 days. Two bands:
 not at all, and one digit (or a fifth of what it usually moves from sample to sample, where that is more). Longer than
-the longest by a third is said once; twice as long, until it moves. What was flagged teaches little.
+the longest by a third is said once; twice as long, until it moves. What was flagged teaches little, and nothing where
+it ends with a leap: water goes on by a digit, a stuck sensor that is free again by what was missed meanwhile.
 """
 
 from __future__ import annotations
@@ -41,15 +42,15 @@ class Still(msgspec.Struct):
     is_record: bool = False  # longer than ever, and said so
     is_flat: bool = False
 
-    def take(self, at_ms: int, value: float, width: float) -> int:
-        """Take a trusted value; return for how many ms all were within the width."""
+    def take(self, at_ms: int, value: float, width: float, leap: float) -> int:
+        """Take a trusted value; return for how many ms all were within the width. What is over ``leap`` is a leap."""
         if self.begin_ms is None:
             self._begin(at_ms, value)
             return 0
         low = min(self.low, value)
         high = max(self.high, value)
         if high - low > width:
-            self._end(at_ms)
+            self._end(at_ms, has_leapt=abs(value - self.last) > leap)
             if abs(value - self.last) <= width:
                 self.begin_ms, self.samples = self.held_since_ms, 2
                 low, high = min(value, self.last), max(value, self.last)
@@ -100,17 +101,20 @@ class Still(msgspec.Struct):
         self.longest_at_ms = self.longest_at_ms or at_ms
         self.samples = 1
 
-    def _end(self, at_ms: int) -> None:
+    def _end(self, at_ms: int, *, has_leapt: bool) -> None:
         stood = float(self.last_ms - (self.begin_ms or 0))
-        if 2 * stood < self.longest_ms and not self.is_record and not self.is_flat:
+        was_flat, was_said = self.is_flat, self.is_flat or self.is_record
+        if not was_said and 2 * stood < self.longest_ms:
             return  # by far the most
+        self.is_record = self.is_flat = False
+        if was_said and has_leapt:
+            return
         passed = max(0, at_ms - self.longest_at_ms)
         self.longest_ms *= 0.5 ** (passed / _HALF_LIFE_MS)
         self.longest_at_ms = at_ms
-        if self.is_flat and self.longest_ms:
+        if was_flat and self.longest_ms:
             stood = min(stood, _TEACHES * self.longest_ms)
         self.longest_ms = max(self.longest_ms, stood)
-        self.is_record = self.is_flat = False
 
 
 class Attenuation(msgspec.Struct):

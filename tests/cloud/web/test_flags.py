@@ -107,7 +107,7 @@ async def test_the_page_says_what_is_wrong(doubtful: Site) -> None:
     assert "Look at the probe" in notice.group()
     assert "longest 2 hours 29 minutes" in text
     zh = await doubtful.visit("chen", f"{DEPTH}{DAY}", language="zh")
-    assert "传感器下有东西，可能停了车：去看看。" in zh.text
+    assert "传感器下有东西，可能停了车，也可能是突然涌来的积水：去看看。" in zh.text
 
 
 async def test_what_was_learned_stands_beside_it(doubtful: Site) -> None:

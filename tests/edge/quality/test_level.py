@@ -226,3 +226,15 @@ def test_what_a_site_says_replaces_what_is_learned() -> None:
     said = {limit.test: limit.source for limit in judge.limits()}
     assert said[Test.SPIKE] == said[Test.FLAT] == said[Test.RATE] == "site"
     assert said[Test.DRIFT] == "learned"
+
+
+def test_a_sensor_that_is_stuck_again_and_again_is_found_as_soon_each_time() -> None:
+    """What frees itself with a leap was no water that stood still: it does not make the next time seem usual."""
+    values = river(60)
+    begins = range(10 * DAY, 60 * DAY, 3 * DAY)
+    for begin in begins:
+        values[begin : begin + 32] = [values[begin]] * 32
+        values[begin + 32] = values[begin] + 1
+    found = list(flagged(judge_all(LevelJudge(), values), Test.FLAT))
+    first = [next(at for at in found if at >= begin) - begin for begin in begins]
+    assert max(first[1:]) <= first[0]

@@ -130,6 +130,12 @@ def test_coarse_digits_may_stand_still_for_longer() -> None:
     assert judge([*([0.0] * 200), *rise, *([100.0] * 600)]).flagged == []
 
 
+def test_water_that_came_fast_tells_no_coarse_digit() -> None:
+    """Steps of 5 mm and more, of which some are no multiples of it, are those of a sensor with fine digits."""
+    rise = [12.0, 17.0, 30.0, 37.0, 50.0, 71.0, 88.0, 93.0]
+    assert judge([*DRY, *rise, *([101.0] * 120)]).flagged[0] == len(DRY) + len(rise) + 61
+
+
 def test_noise_that_ceases_is_flat() -> None:
     """A dry road must go on showing what it showed; zero is exempt."""
     assert judge([*DRY, *([3.0] * 60)]).flagged[0] < len(DRY) + 20
