@@ -35,7 +35,6 @@ _TYPES = {
     "integer": "whole number",
     "number": "number",
     "boolean": "true or false",
-    "object": "names, each with a number",
 }
 ROOT = Path(__file__).parents[1]
 # Folders that hold nothing but generated files: what is there and not made here is stale.
@@ -269,6 +268,10 @@ def _value_words(whole: dict[str, Any], inner: dict[str, Any]) -> str:
         return f"list of {_value_words(whole, _resolve(whole, inner['items']))}"
     if inner.get("pattern") == f"^{ID.pattern}$":
         return "id"
+    if inner["type"] == "object":
+        values = inner.get("additionalProperties") or next(iter(inner["patternProperties"].values()))
+        named = _resolve(whole, values)
+        return f"names, each with {'settings' if 'properties' in named else f'a {_value_words(whole, named)}'}"
     words = _TYPES[inner["type"]]
     words = {"path": "path", "date": "date"}.get(inner.get("format", ""), words)
     low, high = inner.get("minimum"), inner.get("maximum")

@@ -22,6 +22,7 @@ from edge.contract.camera_tables import Targets
 from edge.contract.config_file import nearest
 from edge.contract.gateway_config import GatewayConfig
 from edge.contract.messages import BlobPiece, Event
+from edge.contract.readings import LATEST
 from edge.drivers import ConfigurationError, NotStoredError
 from edge.drivers.cameras import Refused, Sighting, Why
 from edge.drivers.cameras.tracker import Step
@@ -169,7 +170,7 @@ class CameraWatch(Witness):
         self.tallies[camera].is_heard = True  # a file is no sign that it is there
         for sighting in sightings:
             with suppress(Refused):  # shown already
-                await intake.take(sighting._replace(believes_past=True))
+                await intake.take(sighting._replace(late_ms=LATEST))
 
     def refuse(self, camera: str, refused: Refused) -> None:
         """Show that a saved message of a camera cannot be read."""

@@ -15,6 +15,7 @@ cameras:
 from collections.abc import Iterator
 from datetime import timedelta, timezone
 from ipaddress import ip_address
+from itertools import combinations
 from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, Field
@@ -30,6 +31,7 @@ MAX_PICTURE_MB = MAX_BLOB / 1_048_576
 Brand = Literal["anlan", "webhook", "frigate", "hikvision", "dahua", "onvif"]
 CameraFault = Literal["offline", "covered", "view_changed"]
 IGNORED = "ignored"
+NOTHING = 1e-6  # of a picture: a few pixels
 CAMERA_KEY = "@camera/"
 """Of what the agent keeps of a camera, before its id; no device's id begins so."""
 
@@ -45,7 +47,18 @@ _TOPIC = Form(r"[^+#\0/][^+#\0]{0,99}", "the beginning of topics, without + and 
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Corner = tuple[Share, Share]
-Region = Annotated[tuple[Corner, ...], Field(min_length=3, max_length=64)]
+
+
+def check_area(corners: tuple[Corner, ...]) -> tuple[Corner, ...]:
+    """Return the corners of a region that covers something: they do not all lie on one line."""
+    x, y = corners[0]
+    sides = [(right - x, down - y) for right, down in corners[1:]]
+    if not any(abs(a * d - b * c) > NOTHING for (a, b), (c, d) in combinations(sides, 2)):
+        raise ValueError("covers nothing: its corners lie on one line")
+    return corners
+
+
+Region = Annotated[tuple[Corner, ...], Field(min_length=3, max_length=64), AfterValidator(check_area)]
 
 
 def check_target(target: str) -> str:

@@ -130,7 +130,7 @@ camera_listener: {{host: 127.0.0.1, port: {port}, max_mb: 0.5}}
 
 async def post_picture(port: int, picture: bytes, note: str) -> httpx.Response:
     """Post a picture as a camera does."""
-    event = f'{{"class": "CAM.GARBAGE", "note": "{note}"}}'.encode()
+    event = f'{{"class": "CAM.GARBAGE", "id": "{note}"}}'.encode()
     parts = {"event": ("event.json", event), "picture": ("picture.jpg", picture)}
     async with httpx.AsyncClient(timeout=30, trust_env=False, verify=NO_TLS) as http:
         return await http.post(f"http://127.0.0.1:{port}/v1/trigger", auth=("cam-1", "secret"), files=parts)

@@ -32,6 +32,7 @@ __all__ = ["CameraTime", "Intake", "Refused", "Sighting", "State", "Why", "read_
 
 MOST_TEXT: Final = 200  # characters of anything a camera says that is kept
 LONGEST_TIME: Final = 64
+KEPT_MS: Final = 7 * 86_400_000  # so late comes what somebody kept; what is older has a wrong clock
 JPEG_START: Final = b"\xff\xd8\xff"
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -44,7 +45,7 @@ class Sighting(NamedTuple):
 
     ``kind`` is the vendor's word for it. ``at_ms`` is the camera's own time, None where it gave none that can be read;
     ``said_at`` is then what it gave. ``id`` is the camera's name for this one event, where it has one: begin and end
-    share it. ``believes_past``: it may come late, as from whoever keeps what it could not post; its time still holds.
+    share it. ``late_ms``: so late it may come, as from whoever keeps what it could not post; its time still holds.
     """
 
     kind: str
@@ -56,7 +57,7 @@ class Sighting(NamedTuple):
     picture: bytes | None = None
     score: float | None = None
     said_at: str = ""
-    believes_past: bool = False
+    late_ms: int = 0
 
 
 class Why(StrEnum):

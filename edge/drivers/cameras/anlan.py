@@ -10,7 +10,7 @@ Two forms, the same content::
 Only ``class`` is required: an event class, or a word that ``map`` of gateway.yaml knows. ``state``:
 
 ========= =============================================================================================================
-active    something was seen, and nothing will say when it is over; the default
+active    something was seen, and nothing will say when it is over; the default. Of an ``id``, where given
 begin     something begins; ``id``, where given, names it
 end       it is over; of an ``id``, where given
 inactive  the same as end; of "videoloss" it is the heartbeat that cameras send so
@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import logging
 from datetime import tzinfo
-from hashlib import sha256
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -32,7 +31,7 @@ from msgspec import Meta, Struct
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from edge.drivers.cameras import JPEG_START, CameraTime, Refused, Sighting, State, Why, read_time
+from edge.drivers.cameras import JPEG_START, KEPT_MS, CameraTime, Refused, Sighting, State, Why, read_time
 
 MAX_EVENT: Final = 64 * 1024  # bytes of the event's JSON in a multipart post
 LONGEST_BOUNDARY: Final = 200
@@ -77,28 +76,21 @@ def read_anlan(content_type: str, body: bytes, *, zone: tzinfo | None) -> list[S
         return [Sighting(HEARTBEAT, "heartbeat")]
     if post.picture is not None and not post.picture.startswith(JPEG_START):
         raise Refused(Why.CONTENT, "picture is not a JPEG: it does not begin with FF D8 FF")
-    state = STATES[post.state]
     at_ms, said_at = read_time(post.time, zone) if post.time else CameraTime(None, "")
     return [
         Sighting(
             post.class_code,
-            state,
+            STATES[post.state],
             at_ms,
             channel=post.channel,
-            id=post.id or (_fingerprint(post) if state == "pulse" else ""),
+            id=post.id,
             note=post.note,
             picture=post.picture,
             score=post.score,
             said_at=said_at,
-            believes_past=True,
+            late_ms=KEPT_MS,
         )
     ]
-
-
-def _fingerprint(post: Post) -> str:
-    """Name what was posted by its content: the same post again is the same event."""
-    picture = sha256(post.picture or b"").hexdigest()
-    return sha256(msgspec.json.encode([post.class_code, post.time, post.note, post.channel, picture])).hexdigest()
 
 
 def _parse(document: bytes) -> Post:

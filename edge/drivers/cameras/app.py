@@ -11,7 +11,7 @@ Signing in is by HTTP Basic or Digest with the camera's id and password; a webho
 status meaning
 ====== ===============================================================================================
 200    a vendor's camera: taken; {"events": [ids]}, or why it is of no use here: nothing to send again. Empty by a key
-202    committed on the gateway; {"event": id}. The same post within a minute gives the same id again
+202    committed on the gateway; {"event": id}. The same within same_within_s gives the same id again
 204    heartbeat or end of something: no event
 400    the body cannot be read as what its Content-Type says
 401    no camera of this gateway, or not its password, or not its signature

@@ -14,7 +14,7 @@ from typing import Annotated, Final, Literal, NamedTuple, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from edge.drivers.cameras import MOST_TEXT, Refused, Sighting, State, Why
+from edge.drivers.cameras import KEPT_MS, MOST_TEXT, Refused, Sighting, State, Why
 
 MOST_BYTES: Final = 256 * 1024
 MOST_ZONES: Final = 32
@@ -116,7 +116,7 @@ def read_review(payload: bytes) -> Told:
         review.camera,
         review.id,
         _note(kinds, None),
-        believes_past=True,  # it is told again with the time at which it began
+        late_ms=KEPT_MS,  # it is told again with the time at which it began
     )
     return Told(review.camera, review.id, "", is_over, [seen._replace(kind=kind) for kind in kinds])
 

@@ -24,7 +24,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from edge.drivers.cameras import MOST_TEXT, CameraTime, Refused, Sighting, State, Why, read_time
+from edge.drivers.cameras import KEPT_MS, MOST_TEXT, CameraTime, Refused, Sighting, State, Why, read_time
 from edge.drivers.cameras.parts import Part, split_body
 from edge.drivers.cameras.xml import MOST_BYTES, Element, read_xml
 
@@ -146,7 +146,7 @@ def _sighting(alert: Alert, where: str, zone: tzinfo | None) -> Sighting:
         channel=_word(alert.dyn_channel_id) or _word(alert.channel_id),
         note="; ".join(filter(None, [description, where]))[:MOST_TEXT],
         said_at=time.said_at if time.at_ms is None else "",
-        believes_past=str(alert.is_data_retransmission).strip().lower() == "true",
+        late_ms=KEPT_MS if str(alert.is_data_retransmission).strip().lower() == "true" else 0,
     )
 
 

@@ -73,6 +73,7 @@ class CameraIntake:
         """
         self.hear()
         async with self._lock:
+            self._end_overdue()
             try:
                 step = self.tracker.judge(sighting, self._moment())
             except Refused as refused:
@@ -120,10 +121,13 @@ class CameraIntake:
     async def end_overdue(self) -> None:
         """End what is due by time alone."""
         async with self._lock:
-            while (step := self.tracker.overdue(self._moment())) is not None and step.event is not None:
-                self.tracker.accept(step)
-                self._keeper.hand_over(step.event, {self.key: self.tracker.state()})
-                self._log.info("camera event ended", event_id=step.event_id, note=step.event.note)
+            self._end_overdue()
+
+    def _end_overdue(self) -> None:
+        while (step := self.tracker.overdue(self._moment())) is not None and step.event is not None:
+            self.tracker.accept(step)
+            self._keeper.hand_over(step.event, {self.key: self.tracker.state()})
+            self._log.info("camera event ended", event_id=step.event_id, note=step.event.note)
 
     def _moment(self) -> Moment:
         return Moment(self._clock.now_ms(), self._clock.monotonic_ms(), self._clock.boot)

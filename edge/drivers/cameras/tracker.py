@@ -7,7 +7,8 @@ begin            a confirmed event; while it is open, what comes again is the sa
                  added to it (``updated``), once
 end              the end of the open event: at once where the camera names its events, else when it has stayed away
                  for ``same_within_s``, so that what flickers is one event; ended when the camera said so
-pulse            a confirmed event without an end; what comes again within ``same_within_s`` is the same one
+pulse            a confirmed event without an end; what comes again within ``same_within_s`` is the same one, unless the
+                 camera's own times are further apart: then it tells late of two
 heartbeat        nothing: the camera was heard
 nothing any more an open event that was not heard of for ``longest_s`` is ended, and its note says why
 ================ ==================================================================================================
@@ -84,6 +85,19 @@ class Stamp(NamedTuple):
     is_believed: bool = True
     offset_ms: int | None = None
 
+    @property
+    def own_ms(self) -> int | None:
+        """The camera's time, where it is that."""
+        return self.at_ms if self.is_own else None
+
+
+class _Pulse(NamedTuple):
+    """The last of those that are one event; ``heard_ms`` is of the monotonic clock."""
+
+    event_id: str
+    heard_ms: int
+    own_ms: int | None
+
 
 class Step(NamedTuple):
     """What follows from a sighting: at most one event, or a fault of the camera that begins (True) or is over."""
@@ -107,7 +121,7 @@ class Tracker:
         self._gateway = gateway
         self._targets = Targets(camera)
         self._opened: dict[str, OpenSight] = {}
-        self._recent: dict[str, tuple[int, str]] = {}  # pulses: when last heard, and the event's id
+        self._recent: dict[str, _Pulse] = {}
         self._faults: dict[str, int] = {}  # those that are there, and when they were last heard of
         self._same_ms = round(camera.same_within_s * 1000)
         self._longest_ms = round(camera.longest_s * 1000)
@@ -149,7 +163,7 @@ class Tracker:
                 self._faults.pop(name, None)
         if step.is_pulse and step.event_id is not None:
             self._recent.pop(step.key, None)
-            self._recent[step.key] = (step.moment.monotonic_ms, step.event_id)
+            self._recent[step.key] = _Pulse(step.event_id, step.moment.monotonic_ms, step.stamp.own_ms)
             while len(self._recent) > MOST_RECENT:
                 del self._recent[next(iter(self._recent))]
         self._opened = self._after(step, event)
@@ -200,13 +214,18 @@ class Tracker:
             return self._go_on(sighting, one, step)
         if sighting.state == "pulse":
             recent = self._recent.get(step.key)
-            if recent is not None and step.moment.monotonic_ms - recent[0] < self._same_ms:
-                return step._replace(event_id=recent[1], is_pulse=True)
+            if recent is not None and self._is_same(recent, step):
+                return step._replace(event_id=recent.event_id, is_pulse=True)
             event = self._event(sighting, class_code, step)
             return step._replace(event=event, event_id=event.id, is_pulse=True)
         event = self._event(sighting, class_code, step)
         opened = OpenSight(event, step.moment.monotonic_ms, step.moment.now_ms)
         return step._replace(event=event, event_id=event.id, opened=opened)
+
+    def _is_same(self, recent: _Pulse, step: Step) -> bool:
+        own_ms = step.stamp.own_ms
+        apart_ms = 0 if own_ms is None or recent.own_ms is None else abs(own_ms - recent.own_ms)
+        return max(step.moment.monotonic_ms - recent.heard_ms, apart_ms) < self._same_ms
 
     def _go_on(self, sighting: Sighting, one: OpenSight, step: Step) -> Step:
         moment = step.moment
@@ -278,9 +297,10 @@ def stamp_of(sighting: Sighting, moment: Moment) -> Stamp:
     if is_undated(moment.now_ms):  # the camera may know what the gateway does not yet
         return Stamp(sighting.at_ms)
     ahead_ms = sighting.at_ms - moment.now_ms
-    is_near = -FAR_MS <= ahead_ms <= FAR_MS or (sighting.believes_past and ahead_ms < 0)
-    if is_near and sighting.at_ms <= LATEST:
-        return Stamp(sighting.at_ms, offset_ms=None if sighting.believes_past else ahead_ms)
+    is_far = ahead_ms < -FAR_MS
+    if -max(FAR_MS, sighting.late_ms) <= ahead_ms <= FAR_MS and sighting.at_ms <= LATEST:
+        remark = f"told {_duration(-ahead_ms)} late" if is_far else ""
+        return Stamp(sighting.at_ms, remark, offset_ms=None if sighting.late_ms else ahead_ms)
     remark = f"camera's clock is {_duration(abs(ahead_ms))} {'ahead' if ahead_ms > 0 else 'behind'}: stamped on arrival"
     return Stamp(moment.now_ms, remark, is_own=False, is_believed=False, offset_ms=ahead_ms)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from edge.contract.messages import EventState
 from edge.contract.readings import EARLIEST
 from edge.drivers import ConfigurationError
 from edge.drivers.cameras import Refused
@@ -27,6 +28,7 @@ from tests.edge.drivers.cameras.stand import (
     START,
     Site,
     begin_post,
+    camera,
     health,
     listening,
     multipart,
@@ -102,11 +104,12 @@ async def test_heartbeats_and_ends_are_no_events(site: Site, word: str) -> None:
 
 
 async def test_concurrent_posts_are_all_kept(site: Site) -> None:
-    """Forty posts at once from two cameras give forty events, each with its own picture."""
+    """Forty posts at once from two cameras, each of an id, give forty events, each with its own picture."""
     auths = [RIGHT, ("cam-2", "battery staple")]
+    events = [f'{{"class": "CAM.BIN", "id": "{n}"}}'.encode() for n in range(40)]
     responses = await asyncio.gather(
         *(
-            site.post(auth=auths[n % 2], files={"event": (None, b'{"class": "CAM.BIN"}'), "picture": JPEG + bytes([n])})
+            site.post(auth=auths[n % 2], files={"event": (None, events[n]), "picture": JPEG + bytes([n])})
             for n in range(40)
         )
     )
@@ -130,6 +133,31 @@ async def test_the_same_post_within_a_minute_is_one_event(site: Site) -> None:
     site.clock.go_on(59_000)
     assert (await site.post_event({"time": None})).json() == responses[0].json()
     assert len(site.kept) == 1
+
+
+async def test_one_pile_of_rubbish_is_one_event(site: Site) -> None:
+    """A sender that tells a sight again with another note or picture tells no other one; an id or a channel does."""
+    one: dict[str, object] = {"time": None, "note": "a"}
+    ids = [
+        (await site.post_event(said, picture=picture)).json()["event"]
+        for said, picture in (
+            (one, JPEG),
+            ({**one, "note": "b"}, None),
+            ({**one, "id": "7"}, JPEG),
+            ({**one, "channel": "2"}, JPEG),
+        )
+    ]
+    assert ids[0] == ids[1]
+    assert len(set(ids)) == len(site.kept) == 3
+
+
+async def test_an_end_that_is_due_is_one_before_what_comes_next(tmp_path: Path) -> None:
+    """A same_within_s that is shorter than the pauses between two looks is kept all the same."""
+    async with listening(tmp_path, [camera(same_within_s=3)]) as site:
+        for state, seconds in (("begin", 0), ("end", 0), ("begin", 3)):
+            site.clock.go_on(seconds * 1000)
+            await site.post(json={"class": "CAM.BIN", "state": state})
+    assert [kept.state for kept in site.kept] == [EventState.CONFIRMED, EventState.ENDED, EventState.CONFIRMED]
 
 
 async def test_the_same_sight_later_is_another_event(site: Site) -> None:
@@ -184,7 +212,7 @@ async def test_before_the_time_is_known_posts_are_kept(site: Site) -> None:
     """One without a time is stamped here, to be dated later; a camera that knows the time is believed."""
     site.clock.now = EARLIEST + 5_000
     assert (await site.post_event({"time": None})).status_code == 202
-    assert (await site.post_event()).status_code == 202
+    assert (await site.post_event({"id": "7"})).status_code == 202
     assert [kept.began_at for kept in site.kept] == [EARLIEST + 5_000, EVENT_MS]
 
 

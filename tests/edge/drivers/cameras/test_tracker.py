@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from edge.contract.messages import Event, EventState
-from edge.contract.readings import CLOCK_IS_SET_MS, EARLIEST
-from edge.drivers.cameras import Refused, Sighting, State, Why
+from edge.contract.readings import CLOCK_IS_SET_MS, EARLIEST, LATEST
+from edge.drivers.cameras import KEPT_MS, Refused, Sighting, State, Why
 from edge.drivers.cameras.tracker import (
     NEVER_ENDED,
     NOT_CONFIGURED,
@@ -128,6 +128,13 @@ def test_pulses_that_follow_each_other_are_one_event() -> None:
     assert hand.overdue() == []
 
 
+def test_what_somebody_kept_and_tells_at_once_are_several_events() -> None:
+    """Times of its own that are further apart than same_within_s say so, though all arrive together."""
+    hand = Hand()
+    kept = [START - minutes * MINUTE for minutes in (180, 120, 120, 60)]
+    assert [bool(hand.see(state="pulse", at_ms=at_ms, late_ms=KEPT_MS)) for at_ms in kept] == [True, True, False, True]
+
+
 def test_heartbeats_and_ends_of_nothing_are_no_events() -> None:
     """`videoloss inactive` and an end whose beginning nobody saw leave nothing."""
     hand = Hand()
@@ -176,7 +183,7 @@ def test_a_clock_that_cannot_be_right_is_not_believed(
 def test_a_time_that_no_clock_shows_is_none(at_ms: int, *, has_time: bool) -> None:
     """Before 2020 or in 2106 nothing was seen, whether or not the gateway knows better and the past is believed."""
     now_ms = START if has_time else EARLIEST + 5_000
-    stamp = stamp_of(Sighting("fire", "begin", at_ms, believes_past=True), Moment(now_ms, 5_000))
+    stamp = stamp_of(Sighting("fire", "begin", at_ms, late_ms=LATEST), Moment(now_ms, 5_000))
     assert (stamp.at_ms, stamp.is_own, stamp.is_believed) == (now_ms, False, False)
     assert stamp.remark.endswith("stamped on arrival")
 
@@ -189,9 +196,18 @@ def test_a_camera_may_know_the_time_before_the_gateway() -> None:
 def test_one_that_may_come_late_is_believed_about_the_past() -> None:
     """Whoever keeps what it could not post says when it was, also hours later."""
     hand = Hand()
-    event = hand.see(at_ms=START - 480 * MINUTE, believes_past=True)
+    event = hand.see(at_ms=START - 480 * MINUTE, late_ms=KEPT_MS)
     assert event is not None
-    assert event.began_at == START - 480 * MINUTE
+    assert (event.began_at, event.note) == (START - 480 * MINUTE, "told 8 h late")
+
+
+def test_nobody_keeps_anything_for_years() -> None:
+    """What is older than a week is a clock that lost its battery: it counts, and the event is of now."""
+    hand = Hand()
+    step = hand.tracker.judge(Sighting("fire", at_ms=START - KEPT_MS - MINUTE, late_ms=KEPT_MS), hand.now())
+    assert step.event is not None
+    assert (step.event.began_at, step.stamp.is_believed) == (START, False)
+    assert step.event.note == "camera's clock is 7 days behind: stamped on arrival"
 
 
 def test_kinds_are_what_the_table_and_the_site_say() -> None:
