@@ -10,13 +10,13 @@ from edge.drivers.cameras.tracker import Step
 
 
 class Away(NamedTuple):
-    """A post that was turned away and is counted for no camera; name and path are the sender's words."""
+    """Something that was turned away and is counted for no camera; name and path are the sender's words."""
 
-    status: int
+    status: int  # 0 where that is no answer by HTTP
     text: str
     address: str
-    name: str  # that it signs in with; empty where it does not sign in
-    path: str
+    name: str = ""  # that it signs in with; empty where it does not sign in
+    path: str = ""
 
 
 class Witness:
@@ -34,8 +34,11 @@ class Witness:
     def lost(self, camera: str, reason: str) -> None:
         """A camera cannot be reached; told at every attempt."""
 
+    def doubted(self, camera: str) -> None:
+        """A camera answers, but posts nothing though it was asked to."""
+
     def turned_away(self, away: Away) -> None:
-        """A post was turned away before a camera had to do with it."""
+        """Something was turned away before a camera had to do with it."""
 
     def told_of_another(self, camera: str) -> None:
         """Frigate tells of a camera that none of ours is."""
