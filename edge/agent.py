@@ -28,7 +28,7 @@ from edge.contract.camera_config import CAMERA_KEY
 from edge.contract.clock import Clock
 from edge.contract.event_classes import event_classes
 from edge.contract.gateway_config import DeviceConfig, GatewayConfig
-from edge.contract.messages import Event, EventState, Lane, Reading, Severity
+from edge.contract.messages import ContractError, Event, EventState, Lane, Reading, Severity
 from edge.detect_memory import Memory, abandon, read_state
 from edge.devices import drivers_for, inventory_of, pipeline_for
 from edge.drivers import ConfigurationError, Driver
@@ -269,8 +269,8 @@ class Agent:
         """Let detectors go on with their open events, and end the events of those that are no longer configured."""
         detectors = {key: d for one in self._devices.values() for d in one.pipeline.detectors for key in d.keys}
         now_ms, offset_ms = self.clock.now_ms(), self.clock.offset_ms()
-        for key, memory in sorted(self._memories(states).items(), key=_least_urgent_last):
-            memory.go_on(boot=self.clock.boot, offset_ms=offset_ms, now_ms=now_ms)
+        memories = self._memories(states, offset_ms=offset_ms, now_ms=now_ms)
+        for key, memory in sorted(memories.items(), key=_least_urgent_last):
             detector = detectors.get(key)
             if detector is not None and detector.open is None:
                 detector.restore(memory)
@@ -282,13 +282,15 @@ class Agent:
             else:
                 self._recorder.keep_state(key, None)
 
-    def _memories(self, states: dict[str, str]) -> dict[str, Memory]:
-        """Return what can be read of the states; the others are dropped."""
+    def _memories(self, states: dict[str, str], *, offset_ms: int, now_ms: int) -> dict[str, Memory]:
+        """Return what can be gone on with of the states; the others are dropped."""
         memories = {}
         for key, state in states.items():
             try:
-                memories[key] = read_state(state)
-            except msgspec.DecodeError as error:
+                memory = read_state(state)
+                memory.go_on(boot=self.clock.boot, offset_ms=offset_ms, now_ms=now_ms)
+                memories[key] = memory
+            except (msgspec.DecodeError, ContractError) as error:
                 _log.error("what was kept of an open event cannot be read: it is dropped", key=key, reason=str(error))
                 self._recorder.keep_state(key, None)
         return memories

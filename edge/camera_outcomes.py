@@ -13,8 +13,8 @@ from edge.contract.event_classes import event_classes
 from edge.contract.gateway_config import GatewayConfig
 from edge.contract.messages import Event, EventState
 from edge.drivers.cameras import Sighting, Why
-from edge.drivers.cameras.witness import Away
 from edge.drivers.cameras.tracker import Step
+from edge.drivers.cameras.witness import Away
 
 PLAIN_KEY: Final = re.compile(r"[A-Za-z][\w./@-]*")
 WHAT_TO_DO: Final = {

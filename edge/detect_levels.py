@@ -18,10 +18,14 @@ value >= clear; ``equals``: value == threshold, value != threshold.
 
 from __future__ import annotations
 
-from msgspec import Struct
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 from edge.contract.readings import ARTEFACTS, Flag, Reading
 from edge.contract.rules import DeviceRule
+
+Peak = float | Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 
 
 class Level(Struct, kw_only=True):
@@ -32,7 +36,7 @@ class Level(Struct, kw_only=True):
     is_trusted: bool = False  # at least one of them was not flagged 3
     is_on: bool = False
     clear_since: int | None = None  # first of the present run of clear samples
-    peak: float | int | None = None  # since the event began: the highest, of `below` the lowest
+    peak: Peak | None = None  # since the event began: the highest, of `below` the lowest
 
     @property
     def is_active(self) -> bool:

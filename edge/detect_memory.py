@@ -7,9 +7,9 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from edge.contract.messages import Event, EventState
+from edge.contract.messages import Event, EventState, encode_event
 from edge.contract.readings import EARLIEST, LATEST, Reading, is_undated
-from edge.detect_levels import Level
+from edge.detect_levels import Level, Peak
 from edge.detect_measures import Rise, Total
 
 TELL_AGAIN_MS: Final = 60_000  # an event that was told with times further off than this is told again
@@ -66,7 +66,10 @@ class Memory(Struct, kw_only=True):
             )
 
     def go_on(self, *, boot: str, offset_ms: int, now_ms: int) -> None:
-        """Go on where the agent was stopped, perhaps in another run of the machine."""
+        """Go on where the agent was stopped, perhaps in another run of the machine.
+
+        Raises ContractError for an event that could not be told.
+        """
         if boot == self.boot:
             self.shift(offset_ms - self.offset_ms)
         elif is_undated(last_at := self._last_at()):  # nobody will ever know when that was: at the latest, now
@@ -74,6 +77,8 @@ class Memory(Struct, kw_only=True):
             if self.open is not None:
                 self.open.is_told_wrong = True
         self.boot, self.offset_ms = boot, offset_ms
+        if self.open is not None:
+            encode_event(msgspec.structs.replace(self.open.event, readings=self.open.readings))
 
     def _last_at(self) -> int:
         if self.open is not None:
@@ -86,7 +91,7 @@ class _Before(Struct, kw_only=True):
 
     event: Event
     readings: list[Reading]
-    peak: float | int
+    peak: Peak
     run: int
     trusted: bool
     clear_since: int | None = None

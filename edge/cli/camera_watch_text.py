@@ -13,7 +13,6 @@ from edge.contract.gateway_config import GatewayConfig
 from edge.contract.log import escaped
 from edge.drivers.cameras.health import OFF_MS
 
-
 MOST_AWAY_SHOWN: Final = 10
 
 

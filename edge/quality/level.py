@@ -297,7 +297,9 @@ class LevelJudge(Kept[Memory]):
         """Look at a trusted sample in the long run: whether it stands still, hardly moves, or creeps."""
         know = self._state
         verdict = self._stand(at_ms, value)
-        if know.attenuation.take(at_ms, value, know.digits.size):
+        if know.is_flat:
+            know.attenuation.restart()
+        elif know.attenuation.take(at_ms, value, know.digits.size):
             verdict = _join(verdict, WEAK)
         level = value - know.forecast.now_waves
         if know.drift.take(at_ms, level, know.digits.size, know.forecast.season.usual, self._creep):

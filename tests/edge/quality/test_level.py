@@ -238,3 +238,13 @@ def test_a_sensor_that_is_stuck_again_and_again_is_found_as_soon_each_time() -> 
     found = list(flagged(judge_all(LevelJudge(), values), Test.FLAT))
     first = [next(at for at in found if at >= begin) - begin for begin in begins]
     assert max(first[1:]) <= first[0]
+
+
+def test_what_stood_still_does_not_teach_how_little_it_moves() -> None:
+    """A sensor that was stuck for two days, weeks ago, is found when it shows a twentieth of what the water does."""
+    values = river(60)
+    values[20 * DAY : 22 * DAY] = [values[20 * DAY]] * (2 * DAY)
+    values[40 * DAY : 44 * DAY] = [round(120 + (value - 120) / 20, 1) for value in values[40 * DAY : 44 * DAY]]
+    found = [at for at in flagged(judge_all(LevelJudge(), values), Test.ATTENUATED) if at >= 40 * DAY]
+    assert found
+    assert found[0] < 42 * DAY
