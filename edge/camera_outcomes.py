@@ -14,7 +14,7 @@ from edge.contract.gateway_config import GatewayConfig
 from edge.contract.messages import Event, EventState
 from edge.drivers.cameras import Sighting, Why
 from edge.drivers.cameras.tracker import Step
-from edge.drivers.cameras.witness import Away
+from edge.drivers.cameras.witness import NO_ANSWER, Away
 
 PLAIN_KEY: Final = re.compile(r"[A-Za-z][\w./@-]*")
 WHAT_TO_DO: Final = {
@@ -95,8 +95,8 @@ def sign_in_of(camera: CameraConfig) -> str:
 
 def away_of(away: Away) -> str:
     """Say what was turned away, and from whom."""
-    signed = f"user {away.name}" if away.name else "without user and password" if away.status else ""
-    status = f" ({away.status})" if away.status else ""
+    signed = f"user {away.name}" if away.name else "without user and password" if away.status != NO_ANSWER else ""
+    status = f" ({away.status})" if away.status != NO_ANSWER else ""
     return f"turned away{status}: {', '.join(filter(None, [away.address, signed, away.path]))}: {away.text}"
 
 

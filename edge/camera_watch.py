@@ -180,6 +180,10 @@ class CameraWatch(Witness):
 
     # --- what cameras, listener and Frigate tell ----------------------------------------------------------------------
 
+    def wants(self, camera: str) -> bool:
+        """Whether a camera is chosen: of the others nothing is swallowed, not even an end or a heartbeat."""
+        return camera in self.tallies
+
     def took(self, camera: str, sighting: Sighting, step: Step, event: Event | None) -> None:
         """Show a sighting, heartbeats but once."""
         if camera not in self.tallies:

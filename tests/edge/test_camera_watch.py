@@ -129,9 +129,12 @@ async def test_posts_that_are_not_signed_in_are_shown_but_the_question_of_digest
 
 
 async def test_cameras_that_are_not_chosen_are_told_to_come_again(tmp_path: Path) -> None:
-    """Nobody loses an event because another camera is being set up, and only the chosen one is shown."""
+    """Nobody loses an event or its end because another camera is being set up, and only the chosen one is shown."""
     async with watching(write(tmp_path), "gate") as scene:
         assert await scene.poster.trigger("CAM.GARBAGE") == 503
+        for state in ("end", "heartbeat", "begin"):
+            assert await scene.poster.trigger("CAM.GARBAGE", state=state) == 503
+        assert await scene.poster.trigger("CAM.NONE") == 503
         assert await scene.poster.post("box", "/v1/trigger", password="wrong") == 401
         assert await scene.poster.alert("VMD") == 200
     assert [seen.camera for seen in scene.seen] == ["gate"]
@@ -273,8 +276,9 @@ async def test_frigate_is_shown_over_its_broker(tmp_path: Path, mosquitto: Mosqu
     async with connect(broker, client_id=f"{topic}-itself") as frigate, watching(config, "lane") as scene:
         await frigate.publish(f"{topic}/available", b"online", retain=True)
         await scene.until(lambda seen: seen.became is Became.HEARD)
-        for payload in (tracked(), tracked("update"), tracked(camera="yard"), b'{"camera": "lane", "type": 7}', b"?"):
+        for payload in (tracked(), tracked("update"), tracked(camera="yard"), b'{"camera": "lane", "type": 7}'):
             await frigate.publish(f"{topic}/events", payload)
+        await frigate.publish(f"{topic}/reviews", b"garbage")
         await frigate.publish(f"{topic}/lane/car/snapshot", JPEG)
         await frigate.publish(f"{topic}/reviews", review())
         await scene.until(lambda seen: seen.kind == "alert@yard")
@@ -287,7 +291,7 @@ async def test_frigate_is_shown_over_its_broker(tmp_path: Path, mosquitto: Mosqu
         ("", AWAY),
         ("car@fire_lane", PICTURED),
     ]
-    assert any(seen.words.startswith(f"turned away: Frigate, {topic}/events: cannot be read: ") for seen in scene.seen)
+    assert any(seen.words.startswith(f"turned away: frigate, {topic}/reviews: ") for seen in scene.seen)
     words = {seen.kind: seen.words for seen in scene.seen}
     assert words["alert@yard"] == (
         "ignored: there is no line for this place; to raise it: map: {alert@yard: CAM.FIRELANE or CAM.BURN}"

@@ -46,7 +46,7 @@ from edge.drivers.cameras import MOST_TEXT, Intake, Refused, Sighting, Why
 from edge.drivers.cameras.access import WRONG, Access, Door, TooManyTriesError
 from edge.drivers.cameras.brands import reader_of
 from edge.drivers.cameras.webhook import Signatures
-from edge.drivers.cameras.witness import UNWATCHED, Away, Witness
+from edge.drivers.cameras.witness import NO_ANSWER, UNWATCHED, Away, Witness
 
 Scope = dict[str, Any]
 Document = dict[str, Any]
@@ -73,6 +73,7 @@ class Patience(NamedTuple):
     headers_s: float = 10.0
     body_s: float = 30.0
     linger_s: float = 5.0
+    stop_s: float = 4.0  # for what is under way when the gateway stops
 
 
 PATIENCE: Final = Patience()
@@ -138,13 +139,22 @@ class CameraApp:
         self._max_picture = max_picture
         self._max_bytes = max_picture * 4 // 3 + MOST_EVENT  # a picture in base64 takes four bytes for three
         self._places = asyncio.Semaphore(MOST_AT_ONCE)
+        self._under_way: set[asyncio.Timeout] = set()
+        self._is_stopping = False
+
+    def stop(self) -> None:
+        """Leave what is under way a short while, so that nobody has to break it off."""
+        self._is_stopping = True
+        due = asyncio.get_running_loop().time() + self._patience.stop_s
+        for each in self._under_way:
+            each.reschedule(due)
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
         """Answer one request."""
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         request = _Request(scope, headers, receive)
         try:
-            await self._answer(send, *await self._route(request))
+            await self._answer(send, *await self._route_in_time(request))
         except (PostError, Refused) as error:
             status = error.status if isinstance(error, PostError) else STATUS[error.why]
             if status != 429:
@@ -152,10 +162,23 @@ class CameraApp:
             if not (isinstance(error, Refused) and error.is_counted):
                 self._witness.turned_away(_away(request, status, str(error)))
             await self._answer(send, status, {"error": str(error)}, more=True)
-            await _linger(receive, self._patience.linger_s)
+            await _linger(receive, 0 if self._is_stopping else self._patience.linger_s)
             await send({"type": "http.response.body", "body": b""})
         except _GoneError:
             log.warning("camera hung up before its post was whole", address=request.address)
+            self._witness.turned_away(_away(request, NO_ANSWER, "hung up before its post was whole"))
+
+    async def _route_in_time(self, request: _Request) -> tuple[int, Document | None]:
+        """Find the answer; raises PostError also where the gateway stops meanwhile."""
+        try:
+            async with asyncio.timeout(self._patience.stop_s if self._is_stopping else None) as limit:
+                self._under_way.add(limit)
+                try:
+                    return await self._route(request)
+                finally:
+                    self._under_way.discard(limit)
+        except TimeoutError as error:
+            raise PostError(503, "the gateway stops: send again later") from error
 
     async def _route(self, request: _Request) -> tuple[int, Document | None]:
         method, path = request.scope["method"], request.scope["path"]
@@ -195,6 +218,8 @@ class CameraApp:
         async with self._place():
             body = await self._body(request.receive)
             signature = self._check_signature(request, poster, body) if is_signed else ""
+            if not self._witness.wants(poster.camera.id):
+                raise PostError(503, "not kept: other cameras are being set up")
             poster.intake.hear()
             content_type = request.headers.get(b"content-type", "")
             sightings = reader_of(poster.camera.brand)(content_type, body, zone=poster.camera.time_zone)

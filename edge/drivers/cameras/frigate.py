@@ -28,9 +28,9 @@ from edge.contract.camera_config import FrigateConfig
 from edge.contract.messages import MAX_BLOB
 from edge.contract.mqtt import Message, MqttError, connect
 from edge.drivers import NotStoredError
-from edge.drivers.cameras import Intake, Refused, Sighting, Why
+from edge.drivers.cameras import MOST_TEXT, Intake, Refused, Sighting, Why
 from edge.drivers.cameras.frigate_read import Told, read_object, read_review
-from edge.drivers.cameras.witness import UNWATCHED, Away, Witness
+from edge.drivers.cameras.witness import NO_ANSWER, UNWATCHED, Away, Witness
 
 FIRST_PAUSE_S: Final = 1.0
 LONGEST_PAUSE_S: Final = 60.0
@@ -83,9 +83,9 @@ class Follower:
         parts = message.topic.removeprefix(f"{self._topic}/").split("/")
         match parts:
             case ["events"]:
-                await self._take_change(message.topic, message.payload, read_object)
+                await self._take_change(message, read_object)
             case ["reviews"]:
-                await self._take_change(message.topic, message.payload, read_review)
+                await self._take_change(message, read_review)
             case ["available"]:
                 self._take_presence(message.payload, list(self._cameras))
             case [camera, "status", _]:
@@ -100,11 +100,11 @@ class Follower:
             elif payload == b"online":
                 intake.hear()
 
-    async def _take_change(self, topic: str, payload: bytes, read: Callable[[bytes], Told]) -> None:
+    async def _take_change(self, message: Message, read: Callable[[bytes], Told]) -> None:
         try:
-            told = read(payload)
+            told = read(message.payload)
         except Refused as refused:
-            self._refuse(topic, payload, refused)
+            self._refuse(message, refused)
             return
         intake = self._cameras.get(told.camera)
         if intake is None:
@@ -142,12 +142,14 @@ class Follower:
             _log.warning("frigate event not kept", reason=str(error))
             return None
 
-    def _refuse(self, topic: str, payload: bytes, refused: Refused) -> None:
+    def _refuse(self, message: Message, refused: Refused) -> None:
         """Count for the camera that a message names, though it cannot be read."""
         _log.warning("frigate message refused", why=str(refused.why), error=str(refused))
-        named = _CAMERA.search(payload, 0, 4096)
+        named = _CAMERA.search(message.payload, 0, 4096)
         intake = self._cameras.get(named[1].decode()) if named else None
         if intake is not None:
             intake.refuse(refused)
         elif named is None:
-            self._witness.turned_away(Away(0, f"cannot be read: {refused}", "Frigate", path=topic))
+            self._witness.turned_away(Away(NO_ANSWER, str(refused), "frigate", "", message.topic[:MOST_TEXT]))
+        else:
+            self._witness.told_of_another(named[1].decode())

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from edge.contract.messages import Event
 from edge.drivers.cameras import Refused, Sighting
 from edge.drivers.cameras.tracker import Step
 
+NO_ANSWER: Final = 0
+
 
 class Away(NamedTuple):
-    """Something that was turned away and is counted for no camera; name and path are the sender's words."""
+    """What was turned away and is counted for no camera; name and path are the sender's words."""
 
-    status: int  # 0 where that is no answer by HTTP
+    status: int  # of HTTP; NO_ANSWER where none was given: it hung up, spoke no HTTP, or is Frigate
     text: str
     address: str
-    name: str = ""  # that it signs in with; empty where it does not sign in
-    path: str = ""
+    name: str  # that it signs in with; empty where it does not sign in
+    path: str
 
 
 class Witness:
     """Is told; this one, the agent's, looks away."""
+
+    def wants(self, _camera: str) -> bool:
+        """Whether posts of a camera are taken now; if not, it is told to send them again later."""
+        return True
 
     def took(self, camera: str, sighting: Sighting, step: Step, event: Event | None) -> None:
         """A sighting was taken, with what followed; ``event`` is the revision that was committed."""

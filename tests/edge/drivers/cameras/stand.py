@@ -18,6 +18,7 @@ from edge.drivers import Missing, NotStoredError
 from edge.drivers.cameras.app import Patience
 from edge.drivers.cameras.intake import CameraIntake, Keeper
 from edge.drivers.cameras.listener import CameraListener
+from edge.drivers.cameras.witness import UNWATCHED, Witness
 from tests.edge.hand_clock import HandClock
 from tests.servers import free_ports
 
@@ -102,7 +103,13 @@ class Site:
     """A listener with cameras, and what it has handed on."""
 
     def __init__(
-        self, folder: Path, cameras: Sequence[CameraConfig] = (), *, max_mb: float, patience: Patience
+        self,
+        folder: Path,
+        cameras: Sequence[CameraConfig] = (),
+        *,
+        max_mb: float,
+        patience: Patience,
+        witness: Witness = UNWATCHED,
     ) -> None:
         """Without cameras: cam-1 and cam-2, which speak our own form."""
         names = [each.id for each in cameras] or ["cam-1", "cam-2"]
@@ -118,7 +125,7 @@ class Site:
         self.config = CameraListenerConfig(host="127.0.0.1", port=free_ports(1)[0], max_mb=max_mb)
         self.intakes = {each.id: intake_of(each, self.outbox, self.clock) for each in configs}
         taking = [(each.camera, each) for each in self.intakes.values()]
-        self.listener = CameraListener(self.config, taking, clock=self.clock, patience=patience)
+        self.listener = CameraListener(self.config, taking, clock=self.clock, patience=patience, witness=witness)
         self.http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.config.port}", timeout=20, verify=NO_TLS)
 
     @property
@@ -147,6 +154,18 @@ async def listening(
     made = Site(folder, cameras, max_mb=max_mb, patience=patience or Patience())
     async with made.listener, made.http:
         yield made
+
+
+async def begin_post(
+    site: Site, *, length: int, body: bytes = b""
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Send the headers of a post of so many bytes, and a beginning of its body."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", site.config.port)
+    head = f"POST /v1/trigger HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\nContent-Type: application/json\r\n"
+    credentials = base64.b64encode(b"cam-1:correct horse").decode()
+    writer.write(f"{head}Authorization: Basic {credentials}\r\n\r\n".encode() + body)
+    await writer.drain()
+    return reader, writer
 
 
 def multipart(*parts: tuple[str, bytes], boundary: str = "frontier") -> bytes:

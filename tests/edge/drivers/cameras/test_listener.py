@@ -26,6 +26,7 @@ from tests.edge.drivers.cameras.stand import (
     RIGHT,
     START,
     Site,
+    begin_post,
     health,
     listening,
     multipart,
@@ -331,18 +332,6 @@ async def test_path_names_are_only_compared(site: Site, path: str) -> None:
 # --- what it can be made to bear -------------------------------------------------------------------------------------
 
 
-async def begin_post(
-    site: Site, *, length: int, body: bytes = b""
-) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Send the headers of a post of so many bytes, and a beginning of its body."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", site.config.port)
-    head = f"POST /v1/trigger HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\nContent-Type: application/json\r\n"
-    credentials = base64.b64encode(b"cam-1:correct horse").decode()
-    writer.write(f"{head}Authorization: Basic {credentials}\r\n\r\n".encode() + body)
-    await writer.drain()
-    return reader, writer
-
-
 async def fifty_mb(first: bytes = b"") -> AsyncIterator[bytes]:
     yield first
     for _ in range(50 * 16):
@@ -428,15 +417,6 @@ async def test_slow_posts_do_not_keep_others_out(tmp_path: Path) -> None:
             writer.close()
 
 
-async def test_a_camera_that_hangs_up_leaves_nothing(site: Site) -> None:
-    """Half a post is no event, and the listener goes on."""
-    _, writer = await begin_post(site, length=100, body=b'{"class": ')
-    writer.close()
-    await writer.wait_closed()
-    assert (await site.post_event()).status_code == 202
-    assert len(site.kept) == 1
-
-
 # --- start and stop --------------------------------------------------------------------------------------------------
 
 
@@ -463,18 +443,3 @@ async def test_a_password_that_cannot_be_read_is_named(tmp_path: Path, content: 
         async with site.listener:
             pass
     await site.http.aclose()
-
-
-async def test_posts_under_way_are_finished_on_stopping(tmp_path: Path) -> None:
-    """A post that is being committed when the agent stops is committed and answered; afterwards nobody listens."""
-    site = Site(tmp_path, max_mb=1, patience=Patience())
-    site.outbox.may_go_on.clear()
-    async with site.http:
-        async with site.listener:
-            posting = asyncio.create_task(site.post_event())
-            await site.outbox.begun.wait()
-            asyncio.get_running_loop().call_later(0.2, site.outbox.may_go_on.set)
-        assert (await posting).status_code == 202
-        assert len(site.kept) == 1
-        with pytest.raises(httpx.ConnectError):
-            await site.post_event()
