@@ -10,9 +10,11 @@ from typing import Final, NamedTuple
 from edge.contract.camera_config import IGNORED, CameraConfig
 from edge.contract.camera_tables import Targets
 from edge.contract.event_classes import event_classes
+from edge.contract.gateway_config import GatewayConfig
 from edge.contract.messages import Event, EventState
 from edge.drivers.cameras import Sighting, Why
 from edge.drivers.cameras.tracker import Step
+from edge.drivers.cameras.witness import NO_ANSWER, Away
 
 PLAIN_KEY: Final = re.compile(r"[A-Za-z][\w./@-]*")
 WHAT_TO_DO: Final = {
@@ -40,6 +42,7 @@ class Became(StrEnum):
     TURNED_AWAY = "turned_away"  # before a camera had to do with it
     HEARD = "heard"
     LOST = "lost"
+    SILENT = "silent"  # it answers, but does not post
 
 
 class Outcome(NamedTuple):
@@ -88,6 +91,34 @@ def sign_in_of(camera: CameraConfig) -> str:
     if camera.brand == "webhook":
         return f"sign with the first line of {camera.password_file}"
     return f"in the camera: user {camera.id}, password the first line of {camera.password_file}"
+
+
+def away_of(away: Away) -> str:
+    """Say what was turned away, and from whom."""
+    signed = f"user {away.name}" if away.name else "without user and password" if away.status != NO_ANSWER else ""
+    status = f" ({away.status})" if away.status != NO_ANSWER else ""
+    return f"turned away{status}: {', '.join(filter(None, [away.address, signed, away.path]))}: {away.text}"
+
+
+def posts_nothing(camera: CameraConfig, config: GatewayConfig) -> str:
+    """Say of a camera that was asked to post what is so, and what to check."""
+    reach = healthz_of(camera, config)
+    return (
+        f"it answers, but posts nothing to {config.post_url(camera)}/: {reach}; if not, it is a firewall or "
+        "gateway_url, else it has nothing to say: let it see something"
+    )
+
+
+def healthz_of(camera: CameraConfig, config: GatewayConfig) -> str:
+    """Say how to find out whether a camera can reach the listener. Raises KeyError where nothing listens."""
+    address = config.post_url(camera).partition("/v1/")[0]
+    listener = config.camera_listener
+    if listener is not None and listener.is_everywhere and address == listener.url:
+        address = f"http://ADDRESS:{listener.port}"
+        where = f", with ADDRESS that of this gateway there instead of {listener.host}"
+    else:
+        where = ""
+    return f"check that {address}/healthz answers in the cameras' network while this runs{where}"
 
 
 def map_line(camera: CameraConfig, kind: str) -> str:

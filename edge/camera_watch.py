@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from edge.camera_outcomes import Became, Outcome, outcome_of, sign_in_of, what_to_do
+from edge.camera_outcomes import Became, Outcome, away_of, outcome_of, posts_nothing, sign_in_of, what_to_do
 from edge.cameras import Cameras, Keeper
 from edge.contract.camera_config import CameraConfig
 from edge.contract.camera_tables import Targets
@@ -25,8 +25,9 @@ from edge.contract.messages import BlobPiece, Event
 from edge.contract.readings import LATEST
 from edge.drivers import ConfigurationError, NotStoredError
 from edge.drivers.cameras import Refused, Sighting, Why
+from edge.drivers.cameras.onvif_session import HEARTBEAT as ANSWER
 from edge.drivers.cameras.tracker import Step
-from edge.drivers.cameras.witness import NO_ANSWER, Away, Witness
+from edge.drivers.cameras.witness import Away, Witness
 from edge.timeline import Timeline
 
 MOST_KINDS: Final = 200  # of one camera that are told apart; what a stranger sends must not fill the memory
@@ -71,6 +72,8 @@ class Tally:
     reasons: dict[Why, str] = field(default_factory=dict)
     """The last refusal of each reason, and what to do about it."""
     is_heard: bool = False
+    is_taken: bool = False
+    """Whether something of it was taken; what it answers when it is asked for its time is no sign that it posts."""
     lost: str = ""
     offset_ms: int | None = None
 
@@ -190,6 +193,7 @@ class CameraWatch(Witness):
         outcome = outcome_of(config, self._targets[camera], sighting, step, event)
         if step.stamp.offset_ms is not None:
             tally.offset_ms = step.stamp.offset_ms
+        tally.is_taken |= config.push is None or sighting.kind != ANSWER
         if outcome.became is Became.HEARTBEAT:
             tally.heartbeats += 1
             if tally.heartbeats > 1:
@@ -224,7 +228,8 @@ class CameraWatch(Witness):
             return
         is_new, tally.is_heard, tally.lost = not tally.is_heard or bool(tally.lost), True, ""
         if is_new and self.cameras[camera].password_file is None:  # one that posts shows so by what it posts
-            self._tell(Seen(self._clock.now_ms(), camera, Became.HEARD, "it is there"))
+            words = "it is there" if self.cameras[camera].push is None else "it answers"
+            self._tell(Seen(self._clock.now_ms(), camera, Became.HEARD, words))
 
     def lost(self, camera: str, reason: str) -> None:
         """Show that a camera cannot be reached, for each reason once."""
@@ -233,6 +238,12 @@ class CameraWatch(Witness):
             return
         tally.lost = reason
         self._tell(Seen(self._clock.now_ms(), camera, Became.LOST, f"cannot be reached: {reason}"))
+
+    def doubted(self, camera: str) -> None:
+        """Show that a camera posts nothing though it was asked to, and what to check."""
+        if camera in self.tallies and not self.tallies[camera].is_taken:
+            words = posts_nothing(self.cameras[camera], self.config)
+            self._tell(Seen(self._clock.now_ms(), camera, Became.SILENT, words))
 
     def turned_away(self, away: Away) -> None:
         """Show once what nobody of ours has sent; the first question of a camera that signs in by Digest is none."""
@@ -247,12 +258,8 @@ class CameraWatch(Witness):
             return
         self.away[away] += 1
         if self.away[away] == 1:
-            who = f"user {away.name}" if away.name else "without user and password"
             advice = f"; {sign_in_of(self.cameras[camera])}" if camera and away.status == 401 else ""
-            words = f"turned away ({away.status}): {away.address}, {who}, {away.path}: {away.text}{advice}"
-            if away.status == NO_ANSWER:
-                words = f"turned away: {away.address}{away.path and f', {away.path}'}: {away.text}"
-            self._tell(Seen(self._clock.now_ms(), camera, Became.TURNED_AWAY, words))
+            self._tell(Seen(self._clock.now_ms(), camera, Became.TURNED_AWAY, f"{away_of(away)}{advice}"))
 
     def told_of_another(self, camera: str) -> None:
         """Show once the name of a camera that only Frigate knows."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
-from edge.camera_outcomes import Became, sign_in_of
+from edge.camera_outcomes import Became, away_of, healthz_of, posts_nothing, sign_in_of
 from edge.camera_watch import CameraWatch, Picture, Seen, Tally, is_posting
 from edge.contract.camera_config import AskConfig, CameraConfig
 from edge.contract.gateway_config import GatewayConfig
 from edge.contract.log import escaped
 from edge.drivers.cameras.health import OFF_MS
+
+MOST_AWAY_SHOWN: Final = 10
 
 
 def line(seen: Seen) -> str:
@@ -53,9 +55,9 @@ def waiting(camera: CameraConfig, config: GatewayConfig) -> Iterator[str]:
         if listener.is_everywhere:
             yield f"has instead of {listener.host} the address of this gateway in the cameras' network"
     if camera.push is not None and listener is not None:
-        yield f"is asked {_login(camera.push)}, to post to {config.post_url(camera)}/"
+        yield f"{_answering(camera.push)}, and posts to {config.post_url(camera)}/"
     if camera.pull is not None:
-        yield f"is asked {_login(camera.pull)}"
+        yield _answering(camera.pull)
     if camera.brand == "frigate" and config.frigate is not None:
         name = camera.channel or camera.id
         yield f"is {name} of Frigate, by {config.frigate.broker.address}, topic {config.frigate.topic}"
@@ -64,11 +66,12 @@ def waiting(camera: CameraConfig, config: GatewayConfig) -> Iterator[str]:
 def summary(watched: CameraWatch) -> Iterator[str]:
     """What came of each camera, and what to check where nothing came."""
     for camera, tally in watched.tallies.items():
-        if not is_there(tally):
-            yield f"{camera}: nothing came"
+        failed = failure(watched, camera)
+        if failed and not tally.refused:
+            yield f"{camera}: {failed}"
             yield from (escaped(f"  {each}") for each in _to_check(watched, camera))
             continue
-        yield escaped(f"{camera}: {_counted(tally)}")
+        yield escaped(f"{camera}: {', '.join(filter(None, [failed, _counted(tally)]))}")
         for kind in dict.fromkeys(kind for kind, _ in tally.kinds):
             became = [f"{times} {what}" for (each, what), times in tally.kinds.items() if each == kind]
             yield escaped(f"  {kind or 'ended by time'}: {', '.join(became)}")
@@ -77,7 +80,9 @@ def summary(watched: CameraWatch) -> Iterator[str]:
         if tally.lost:
             yield escaped(f"  cannot be reached: {tally.lost}")
     if watched.away:
-        yield f"turned away: {_many(watched.away.total(), 'post')}"
+        yield f"turned away: {_many(watched.away.total(), 'time')}"
+        for away, times in watched.away.most_common(MOST_AWAY_SHOWN):
+            yield escaped(f"  {times} {away_of(away)}")
 
 
 def plain_summary(watched: CameraWatch) -> dict[str, Any]:
@@ -92,6 +97,7 @@ def plain_summary(watched: CameraWatch) -> dict[str, Any]:
                 "refused": dict(tally.refused),
                 "clock_offset_ms": tally.offset_ms,
                 "lost": tally.lost or None,
+                "failure": failure(watched, camera) or None,
             }
             for camera, tally in watched.tallies.items()
         ],
@@ -100,19 +106,28 @@ def plain_summary(watched: CameraWatch) -> dict[str, Any]:
     }
 
 
-def is_there(tally: Tally) -> bool:
-    """Whether anything at all came of a camera."""
-    return tally.is_heard or bool(tally.refused)
+def failure(watched: CameraWatch, camera: str) -> str:
+    """Why a camera is not as it should be; empty where something of it was taken, or it is there and says nothing."""
+    tally, is_asked_to_post = watched.tallies[camera], watched.cameras[camera].push is not None
+    if tally.is_taken:
+        return ""
+    if tally.refused:
+        return "only what is refused came"
+    if tally.is_heard:
+        return "only answers came, no post" if is_asked_to_post else ""
+    return "nothing came"
 
 
 def failures(watched: CameraWatch) -> str:
-    """The cameras of which nothing came, in one line; empty where there are none."""
-    silent = [camera for camera, tally in watched.tallies.items() if not is_there(tally)]
-    return f"nothing came from {', '.join(silent)}" if silent else ""
+    """The cameras that are not as they should be, in one line; empty where there are none."""
+    failed: dict[str, list[str]] = {}
+    for camera in watched.tallies:
+        failed.setdefault(failure(watched, camera), []).append(camera)
+    return "; ".join(f"{reason} from {', '.join(cameras)}" for reason, cameras in failed.items() if reason)
 
 
-def _login(asked: AskConfig) -> str:
-    return f"at {asked.url}, user {asked.username}, password the first line of {asked.password_file}"
+def _answering(asked: AskConfig) -> str:
+    return f"answers at {asked.url} to user {asked.username}, password the first line of {asked.password_file}"
 
 
 def _to_check(watched: CameraWatch, camera: str) -> Iterator[str]:
@@ -120,9 +135,10 @@ def _to_check(watched: CameraWatch, camera: str) -> Iterator[str]:
     if tally.lost:
         yield f"cannot be reached: {tally.lost}"
     yield from (f"check that it {each}" for each in waiting(config, watched.config))
-    if is_posting(config) and watched.config.camera_listener is not None:
-        address = watched.config.post_url(config).partition("/v1/")[0]
-        yield f"check that {address}/healthz answers in the cameras' network while this runs"
+    if config.push is not None and tally.is_heard and not tally.lost:
+        yield posts_nothing(config, watched.config)
+    elif is_posting(config) and watched.config.camera_listener is not None:
+        yield healthz_of(config, watched.config)
     if config.brand == "frigate" and watched.others:
         yield f"check channel: Frigate tells of {', '.join(sorted(watched.others))}"
     elif config.brand == "frigate" and not tally.lost:

@@ -25,21 +25,21 @@ from edge.drivers import ConfigurationError
 from edge.drivers.cameras import Refused
 from edge.timeline import Timeline
 
-WRONG: Final = (Became.REFUSED, Became.TURNED_AWAY, Became.LOST)
+WRONG: Final = (Became.REFUSED, Became.TURNED_AWAY, Became.LOST, Became.SILENT)
 
 
 def watch_and_show(
     config: GatewayConfig, cameras: list[str], *, seconds: float | None, pictures: Path | None, as_json: bool
 ) -> None:
-    """Watch until the end, and sum up; ends with 1 when nothing came of a camera. Raises ConfigurationError."""
+    """Watch until the end, and sum up; ends with 1 when nothing of a camera was taken. Raises ConfigurationError."""
     watched = _open(config, cameras, pictures=pictures, as_json=as_json)
     try:
         asyncio.run(_watch(watched, seconds))
     except ConfigurationError as error:
         fail(_of_the_listener(error, config, cameras), code=1)
     _sum_up(watched, as_json=as_json)
-    if silent := camera_watch_text.failures(watched):
-        fail(silent, code=1)
+    if failed := camera_watch_text.failures(watched):
+        fail(failed, code=1)
 
 
 def show_file(

@@ -13,6 +13,7 @@ from PIL import Image
 
 from edge.camera_outcomes import Became, Outcome, map_line
 from edge.camera_watch import MOST_KINDS, Tally
+from edge.cli.camera_watch_text import failures, summary
 from edge.contract.broker_config import BrokerConfig
 from edge.contract.mqtt import connect
 from edge.drivers import ConfigurationError
@@ -22,7 +23,7 @@ from simulators.cameras.onvif import OnvifCamera
 from tests.edge.drivers.cameras.stand import JPEG, camera
 from tests.edge.drivers.cameras.test_frigate import review, tracked
 from tests.edge.watched_cameras import BOX, GATE, Scene, secret, watching, write
-from tests.servers import Mosquitto
+from tests.servers import Mosquitto, free_ports
 
 RAISED, JOINED, PICTURED = Became.RAISED, Became.JOINED, Became.PICTURED
 IGNORED, REFUSED, AWAY = Became.IGNORED, Became.REFUSED, Became.TURNED_AWAY
@@ -221,9 +222,43 @@ async def test_a_camera_that_is_asked_to_post_is_shown(tmp_path: Path) -> None:
             assert await scene.poster.post("", "/v1/cameras/yard/onvif/0123456789abcdef") == 401
             assert await scene.poster.post("", "/v1/cameras/other/onvif/0123456789abcdef") == 401
     assert scene.became()[:3] == [("", Became.HEARD), ("CurrentTime", Became.HEARTBEAT), (topic, RAISED)]
+    assert failures(scene.watch) == ""
     old = next(seen for seen in scene.seen if seen.why is Why.SIGN_IN)
     assert old.words.endswith("it posts to an address that it was told before: that subscription ends by itself")
     assert "0123456789abcdef" not in repr(scene.seen)
+
+
+@pytest.mark.parametrize("is_right", [True, False], ids=["nobody there", "wrong password"])
+async def test_a_camera_that_is_asked_to_post_and_does_not_is_said(tmp_path: Path, *, is_right: bool) -> None:
+    """What it answers is no post: where it should post to is said, at once and at the end, and what to check."""
+    async with OnvifCamera() as asked:
+        login = secret(tmp_path, "login", asked.password if is_right else "wrong")
+        nowhere = f"http://127.0.0.1:{free_ports(1)[0]}"
+        push = {"url": asked.url, "username": "anlan", "password_file": login, "gateway_url": nowhere, "timeout_s": 5}
+        yard = {"id": "yard", "brand": "onvif", "push": push, "classes": ["CAM.BIN"]}
+        async with watching(write(tmp_path, yard)) as scene:
+            said = await scene.until(lambda seen: seen.became in (Became.SILENT, Became.LOST))
+    first, *lines = summary(scene.watch)
+    assert first == "yard: only answers came, no post"
+    assert failures(scene.watch) == "only answers came, no post from yard"
+    assert scene.seen[0].words == "it answers"
+    if is_right:
+        assert f"posts nothing to {nowhere}/v1/cameras/yard/onvif/: check that {nowhere}/healthz answers" in said.words
+        assert lines[-1] == f"  {said.words}"
+    else:
+        assert "NotAuthorized" in said.words
+        assert lines[0] == f"  {said.words}"
+
+
+async def test_what_is_refused_is_no_sign_that_a_camera_is_right(tmp_path: Path) -> None:
+    """A stranger that names it, or a camera of which nothing can be taken, does not pass for one that works."""
+    async with watching(write(tmp_path)) as scene:
+        assert await scene.poster.post("", "/v1/cameras/gate/hikvision", auth=("admin", "x")) == 401
+        assert await scene.poster.trigger("CAM.FIRELANE") == 422
+        assert failures(scene.watch) == "only what is refused came from gate, box"
+        assert await scene.poster.trigger("CAM.BIN") == 202
+    assert failures(scene.watch) == "only what is refused came from gate"
+    assert next(iter(summary(scene.watch))).startswith("gate: only what is refused came, ")
 
 
 async def test_frigate_is_shown_over_its_broker(tmp_path: Path, mosquitto: Mosquitto) -> None:
@@ -256,6 +291,7 @@ async def test_frigate_is_shown_over_its_broker(tmp_path: Path, mosquitto: Mosqu
         ("", AWAY),
         ("car@fire_lane", PICTURED),
     ]
+    assert any(seen.words.startswith(f"turned away: frigate, {topic}/reviews: ") for seen in scene.seen)
     words = {seen.kind: seen.words for seen in scene.seen}
     assert words["alert@yard"] == (
         "ignored: there is no line for this place; to raise it: map: {alert@yard: CAM.FIRELANE or CAM.BURN}"

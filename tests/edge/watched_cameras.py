@@ -72,7 +72,7 @@ class Poster:
     async def post(self, camera: str, path: str, *, password: str = "", **request: Any) -> int:
         """Post somewhere, signed in as a camera; the status."""
         auth: Any = (camera, password or PASSWORDS[camera]) if camera else None
-        return (await self.http.post(path, auth=auth, **request)).status_code
+        return (await self.http.post(path, **{"auth": auth, **request})).status_code
 
     async def alert(self, kind: str, state: str = "active", **parts: bytes) -> int:
         """Post as the Hikvision camera gate, with parts beside the alert."""

@@ -100,6 +100,9 @@ class Intake(Protocol):
     def lose(self, reason: str) -> None:
         """Note that the camera cannot be reached, until it is heard again."""
 
+    def doubt(self, address: str) -> None:
+        """Note that the camera answers, but has posted nothing to the address that it was told."""
+
 
 class CameraTime(NamedTuple):
     """A time as a camera gives it: milliseconds UTC, or None and the text that is none."""

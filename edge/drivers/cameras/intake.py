@@ -110,6 +110,11 @@ class CameraIntake:
             self._log.warning("camera lost", reason=reason[: 2 * MOST_TEXT])
         self._witness.lost(self.camera.id, reason)
 
+    def doubt(self, address: str) -> None:
+        """Note that the camera was asked to post and has not."""
+        self._log.warning("camera posts nothing though it was asked to: can it reach us?", url=address)
+        self._witness.doubted(self.camera.id)
+
     def restore(self, state: str) -> None:
         """Go on with what was open when the agent stopped."""
         try:

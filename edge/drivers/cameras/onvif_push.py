@@ -15,16 +15,12 @@ import asyncio
 import time
 from contextlib import suppress
 
-import structlog
-
 from edge.contract.camera_config import CameraConfig, PushConfig
 from edge.drivers.cameras import CameraTime, Intake, soap
 from edge.drivers.cameras.access import Door
 from edge.drivers.cameras.onvif_session import FaultError, OnvifSession
 from edge.drivers.cameras.pulling import Rhythm, keep_asking
 from edge.drivers.cameras.web import CameraWeb, UnreachableError
-
-_log = structlog.get_logger()
 
 
 async def push_onvif(camera: CameraConfig, intake: Intake, door: Door, *, rhythm: Rhythm | None = None) -> None:
@@ -34,7 +30,7 @@ async def push_onvif(camera: CameraConfig, intake: Intake, door: Door, *, rhythm
         return
 
     async def session(web: CameraWeb) -> None:
-        await _Push(camera.id, push, OnvifSession(push, web, intake, hide=door.hide), door).run()
+        await _Push(push, OnvifSession(push, web, intake, hide=door.hide), intake, door).run()
 
     await keep_asking(push, intake, session, rhythm=rhythm or Rhythm())
 
@@ -42,8 +38,8 @@ async def push_onvif(camera: CameraConfig, intake: Intake, door: Door, *, rhythm
 class _Push:
     """One subscription after the other, while the camera can be reached."""
 
-    def __init__(self, camera: str, push: PushConfig, session: OnvifSession, door: Door) -> None:
-        self._camera, self._push, self._session, self._door = camera, push, session, door
+    def __init__(self, push: PushConfig, session: OnvifSession, intake: Intake, door: Door) -> None:
+        self._push, self._session, self._intake, self._door = push, session, intake, door
         self._is_doubtful = True  # whether the camera can reach us
 
     async def run(self) -> None:
@@ -74,8 +70,7 @@ class _Push:
     def _tell_doubt(self) -> None:
         """Say once where a camera that was asked to say what is so now has said nothing."""
         if self._is_doubtful and not self._door.times_opened:
-            url = self._door.hide(self._door.url)
-            _log.warning("camera posts nothing though it was asked to: can it reach us?", camera=self._camera, url=url)
+            self._intake.doubt(self._door.hide(self._door.url))
         self._is_doubtful = False
 
     async def _look(self) -> None:

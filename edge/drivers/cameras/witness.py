@@ -40,8 +40,11 @@ class Witness:
     def lost(self, camera: str, reason: str) -> None:
         """A camera cannot be reached; told at every attempt."""
 
+    def doubted(self, camera: str) -> None:
+        """A camera answers, but posts nothing though it was asked to."""
+
     def turned_away(self, away: Away) -> None:
-        """A post was turned away before a camera had to do with it."""
+        """Something was turned away before a camera had to do with it."""
 
     def told_of_another(self, camera: str) -> None:
         """Frigate tells of a camera that none of ours is."""

@@ -119,7 +119,7 @@ async def test_the_same_refusal_is_explained_once(tmp_path: Path) -> None:
     first, again, *_ = out.decode().splitlines()
     assert " gate: refused (sign_in): no camera of this gateway, or not its password; in the camera: user gate" in first
     assert again.endswith(" gate: refused (sign_in) again")
-    assert process.returncode == 0
+    assert process.returncode == 1
 
 
 async def test_lines_for_programs(tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_when_nothing_comes_it_says_what_to_check(tmp_path: Path) -> None:
     assert f"posts to http://127.0.0.1:{port}/v1/trigger; " in said[4]
     assert said[6:8] == ["yard: nothing came", "  cannot be reached: ConnectError: All connection attempts failed"]
     login = f"user anlan, password the first line of {tmp_path / 'login.password'}"
-    assert said[8] == f"  check that it is asked at http://127.0.0.1:{dead}, {login}"
+    assert said[8] == f"  check that it answers at http://127.0.0.1:{dead} to {login}"
     assert (shown.exit_code, shown.stderr.splitlines()[-1]) == (1, "nothing came from gate, box, yard")
     assert not any(word in shown.output for word in (*PASSWORDS.values(), "s3"))
 
@@ -183,9 +183,12 @@ async def test_a_camera_without_password_is_named_at_the_end(tmp_path: Path) -> 
                 assert await poster.post("", "/v1/cameras/gate/hikvision") == 401
         process.send_signal(signal.SIGTERM)
         out, _ = await asyncio.wait_for(process.communicate(), 20)
-    text = out.decode()
-    assert "  127.0.0.1 posted 2 times to /v1/cameras/gate/hikvision without user and password" in text.splitlines()
-    assert text.endswith("turned away: 2 posts\n")
+    lines = out.decode().splitlines()
+    assert "  127.0.0.1 posted 2 times to /v1/cameras/gate/hikvision without user and password" in lines
+    assert lines[-2] == "turned away: 2 times"
+    assert lines[-1].startswith(
+        "  2 turned away (401): 127.0.0.1, without user and password, /v1/cameras/gate/hikvision: "
+    )
     assert process.returncode == 1
 
 
@@ -316,3 +319,4 @@ def test_what_stands_for_all_addresses_is_said_to_be_none(tmp_path: Path) -> Non
     path.write_text(json.dumps(said), encoding="utf-8")
     shown = invoke("cameras", "--seconds", "1", "--config", path)
     assert " it has instead of 0.0.0.0 the address of this gateway in the cameras' network\n" in shown.stdout
+    assert "http://0.0.0.0" not in shown.stdout.partition("/healthz")[0].rpartition("\n")[2]

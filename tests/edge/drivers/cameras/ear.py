@@ -34,6 +34,7 @@ class Ear:
         self.sightings: list[Sighting] = []
         self.refusals: list[Refused] = []
         self.losses: list[str] = []
+        self.doubts: list[str] = []
         self.heard = 0
         self.times_full = 0  # so often the next sightings cannot be stored
         self._news = asyncio.Event()
@@ -57,6 +58,10 @@ class Ear:
 
     def lose(self, reason: str) -> None:
         self.losses.append(reason)
+        self._news.set()
+
+    def doubt(self, address: str) -> None:
+        self.doubts.append(address)
         self._news.set()
 
     async def until(self, is_so: Callable[[Ear], object]) -> None:
