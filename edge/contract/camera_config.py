@@ -140,6 +140,11 @@ class CameraConfig(CheckedModel):
     )
 
     @property
+    def post_path(self) -> str:
+        """Where it posts, at the address of the listener."""
+        return "/v1/trigger" if self.brand == "anlan" else f"/v1/cameras/{self.id}/{self.brand}"
+
+    @property
     def time_zone(self) -> timezone | None:
         """The zone of times that have none."""
         if self.zone is None:

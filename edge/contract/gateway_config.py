@@ -265,9 +265,8 @@ class GatewayConfig(CheckedModel):
         """Where a camera posts. Raises KeyError where nothing listens."""
         if self.camera_listener is None:
             raise KeyError(camera.id)
-        path = "trigger" if camera.brand == "anlan" else f"cameras/{camera.id}/{camera.brand}"
         told = camera.push.gateway_url if camera.push is not None else None
-        return f"{told or self.camera_listener.url}/v1/{path}"
+        return f"{told or self.camera_listener.url}{camera.post_path}"
 
     def _neighbour_problems(self) -> Iterator[tuple[Key, str]]:
         points = {device.id: {one.name: one.unit for one in device.device_profile.points} for device in self.devices}

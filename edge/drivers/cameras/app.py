@@ -54,6 +54,7 @@ Document = dict[str, Any]
 MOST_AT_ONCE: Final = 4  # posts held in memory; the others wait on their sockets
 MOST_EVENT: Final = 128 * 1024  # bytes of a body beside its picture
 LONGEST_KEY: Final = 200
+NO_DOOR: Final = "no camera was told this address, or before the gateway was started: it asks those with push again"
 RETRY_AFTER_S: Final = 10
 STATUS: Final[Mapping[Why, int]] = {
     Why.SIGN_IN: 401,
@@ -187,7 +188,8 @@ class CameraApp:
         parts = path.split("/")
         is_ours = path == "/v1/trigger" or (len(parts) in {5, 6} and parts[:3] == ["", "v1", "cameras"])
         if not is_ours:
-            shown = "/".join(parts[:5])[:100]  # what comes behind may be a key
+            more = "/..." if len(parts) > 5 else ""  # what comes behind may be a key
+            shown = "/".join(parts[:5])[:100] + more
             raise PostError(404, f"no such path {shown!r}: post to /v1/trigger or /v1/cameras/ID/BRAND")
         if method != "POST":
             raise PostError(405, f"{method[:20]} is not possible here: use POST")
@@ -206,11 +208,12 @@ class CameraApp:
     ) -> tuple[int, Document | None]:
         is_signed = poster is not None and poster.camera.brand == "webhook"
         if door_key is not None:
-            _open(poster, door_key)
-        elif poster is None or not is_signed:
-            self._sign_in(request, poster)
-        if poster is None:
-            raise Refused(Why.CONTENT, "the camera is of another brand: post to /v1/cameras/ID/BRAND with its own")
+            poster = _opened(poster, door_key)
+        elif poster is None:
+            own = self._posters[self._sign_in(request)].camera
+            raise Refused(Why.CONTENT, f"{own.id} is of brand {own.brand}: it posts to {own.post_path}")
+        elif not is_signed and self._sign_in(request) != poster.camera.id:
+            raise Refused(Why.SIGN_IN, "signed in as another camera than the path names")
         if is_signed:
             self._check_time(request, poster)
         if int(request.headers.get(b"content-length", "0")) > self._max_bytes:
@@ -229,17 +232,16 @@ class CameraApp:
                 self._signatures[poster.camera.id].take(signature, self._clock.now_ms())
         return (200, None) if door_key is not None else _answer_of(poster.camera, events)
 
-    def _sign_in(self, request: _Request, poster: Poster | None) -> None:
+    def _sign_in(self, request: _Request) -> str:
+        """Return the id of the camera that signs in; raises PostError and Refused."""
         if not request.authorization:  # a camera that signs in by Digest asks first: nothing of it is refused yet
             raise PostError(401, WRONG)
         query = request.scope.get("query_string", b"").decode("latin-1")
         uri = request.scope["path"] + (f"?{query}" if query else "")
         try:
-            name = self._access.camera(request.authorization, request.address, uri=uri)
+            return self._access.camera(request.authorization, request.address, uri=uri)
         except TooManyTriesError as error:
             raise PostError(429, str(error)) from error
-        if poster is not None and name != poster.camera.id:
-            raise Refused(Why.SIGN_IN, "signed in as another camera than the path names")
 
     def _check_time(self, request: _Request, poster: Poster) -> None:
         if is_undated(self._clock.now_ms()):
@@ -338,9 +340,10 @@ class CameraApp:
         await send({"type": "http.response.body", "body": body, "more_body": more})
 
 
-def _open(poster: Poster | None, key: str) -> None:
+def _opened(poster: Poster | None, key: str) -> Poster:
     if poster is None or poster.door is None or not poster.door.is_opened_by(key):
-        raise Refused(Why.SIGN_IN, WRONG)
+        raise Refused(Why.SIGN_IN, NO_DOOR)
+    return poster
 
 
 def _away(request: _Request, status: int, text: str) -> Away:

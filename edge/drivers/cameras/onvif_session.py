@@ -130,7 +130,7 @@ class OnvifSession:
                 path, request, content_type=content_type, wait_s=wait_s or self._wait_s
             )
         except SignInError as error:
-            raise self._not_let_in(str(error)) from error
+            raise self._not_let_in(str(error).partition(":")[0]) from error
         root = _read(answer, status, path)
         fault = self._hide(soap.read_fault(root))
         if "NotAuthorized" in fault:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import socket
 import ssl
 from collections.abc import AsyncIterator, Generator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -30,6 +31,11 @@ if TYPE_CHECKING:
 
 CONNECT_S: Final = 10.0
 MOST_ANSWER: Final = 256 * 1024
+OTHER_NAME: Final = (62, 64)  # of OpenSSL: a certificate for another name, another address
+REASONS: Final = {  # by the name of what httpx raises
+    "ConnectTimeout": f"no connection within {CONNECT_S:g} s: check url, and that the camera is on",
+    "ReadTimeout": "it is connected, but does not answer",
+}
 
 
 class UnreachableError(DriverError):
@@ -57,6 +63,8 @@ class CameraWeb:
         try:
             self.password = read_secret(self._pull.password_file)
             trusted = _trusted(self._pull)
+        except ssl.SSLError as error:
+            raise UnreachableError(f"{self._pull.ca_file}: holds no certificate as PEM (BEGIN CERTIFICATE)") from error
         except OSError as error:
             raise UnreachableError(f"{error.filename or self._pull.ca_file}: {error.strerror}") from error
         self._httpx = httpx
@@ -151,7 +159,8 @@ class CameraWeb:
         if response.status_code in {401, 403}:
             raise SignInError(f"status {response.status_code}: user, password, or what the user may see is not right")
         if response.status_code not in statuses:
-            raise UnreachableError(f"status {response.status_code} for {response.request.url.path}")
+            advice = ": of another brand, or switched off in it?" if response.status_code == 404 else ""
+            raise UnreachableError(f"status {response.status_code} for {response.request.url.path}{advice}")
 
     async def _bytes(self, response: httpx.Response) -> AsyncIterator[bytes]:
         with self._translated():
@@ -186,9 +195,24 @@ class _Translated:
 
     def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: object) -> None:
         if isinstance(error, self._kinds):
-            raise UnreachableError(
-                f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-            ) from error
+            raise UnreachableError(_reason(error)) from error
+
+
+def _reason(error: BaseException) -> str:
+    """Say what happened, as far as whoever installs the camera can do something about it."""
+    below: BaseException | None = error
+    while below is not None:
+        match below:
+            case ssl.SSLCertVerificationError(verify_code=code, verify_message=said):
+                advice = "url must name it so" if code in OTHER_NAME else "save it as PEM and name it in ca_file"
+                return f"its certificate is not trusted ({said}): {advice}"
+            case socket.gaierror():
+                return "nobody knows the name in url: check it, and the name server of the gateway"
+            case ConnectionRefusedError():
+                return "nothing listens at that address and port: check url, and that the camera is on"
+        below = below.__cause__ or below.__context__
+    kind = type(error).__name__
+    return REASONS.get(kind) or (f"{kind}: {error}" if str(error) else kind)
 
 
 def _trusted(pull: AskConfig) -> ssl.SSLContext:

@@ -340,13 +340,17 @@ async def test_a_camera_may_sign_in_by_digest(site: Site) -> None:
 
 
 async def test_a_camera_posts_where_its_brand_does(site: Site) -> None:
-    """The path names camera and brand; another camera's path and another brand are refused."""
+    """The path names camera and brand; whoever posts elsewhere is told its own, and keys stand in no answer."""
     assert (await site.post("/v1/cameras/cam-1/anlan", json=EVENT)).status_code == 202
     assert (await site.post("/v1/cameras/cam-2/anlan", json=EVENT)).status_code == 401
-    response = await site.post("/v1/cameras/cam-1/webhook", json=EVENT)
+    response = await site.post("/v1/cameras/cam-1/onvif/0123456789", json=EVENT)
+    assert (response.status_code, error(response)[:32]) == (401, "no camera was told this address,")
+    response = await site.post("/v1/cameras/cam-1/onvif/0123456789/more", json=EVENT)
+    assert (response.status_code, error(response)[:46]) == (404, "no such path '/v1/cameras/cam-1/onvif/...': po")
+    response = await site.post("/v1/cameras/cam-9/webhook", json=EVENT)
     assert (response.status_code, error(response)) == (
         422,
-        "the camera is of another brand: post to /v1/cameras/ID/BRAND with its own",
+        "cam-1 is of brand anlan: it posts to /v1/trigger",
     )
 
 

@@ -20,6 +20,7 @@ from edge.drivers.cameras.streams import EVENT_MANAGER
 from edge.drivers.cameras.web import CameraWeb, SignInError, UnreachableError
 from simulators.cameras.dahua import DahuaCamera
 from simulators.cameras.http_side import Answer, Request
+from tests.servers import free_ports
 
 
 def own_certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:
@@ -64,9 +65,40 @@ async def test_a_certificate_of_its_own_is_trusted_by_name(tmp_path: Path) -> No
     context, certificate = own_certificate(tmp_path)
     async with DahuaCamera(tls=context) as camera:
         assert b"Heartbeat" in await first_bytes(asked_at(camera.url, tmp_path, ca_file=certificate))
-        with pytest.raises(UnreachableError, match="CERTIFICATE_VERIFY_FAILED"):
+        with pytest.raises(
+            UnreachableError, match=r"\(self-signed certificate\): save it as PEM and name it in ca_file"
+        ):
             await first_bytes(asked_at(camera.url, tmp_path))
         assert camera.connections == 1
+
+
+async def test_what_an_installer_can_mend_is_said_so(tmp_path: Path) -> None:
+    """A wrong name, port, path or file of a certificate is told with what to check, not as an error of a library."""
+    [port] = free_ports(1)
+    async with Foreign() as camera:
+        for url, ca_file, reason in (
+            ("http://nobody.invalid", None, "nobody knows the name in url"),
+            (f"http://127.0.0.1:{port}", None, "nothing listens at that address and port"),
+            (camera.url, None, "status 404 for /cgi-bin/eventManager.cgi: of another brand"),
+            (f"https://127.0.0.1:{port}", tmp_path / "camera.login", r"camera\.login: holds no certificate as PEM"),
+        ):
+            with pytest.raises(UnreachableError, match=reason):
+                await first_bytes(asked_at(url, tmp_path, ca_file=ca_file))
+
+
+async def test_a_certificate_for_another_name_is_said(tmp_path: Path) -> None:
+    """To name it in ca_file would not help: it is there."""
+    context, certificate = own_certificate(tmp_path)
+    async with DahuaCamera(tls=context) as camera:
+        url = camera.url.replace("127.0.0.1", "localhost")
+        with pytest.raises(UnreachableError, match=r"Hostname mismatch.*url must name it so"):
+            await first_bytes(asked_at(url, tmp_path, ca_file=certificate))
+
+
+class Foreign(DahuaCamera):
+    """A camera of another brand."""
+
+    path = "/elsewhere"
 
 
 class Basic(DahuaCamera):
