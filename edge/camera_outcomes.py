@@ -12,14 +12,15 @@ from edge.contract.camera_tables import Targets
 from edge.contract.event_classes import event_classes
 from edge.contract.gateway_config import GatewayConfig
 from edge.contract.messages import Event, EventState
-from edge.drivers.cameras import Sighting, Why
+from edge.drivers.cameras import Refused, Sighting, Why
 from edge.drivers.cameras.tracker import Step
 from edge.drivers.cameras.witness import NO_ANSWER, Away
 
 PLAIN_KEY: Final = re.compile(r"[A-Za-z][\w./@-]*")
+REVIEWS: Final = ("alert", "detection")  # of Frigate
 WHAT_TO_DO: Final = {
-    Why.REPLAYED: "set the sender's clock; a recorded post was sent again",
-    Why.TOO_LARGE: "set a lower quality or resolution in the camera, or raise camera_listener.max_mb",
+    Why.REPLAYED: "a recorded post was sent again, or it was not signed anew",
+    Why.TOO_LARGE: "set a lower quality or resolution in the camera",
     Why.TOO_SLOW: "the network between camera and gateway is bad",
     Why.MALFORMED: "its firmware sends what it should not, or it is of another brand than gateway.yaml says",
     Why.HOSTILE: "no camera sends that: look at who is in that network",
@@ -75,13 +76,13 @@ def outcome_of(camera: CameraConfig, targets: Targets, sighting: Sighting, step:
     return Outcome(Became.IGNORED, f"ignored: {_why_ignored(camera, sighting, target)}")
 
 
-def what_to_do(camera: CameraConfig, why: Why, kind: str) -> str:
-    """Say what to change so that something is refused no more."""
-    if why is Why.SIGN_IN:
+def what_to_do(camera: CameraConfig, refused: Refused, kind: str) -> str:
+    """Say what to change so that something is refused no more; empty where the refusal itself says so."""
+    if refused.why is Why.SIGN_IN:
         return sign_in_of(camera)
-    if why is Why.UNMAPPED:
+    if refused.why is Why.UNMAPPED:
         return f"to raise it: {map_line(camera, kind)}"
-    return WHAT_TO_DO[why]
+    return "" if ": set " in str(refused) else WHAT_TO_DO[refused.why]
 
 
 def sign_in_of(camera: CameraConfig) -> str:
@@ -124,7 +125,8 @@ def healthz_of(camera: CameraConfig, config: GatewayConfig) -> str:
 def map_line(camera: CameraConfig, kind: str) -> str:
     """Return the line of gateway.yaml that lets a kind raise something."""
     key = kind if PLAIN_KEY.fullmatch(kind) else json.dumps(kind, ensure_ascii=False)
-    return f"map: {{{key}: {' or '.join(camera.classes)}}}"
+    others = f" (or {', '.join(camera.classes[1:])})" if len(camera.classes) > 1 else ""
+    return f"map: {{{key}: {camera.classes[0]}}}{others}"
 
 
 def _of_revision(event: Event) -> Outcome:
@@ -134,6 +136,8 @@ def _of_revision(event: Event) -> Outcome:
             return Outcome(Became.RAISED, f"{code} raised ({event_classes()[code].en})", code)
         case EventState.ENDED:
             return Outcome(Became.ENDED, f"{code} ended", code)
+    if not event.blobs:  # what should have been its picture is none; the note says why
+        return Outcome(Became.JOINED, f"{code}, the same event as before", code)
     return Outcome(Became.PICTURED, f"{code}, the same event as before, now with its picture", code)
 
 
@@ -141,6 +145,8 @@ def _why_ignored(camera: CameraConfig, sighting: Sighting, target: str) -> str:
     kind = sighting.kind
     if target == IGNORED and kind.casefold() in {each.casefold() for each in camera.map}:
         return "map says so"
+    if target == IGNORED and camera.brand == "frigate" and "@" not in kind and kind not in REVIEWS:
+        return f"a label alone raises nothing; where it matters says a zone: {map_line(camera, f'{kind}@ZONE')}"
     if target == IGNORED:
         where = "there is no line for this place" if "@" in kind else f"the table of {camera.brand} says so"
         return f"{where}; to raise it: {map_line(camera, kind)}"

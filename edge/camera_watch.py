@@ -33,6 +33,7 @@ from edge.timeline import Timeline
 MOST_KINDS: Final = 200  # of one camera that are told apart; what a stranger sends must not fill the memory
 MOST_AWAY: Final = 200
 MOST_PICTURES: Final = 500
+ON_ARRIVAL: Final = ": stamped on arrival"
 
 
 class Picture(NamedTuple):
@@ -57,7 +58,7 @@ class Seen(NamedTuple):
     note: str = ""
     why: Why | None = None
     picture: Picture | None = None
-    is_again: bool = False  # refused for the very reason of the one before
+    times: int = 1  # that the same was said of this kind of the camera in a row
 
 
 @dataclass
@@ -71,29 +72,47 @@ class Tally:
     refused: Counter[Why] = field(default_factory=Counter)
     reasons: dict[Why, str] = field(default_factory=dict)
     """The last refusal of each reason, and what to do about it."""
+    latest: dict[tuple[str, str, Why | None], tuple[str, str, int]] = field(default_factory=dict)
+    """What was said last of each kind and state: words, event, and how often in a row."""
     is_heard: bool = False
     is_taken: bool = False
     """Whether something of it was taken; what it answers when it is asked for its time is no sign that it posts."""
     lost: str = ""
     offset_ms: int | None = None
+    wrong_time: str = ""
+    """What is wrong with the time that it says, where that tells nothing of how far it is off."""
 
     def note(self, kind: str, outcome: Outcome) -> None:
         """Count a sighting."""
         key = kind, f"{outcome.became} {outcome.class_code}".rstrip()
         self.kinds[key if key in self.kinds or len(self.kinds) < MOST_KINDS else ("others", "")] += 1
 
+    def told(self, seen: Seen) -> Seen:
+        """Return what is shown of it with how often the same was shown before."""
+        if len(self.latest) >= MOST_KINDS:
+            self.latest.clear()
+        key = seen.kind, seen.state, seen.why
+        words, event_id, times = self.latest.get(key, ("", "", 0))
+        times = times + 1 if (words, event_id) == (seen.words, seen.event_id) else 1
+        self.latest[key] = seen.words, seen.event_id, times
+        return seen._replace(times=times)
+
+
+class PicturesError(Exception):
+    """Pictures cannot be saved there."""
+
 
 class PictureFolder:
     """Where pictures are saved as they would leave the gateway, under names of ours, for their owner alone."""
 
     def __init__(self, path: Path) -> None:
-        """Raises ConfigurationError where it cannot be made."""
+        """Raises PicturesError where it cannot be made."""
         self.path = path
         self._count = 0
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise ConfigurationError(f"--pictures {path}: {error.strerror}") from error
+            raise PicturesError(f"--pictures {path}: {error.strerror}") from error
 
     def save(self, camera: str, at_ms: int, picture: bytes) -> str:
         """Return the name of the new file, or why there is none."""
@@ -193,6 +212,8 @@ class CameraWatch(Witness):
         outcome = outcome_of(config, self._targets[camera], sighting, step, event)
         if step.stamp.offset_ms is not None:
             tally.offset_ms = step.stamp.offset_ms
+        elif not step.stamp.is_believed:
+            tally.wrong_time = step.stamp.remark.removesuffix(ON_ARRIVAL)
         tally.is_taken |= config.push is None or sighting.kind != ANSWER
         if outcome.became is Became.HEARTBEAT:
             tally.heartbeats += 1
@@ -201,6 +222,8 @@ class CameraWatch(Witness):
         else:
             tally.note(sighting.kind, outcome)
         now_ms, note = self._clock.now_ms(), sighting.note if event is None else event.note
+        if outcome.became is Became.HEARTBEAT:
+            note = ""
         shown = Seen(
             now_ms, camera, *outcome[:2], sighting.kind, sighting.state, outcome.class_code, step.event_id or "", note
         )
@@ -211,14 +234,14 @@ class CameraWatch(Witness):
         self._asked.clear()
         if camera not in self.tallies:
             return
-        tally, advice = self.tallies[camera], what_to_do(self.cameras[camera], refused.why, kind)
+        tally, advice = self.tallies[camera], what_to_do(self.cameras[camera], refused, kind)
         tally.refused[refused.why] += 1
-        words = f"{refused}; {advice}"
-        is_again, tally.reasons[refused.why] = tally.reasons.get(refused.why) == words, words
+        words = "; ".join(filter(None, [str(refused), advice]))
+        tally.reasons[refused.why] = words
         if kind:
             tally.note(kind, Outcome(Became.REFUSED, words))
         now_ms = self._clock.now_ms()
-        self._tell(Seen(now_ms, camera, Became.REFUSED, words, kind, why=refused.why, is_again=is_again))
+        self._tell(Seen(now_ms, camera, Became.REFUSED, words, kind, why=refused.why))
 
     def heard(self, camera: str) -> None:
         """Show that a camera which is asked, or Frigate's, is there."""
@@ -295,7 +318,7 @@ class CameraWatch(Witness):
     def _tell(self, seen: Seen) -> None:
         """Show it; no camera is to blame for a reader who is gone, as ``head`` is after its lines."""
         try:
-            self._show(seen)
+            self._show(self.tallies[seen.camera].told(seen) if seen.camera in self.tallies else seen)
         except BrokenPipeError as error:
             self._unread = error
             self.stop()

@@ -14,16 +14,20 @@ from edge.contract.log import escaped
 from edge.drivers.cameras.health import OFF_MS
 
 MOST_AWAY_SHOWN: Final = 10
+RIGHT_MS: Final = 1000
+SAID: Final = 2  # so often in a row the same is shown
 
 
 def line(seen: Seen) -> str:
-    """One line of a log; what strangers sent cannot steer the terminal."""
+    """One line of a log, empty where the same was said twice; what strangers sent cannot steer the terminal."""
+    if seen.times > SAID:
+        return ""
     clock = f"{datetime.fromtimestamp(seen.at_ms / 1000, UTC).astimezone():%H:%M:%S}"
     state = "" if seen.state in ("pulse", "heartbeat") else seen.state
     head = " ".join(filter(None, [clock, seen.camera, seen.kind, state]))
-    words = seen.words
+    words = "again; those after it are only counted" if seen.times == SAID else seen.words
     if seen.why is not None:
-        words = f"refused ({seen.why}){' again' if seen.is_again else f': {words}'}"
+        words = f"refused ({seen.why}){' ' if seen.times == SAID else ': '}{words}"
     remarks = [words, "" if seen.picture is None else _pictured(seen.picture), seen.note]
     return escaped(f"{head}: {'; '.join(filter(None, remarks))}")
 
@@ -151,8 +155,10 @@ def _to_check(watched: CameraWatch, camera: str) -> Iterator[str]:
 
 def _counted(tally: Tally) -> str:
     events = sum(times for (_, what), times in tally.kinds.items() if what.startswith(Became.RAISED))
+    taken = sum(times for (kind, what), times in tally.kinds.items() if kind and not what.startswith(Became.REFUSED))
     counts = [
-        _many(sum(times for (kind, _), times in tally.kinds.items() if kind), "message"),
+        _many(taken, "sighting"),
+        f"{tally.refused.total()} refused",
         _many(tally.heartbeats, "heartbeat"),
         _many(events, "event"),
         _many(tally.pictures, "picture"),
@@ -161,7 +167,12 @@ def _counted(tally: Tally) -> str:
 
 
 def _clock(tally: Tally) -> Iterator[str]:
-    if tally.offset_ms is not None:
+    if tally.offset_ms is None:
+        if tally.wrong_time:
+            yield f"{tally.wrong_time}: set it"
+    elif abs(tally.offset_ms) < RIGHT_MS:
+        yield "its clock is right"
+    else:
         side = "ahead" if tally.offset_ms > 0 else "behind"
         words = f"its clock is {abs(tally.offset_ms) / 1000:.0f} s {side}"
         yield words if abs(tally.offset_ms) <= OFF_MS else f"{words}: set it"

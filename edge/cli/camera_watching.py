@@ -8,13 +8,14 @@ import json
 import logging
 import signal
 from pathlib import Path
+from shlex import quote
 from typing import Final
 
 import typer
 
 from edge.camera_file import MOST_BYTES, read_saved
 from edge.camera_outcomes import Became
-from edge.camera_watch import CameraWatch, PictureFolder, Seen, is_posting
+from edge.camera_watch import CameraWatch, PictureFolder, PicturesError, Seen, is_posting
 from edge.cli import camera_watch_text
 from edge.cli.settings import fail
 from edge.contract import log
@@ -29,14 +30,20 @@ WRONG: Final = (Became.REFUSED, Became.TURNED_AWAY, Became.LOST, Became.SILENT)
 
 
 def watch_and_show(
-    config: GatewayConfig, cameras: list[str], *, seconds: float | None, pictures: Path | None, as_json: bool
+    config: GatewayConfig,
+    cameras: list[str],
+    path: Path,
+    *,
+    seconds: float | None,
+    pictures: Path | None,
+    as_json: bool,
 ) -> None:
     """Watch until the end, and sum up; ends with 1 when nothing of a camera was taken. Raises ConfigurationError."""
     watched = _open(config, cameras, pictures=pictures, as_json=as_json)
     try:
         asyncio.run(_watch(watched, seconds))
     except ConfigurationError as error:
-        fail(_of_the_listener(error, config, cameras), code=1)
+        fail(_of_the_listener(error, config, cameras, path), code=1)
     _sum_up(watched, as_json=as_json)
     if failed := camera_watch_text.failures(watched):
         fail(failed, code=1)
@@ -72,7 +79,10 @@ def show_file(
 
 def _open(config: GatewayConfig, cameras: list[str], *, pictures: Path | None, as_json: bool) -> CameraWatch:
     log.configure(as_json=False, level=logging.ERROR)  # the rest is shown, and better
-    folder = PictureFolder(pictures) if pictures is not None else None
+    try:
+        folder = PictureFolder(pictures) if pictures is not None else None
+    except PicturesError as error:
+        fail(str(error), code=2)
     show = _show_plain if as_json else _show_line
     return CameraWatch(config, cameras, clock=Timeline(SystemClock()), show=show, pictures=folder)
 
@@ -110,14 +120,15 @@ def _sum_up(watched: CameraWatch, *, as_json: bool) -> None:
 
 
 def _show_line(seen: Seen) -> None:
-    typer.secho(camera_watch_text.line(seen), fg="red" if seen.became in WRONG else None)  # where a terminal is
+    if shown := camera_watch_text.line(seen):
+        typer.secho(shown, fg="red" if seen.became in WRONG else None)  # where a terminal is
 
 
 def _show_plain(seen: Seen) -> None:
     typer.echo(json.dumps(camera_watch_text.plain(seen), ensure_ascii=False))
 
 
-def _of_the_listener(error: ConfigurationError, config: GatewayConfig, cameras: list[str]) -> str:
+def _of_the_listener(error: ConfigurationError, config: GatewayConfig, cameras: list[str], path: Path) -> str:
     """Say why nothing can listen, and what can be done while the gateway itself has the port."""
     cause: BaseException | None = error
     while cause is not None and getattr(cause, "errno", None) != errno.EADDRINUSE:
@@ -131,5 +142,6 @@ def _of_the_listener(error: ConfigurationError, config: GatewayConfig, cameras: 
         "its log says what it refuses: journalctl -u anlan-edge",
     ]
     if others:
-        words.append(f"cameras that do not post can be watched beside it: {command('edge', 'cameras', *others)}")
+        beside = command("edge", "cameras", *others, "--config", quote(str(path)))
+        words.append(f"cameras that do not post can be watched beside it: {beside}")
     return "\n".join(words)

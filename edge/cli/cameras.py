@@ -40,13 +40,17 @@ def cameras(
     """
     from edge.cli.camera_watching import show_file, watch_and_show  # noqa: PLC0415 -- the agent never does
 
+    if file is None and content_type:
+        fail("--type says what --file is: without it there is nothing to say", code=2)
+    if file is not None and seconds is not None:
+        fail("--seconds is for listening, which --file does not do", code=2)
     settings = load(config)
     chosen = list(dict.fromkeys(ids or [camera.id for camera in settings.cameras]))
     if not chosen:
         fail(f"{config}: there are no cameras in it", code=2)
     try:
         if file is None:
-            watch_and_show(settings, chosen, seconds=seconds, pictures=pictures, as_json=as_json)
+            watch_and_show(settings, chosen, config, seconds=seconds, pictures=pictures, as_json=as_json)
         else:
             show_file(settings, chosen, file, content_type=content_type, pictures=pictures, as_json=as_json)
     except ConfigurationError as error:

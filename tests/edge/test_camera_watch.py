@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 
@@ -11,18 +12,17 @@ import httpx
 import pytest
 from PIL import Image
 
-from edge.camera_outcomes import Became, Outcome, map_line
-from edge.camera_watch import MOST_KINDS, Tally
+from edge.camera_outcomes import Became, Outcome, map_line, what_to_do
+from edge.camera_watch import MOST_KINDS, PicturesError, Tally
 from edge.cli.camera_watch_text import failures, summary
 from edge.contract.broker_config import BrokerConfig
 from edge.contract.mqtt import connect
-from edge.drivers import ConfigurationError
-from edge.drivers.cameras import Why
+from edge.drivers.cameras import Refused, Why
 from simulators.cameras.hikvision import HikvisionCamera
 from simulators.cameras.onvif import OnvifCamera
 from tests.edge.drivers.cameras.stand import JPEG, camera
 from tests.edge.drivers.cameras.test_frigate import review, tracked
-from tests.edge.watched_cameras import BOX, GATE, Scene, secret, watching, write
+from tests.edge.watched_cameras import ALERT, BOX, GATE, Scene, secret, watching, write
 from tests.servers import Mosquitto, free_ports
 
 RAISED, JOINED, PICTURED = Became.RAISED, Became.JOINED, Became.PICTURED
@@ -72,7 +72,7 @@ async def test_each_thing_that_comes_is_shown_with_what_it_becomes(tmp_path: Pat
     assert words[0] == "CAM.FIRELANE raised (fire lane blocked)"
     assert words[2] == "CAM.FIRELANE ends, unless it is seen again within 60 s"
     assert words[4:9] == [
-        "ignored: the table of hikvision says so; to raise it: map: {VMD: CAM.FIRELANE or CAM.BIN}",
+        "ignored: the table of hikvision says so; to raise it: map: {VMD: CAM.FIRELANE} (or CAM.BIN)",
         "ignored: map says so",
         "ignored: it is CAM.BURN, which is not among its classes",
         "a fault of the camera: covered",
@@ -98,7 +98,7 @@ async def test_a_refusal_says_why_and_what_to_do(tmp_path: Path) -> None:
     ]
     first, unmapped = scene.seen[:2]
     assert first.words.endswith(f"in the camera: user gate, password the first line of {tmp_path / 'gate.password'}")
-    assert unmapped.words.endswith("; to raise it: map: {unheardOf: CAM.FIRELANE or CAM.BIN}")
+    assert unmapped.words.endswith("; to raise it: map: {unheardOf: CAM.FIRELANE} (or CAM.BIN)")
     assert scene.watch.tallies["gate"].refused == {Why.SIGN_IN: 1, Why.UNMAPPED: 1, Why.MALFORMED: 1}
     assert not any(word in repr(scene.seen) for word in ("hunter2", "correct horse", "battery"))
 
@@ -173,8 +173,38 @@ async def test_pictures_are_saved_as_they_would_leave(tmp_path: Path) -> None:
 def test_a_folder_for_pictures_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     """A file in the place of the folder is a mistake of whoever types, named with its option."""
     (tmp_path / "shown").touch()
-    with pytest.raises(ConfigurationError, match=r"^--pictures .*shown: File exists$"):
+    with pytest.raises(PicturesError, match=r"^--pictures .*shown: File exists$"):
         Scene(write(tmp_path), pictures=tmp_path / "shown")
+
+
+async def test_a_picture_that_is_none_is_not_said_to_have_come(tmp_path: Path) -> None:
+    """The event has no picture then, neither in words nor in the count."""
+    async with watching(write(tmp_path)) as scene:
+        assert await scene.poster.alert("fielddetection") == 200
+        assert await scene.poster.alert("fielddetection", picture=JPEG) == 200  # cannot be masked
+    assert scene.became() == [("fielddetection", RAISED), ("fielddetection", JOINED)]
+    assert "could not be masked: left out" in scene.seen[1].note
+    assert ", 1 event, 0 pictures" in next(iter(summary(scene.watch)))
+
+
+async def test_a_clock_that_cannot_be_read_is_said_at_the_end(tmp_path: Path) -> None:
+    """So is one that is right; only how far one is off that is not takes a number."""
+    alert = ALERT.format(kind="videoloss", state="inactive").replace(
+        "</eventType>", "</eventType><dateTime>{}</dateTime>"
+    )
+    async with watching(write(tmp_path, GATE)) as scene:
+        path = "/v1/cameras/gate/hikvision"
+        assert await scene.poster.post("gate", path, content=alert.format("0000-00-00T00:00:00")) == 200
+        assert next(iter(summary(scene.watch))).endswith('time "0000-00-00T00:00:00" cannot be read: set it')
+        assert await scene.poster.post("gate", path, content=alert.format(datetime.now(UTC).isoformat())) == 200
+    assert next(iter(summary(scene.watch))).endswith(", its clock is right")
+
+
+def test_what_a_refusal_says_itself_is_not_said_twice() -> None:
+    """One piece of advice is enough."""
+    box = camera()
+    assert what_to_do(box, Refused(Why.REPLAYED, "signed long ago: set the clock of sender or gateway"), "") == ""
+    assert "signed anew" in what_to_do(box, Refused(Why.REPLAYED, "this very post was taken before"), "")
 
 
 def test_a_storm_of_strange_kinds_is_bounded() -> None:
@@ -292,9 +322,14 @@ async def test_frigate_is_shown_over_its_broker(tmp_path: Path, mosquitto: Mosqu
         ("car@fire_lane", PICTURED),
     ]
     assert any(seen.words.startswith(f"turned away: frigate, {topic}/reviews: ") for seen in scene.seen)
+    tally = scene.watch.tallies["lane"]
+    assert (tally.kinds["car", "ignored"], tally.pictures) == (2, 1)  # a picture is not one more car
     words = {seen.kind: seen.words for seen in scene.seen}
+    assert words["car"].endswith(
+        "a label alone raises nothing; where it matters says a zone: map: {car@ZONE: CAM.FIRELANE} (or CAM.BURN)"
+    )
     assert words["alert@yard"] == (
-        "ignored: there is no line for this place; to raise it: map: {alert@yard: CAM.FIRELANE or CAM.BURN}"
+        "ignored: there is no line for this place; to raise it: map: {alert@yard: CAM.FIRELANE} (or CAM.BURN)"
     )
     assert scene.watch.others == {"yard"}
     assert not any(word in repr(scene.seen) for word in ("Li Lei", "12345"))

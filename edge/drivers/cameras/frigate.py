@@ -113,8 +113,10 @@ class Follower:
         if told.is_over or not told.label:
             self._bare.pop(told.thing, None)
         events = [await self._hand_on(intake, each) for each in told.sightings]
-        if any(events) and told.label and not told.is_over:
-            self._bare[told.thing] = told
+        pairs = zip(told.sightings, events, strict=True)
+        raised = [each for each, event in pairs if event is not None and each.state == "begin"]
+        if raised and told.label and not told.is_over:
+            self._bare[told.thing] = told._replace(sightings=raised)
             while len(self._bare) > MOST_THINGS:
                 del self._bare[next(iter(self._bare))]
 
@@ -130,8 +132,7 @@ class Follower:
             return
         del self._bare[named[-1].thing]
         for sighting in named[-1].sightings:
-            if sighting.state == "begin":
-                await self._hand_on(intake, sighting._replace(picture=picture))
+            await self._hand_on(intake, sighting._replace(picture=picture))
 
     async def _hand_on(self, intake: Intake, sighting: Sighting) -> str | None:
         try:

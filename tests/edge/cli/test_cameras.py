@@ -74,15 +74,15 @@ async def test_lines_and_a_summary_until_it_is_ended(tmp_path: Path, number: sig
         process.send_signal(number)
         out, err = await asyncio.wait_for(process.communicate(), 20)
     summary = out.decode().splitlines()
-    assert "gate: 3 messages, 1 heartbeat, 1 event, 0 pictures" in summary
+    assert "gate: 2 sightings, 1 refused, 1 heartbeat, 1 event, 0 pictures" in summary
     assert "  unheard: 1 refused" in summary
     assert "  fielddetection: 1 raised CAM.FIRELANE, 1 joined CAM.FIRELANE" in summary
     assert any(
         line.startswith("  refused_unmapped 1: ")
-        and line.endswith("; to raise it: map: {unheard: CAM.FIRELANE or CAM.BIN}")
+        and line.endswith("; to raise it: map: {unheard: CAM.FIRELANE} (or CAM.BIN)")
         for line in summary
     )
-    assert "box: 1 message, 0 heartbeats, 1 event, 0 pictures" in summary
+    assert "box: 1 sighting, 0 refused, 0 heartbeats, 1 event, 0 pictures" in summary
     assert (process.returncode, err) == (0, b"")
     assert not (tmp_path / "data").exists()
 
@@ -106,20 +106,26 @@ async def test_a_reader_who_is_gone_ends_it(tmp_path: Path) -> None:
     assert process.returncode == 1
 
 
-async def test_the_same_refusal_is_explained_once(tmp_path: Path) -> None:
-    """A camera that posts each second with a wrong password does not bury what else comes."""
+async def test_the_same_is_shown_twice_and_then_only_counted(tmp_path: Path) -> None:
+    """A camera that posts each second does not bury what else comes, be it refused or not."""
     config = write(tmp_path)
     async with watch("gate", "--config", config) as process:
         poster = Poster(config)
         async with poster.http:
-            for _ in range(2):
+            for _ in range(4):
                 assert await poster.post("gate", "/v1/cameras/gate/hikvision", password="x") == 401
+            for _ in range(5):
+                assert await poster.alert("fielddetection") == 200
         process.send_signal(signal.SIGTERM)
         out, _ = await asyncio.wait_for(process.communicate(), 20)
-    first, again, *_ = out.decode().splitlines()
+    first, again, raised, joined, joined_again, summed, *_ = out.decode().splitlines()
     assert " gate: refused (sign_in): no camera of this gateway, or not its password; in the camera: user gate" in first
-    assert again.endswith(" gate: refused (sign_in) again")
-    assert process.returncode == 1
+    assert again.endswith(" gate: refused (sign_in) again; those after it are only counted")
+    assert " gate fielddetection begin: CAM.FIRELANE raised " in raised
+    assert joined.endswith(" gate fielddetection begin: CAM.FIRELANE, the same event as before")
+    assert joined_again.endswith(" gate fielddetection begin: again; those after it are only counted")
+    assert summed == "gate: 5 sightings, 4 refused, 0 heartbeats, 1 event, 0 pictures"
+    assert process.returncode == 0
 
 
 async def test_lines_for_programs(tmp_path: Path) -> None:
@@ -205,7 +211,7 @@ def test_a_taken_port_says_what_to_do_about_the_gateway(tmp_path: Path) -> None:
         f"camera_listener: cannot listen on 127.0.0.1:{port}: {taken}",
         "if that is the gateway itself: systemctl stop anlan-edge, and start it again afterwards",
         "its log says what it refuses: journalctl -u anlan-edge",
-        "cameras that do not post can be watched beside it: ./anlan edge cameras yard",
+        f"cameras that do not post can be watched beside it: ./anlan edge cameras yard --config {config}",
     ]
 
 
@@ -281,7 +287,9 @@ def test_what_frigate_says_of_another_camera_is_told(tmp_path: Path) -> None:
             '--type "图": as it stands in the head of the message, such as application/json',
         ),
         (["--file", "nowhere"], "say which camera has sent nowhere (gate, box)"),
-        (["--pictures", "/dev/null/x"], "{config}: --pictures /dev/null/x: Not a directory"),
+        (["--pictures", "/dev/null/x"], "--pictures /dev/null/x: Not a directory"),
+        (["--type", "text/plain"], "--type says what --file is: without it there is nothing to say"),
+        (["--file", "nowhere", "--seconds", "2", "gate"], "--seconds is for listening, which --file does not do"),
     ],
 )
 def test_a_slip_is_one_line(tmp_path: Path, arguments: list[str], reason: str) -> None:
