@@ -15,8 +15,22 @@ from edge.drivers.cameras import Refused, Why
 from tests.edge.drivers.cameras.samples import load_samples
 from tests.edge.drivers.cameras.stand import camera
 
-HEADS = (b"", b"POST /x HTTP/1.1\r\nContent-Type: \xff\x00\r\n\r\n", b"HTTP/1.1 200 OK\n\n", b"GET x HTTP/1.1\n")
-TYPES = ("", "frigate/reviews", "application/json", "multipart/form-data; boundary=\0", "x; boundary*=utf-8''%ff")
+CHUNKED = b"POST /v1/trigger HTTP/1.1\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+HEADS = (
+    b"",
+    CHUNKED,
+    b"POST /x HTTP/1.1\r\nContent-Type: \xff\x00\r\n\r\n",
+    b"HTTP/1.1 200 OK\n\n",
+    b"GET x HTTP/1.1\n",
+)
+TYPES = (
+    "",
+    "frigate/available",
+    "frigate/reviews",
+    "application/json",
+    "multipart/form-data; boundary=\0",
+    "x; boundary*=utf-8''%ff",
+)
 BODIES = [sample.body for sample in load_samples() if len(sample.body) < 20_000]
 
 
@@ -48,3 +62,31 @@ def test_the_head_of_a_request_says_what_its_body_is() -> None:
         read_saved(box, saved)
     for said in (read_saved(box, saved, content_type="application/json"), read_saved(box, body)):
         assert [sighting.kind for sighting in said] == ["CAM.BIN"]
+
+
+def test_a_request_in_pieces_is_put_together() -> None:
+    """What the listener takes live is taken from a file too; one that was cut off is said to be."""
+    pieces = b'6\r\n{"clas\r\nE;x=y\r\ns": "CAM.BIN"}\r\n0\r\n\r\n'
+    assert [sighting.kind for sighting in read_saved(camera(), CHUNKED + pieces)] == ["CAM.BIN"]
+    with pytest.raises(Refused, match="ends before the last piece"):
+        read_saved(camera(), CHUNKED + pieces[:-5])
+
+
+@pytest.mark.parametrize(
+    ("brand", "saved", "topic", "words"),
+    [
+        ("anlan", b" \r\n", "", "the file is empty"),
+        ("anlan", b"class=CAM.BIN", "", "cannot be guessed: say it, such as --type"),
+        ("frigate", b"\xff\xd8\xff\xd9", "frigate/gate/car/snapshot", "by itself it raises nothing"),
+    ],
+)
+def test_a_file_that_says_nothing_is_told_as_that(brand: str, saved: bytes, topic: str, words: str) -> None:
+    """Not as a camera whose firmware sends what it should not."""
+    with pytest.raises(Refused, match=words):
+        read_saved(camera(brand=brand), saved, content_type=topic)
+
+
+def test_whether_frigate_is_there_raises_nothing() -> None:
+    """As live, it is no refusal either."""
+    for topic in ("frigate/available", "frigate/gate/status/detect"):
+        assert read_saved(camera(brand="frigate"), b"online", content_type=topic) == []

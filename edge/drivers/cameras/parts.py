@@ -116,7 +116,7 @@ class Parts:
             return self._begin(0, 0)
         found = _HEAD_END.search(self._buffer, 0, MOST_HEAD)
         if found is None:
-            self._bound(self._buffer, MOST_HEAD, "multipart: the header of a part")
+            self._bound(self._buffer, MOST_HEAD, "multipart: no end of the header of a part")
             return False
         return self._begin(found.start(), found.end())
 
@@ -151,7 +151,7 @@ class Parts:
         at = self._find_end()
         if at >= 0:
             return self._give(at)
-        self._bound(self._buffer, self._most_part, "multipart: a part")
+        self._bound(self._buffer, self._most_part, "multipart: no end of a part")
         return None
 
     def _is_right_length(self, length: int) -> bool:

@@ -203,6 +203,8 @@ class Tracker:
 
     def _not_ours(self, kind: str) -> str:
         classes = self.camera.classes
+        if kind in event_classes() and event_classes()[kind].camera:
+            return f'camera {self.camera.id} may not raise "{kind}": add it to classes in gateway.yaml if it should'
         hint = nearest(kind, classes) or f" (it may send {', '.join(classes)})"
         return f'class "{kind}" is not one of camera {self.camera.id}{hint}'
 

@@ -223,6 +223,11 @@ async def test_before_the_time_is_known_posts_are_kept(site: Site) -> None:
     ("changes", "status", "said"),
     [
         ({"class": "CAM.GARBGE"}, 422, 'class "CAM.GARBGE" is not one of camera cam-1 (did you mean "CAM.GARBAGE"?)'),
+        (
+            {"class": "CAM.FIRELANE"},
+            422,
+            'camera cam-1 may not raise "CAM.FIRELANE": add it to classes in gateway.yaml',
+        ),
         ({"class": "X"}, 422, 'class "X" is not one of camera cam-1 (it may send CAM.GARBAGE, CAM.BIN)'),
         ({"class": None}, 422, "event: Object missing required field `class`"),
         ({"tiem": "now"}, 422, "event: Object contains unknown field `tiem`"),

@@ -238,7 +238,7 @@ async def test_silence_is_noticed(tmp_path: Path) -> None:
     camera.faults = {CameraFault.SILENT}
     async with camera, asked_to_post(camera.url, tmp_path, silence_s=0.3) as gate:
         await gate.ear.until(lambda ear: ear.losses)
-    assert gate.ear.losses[0].startswith("ReadTimeout")
+    assert gate.ear.losses[0].startswith("it is connected, but does not answer")
 
 
 # --- the door ---------------------------------------------------------------------------------------------------------

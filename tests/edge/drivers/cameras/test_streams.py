@@ -176,7 +176,7 @@ async def test_a_camera_that_is_not_there_yet(tmp_path: Path) -> None:
         await ear.until(lambda ear: ear.losses)
         async with camera:
             await seen_by(ear, camera)
-    assert ear.losses[0].startswith("ConnectError")
+    assert ear.losses[0].startswith("nothing listens at that address")
 
 
 def test_the_simulators_are_streams() -> None:
