@@ -326,7 +326,7 @@ async def test_frigate_is_shown_over_its_broker(tmp_path: Path, mosquitto: Mosqu
     assert (tally.kinds["car", "ignored"], tally.pictures) == (2, 1)  # a picture is not one more car
     words = {seen.kind: seen.words for seen in scene.seen}
     assert words["car"].endswith(
-        "a label alone raises nothing; where it matters says a zone: map: {car@ZONE: CAM.FIRELANE} (or CAM.BURN)"
+        "a label alone raises nothing, a zone says where it matters: map: {car@ZONE: CAM.FIRELANE} (or CAM.BURN)"
     )
     assert words["alert@yard"] == (
         "ignored: there is no line for this place; to raise it: map: {alert@yard: CAM.FIRELANE} (or CAM.BURN)"
