@@ -146,7 +146,7 @@ def _why_ignored(camera: CameraConfig, sighting: Sighting, target: str) -> str:
     if target == IGNORED and kind.casefold() in {each.casefold() for each in camera.map}:
         return "map says so"
     if target == IGNORED and camera.brand == "frigate" and "@" not in kind and kind not in REVIEWS:
-        return f"a label alone raises nothing; where it matters says a zone: {map_line(camera, f'{kind}@ZONE')}"
+        return f"a label alone raises nothing, a zone says where it matters: {map_line(camera, f'{kind}@ZONE')}"
     if target == IGNORED:
         where = "there is no line for this place" if "@" in kind else f"the table of {camera.brand} says so"
         return f"{where}; to raise it: {map_line(camera, kind)}"

@@ -162,7 +162,7 @@ class CameraWatch(Witness):
         keeper = Keeper(self._store, self._hand_over, _forget, asyncio.Semaphore(1))
         self._work = Cameras(self.config, clock=clock, keeper=keeper, witness=self)
         self._stopping = asyncio.Event()
-        self._unread: BrokenPipeError | None = None
+        self._unread: OSError | None = None
 
     def stop(self) -> None:
         """Let :meth:`run` end now."""
@@ -171,7 +171,8 @@ class CameraWatch(Witness):
     async def run(self, *, seconds: float | None, begin: Callable[[], None]) -> None:
         """Listen, ask and follow; ``begin`` is called when cameras can post.
 
-        Raises ConfigurationError, and BrokenPipeError where nobody reads any more what is shown.
+        Raises ConfigurationError, and OSError where what is shown cannot be written, as BrokenPipeError where nobody
+        reads it any more.
         """
         async with self._work.listening():
             begin()
@@ -316,10 +317,10 @@ class CameraWatch(Witness):
             self._tell(Seen(now_ms, event.device, *outcome[:2], "", "end", code, event.id, event.note))
 
     def _tell(self, seen: Seen) -> None:
-        """Show it; no camera is to blame for a reader who is gone, as ``head`` is after its lines."""
+        """Show it; no camera is to blame for a full disk or a reader who is gone, as ``head`` is after its lines."""
         try:
             self._show(self.tallies[seen.camera].told(seen) if seen.camera in self.tallies else seen)
-        except BrokenPipeError as error:
+        except OSError as error:
             self._unread = error
             self.stop()
 

@@ -6,7 +6,9 @@ import asyncio
 import errno
 import json
 import logging
+import os
 import signal
+import sys
 from pathlib import Path
 from shlex import quote
 from typing import Final
@@ -42,9 +44,14 @@ def watch_and_show(
     watched = _open(config, cameras, pictures=pictures, as_json=as_json)
     try:
         asyncio.run(_watch(watched, seconds))
+        _sum_up(watched, as_json=as_json)
     except ConfigurationError as error:
         fail(_of_the_listener(error, config, cameras, path), code=1)
-    _sum_up(watched, as_json=as_json)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _give_up_output()
+        fail(f"what comes cannot be written: {error.strerror}", code=1)
     if failed := camera_watch_text.failures(watched):
         fail(failed, code=1)
 
@@ -126,6 +133,12 @@ def _show_line(seen: Seen) -> None:
 
 def _show_plain(seen: Seen) -> None:
     typer.echo(json.dumps(camera_watch_text.plain(seen), ensure_ascii=False))
+
+
+def _give_up_output() -> None:
+    """Let nothing that waits to be written be tried once more at the end."""
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def _of_the_listener(error: ConfigurationError, config: GatewayConfig, cameras: list[str], path: Path) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 from PIL import Image
+from structlog.testing import capture_logs
 
 from edge.camera_outcomes import Became, Outcome, map_line, what_to_do
 from edge.camera_watch import MOST_KINDS, PicturesError, Tally
@@ -266,8 +267,9 @@ async def test_a_camera_that_is_asked_to_post_and_does_not_is_said(tmp_path: Pat
         nowhere = f"http://127.0.0.1:{free_ports(1)[0]}"
         push = {"url": asked.url, "username": "anlan", "password_file": login, "gateway_url": nowhere, "timeout_s": 5}
         yard = {"id": "yard", "brand": "onvif", "push": push, "classes": ["CAM.BIN"]}
-        async with watching(write(tmp_path, yard)) as scene:
-            said = await scene.until(lambda seen: seen.became in (Became.SILENT, Became.LOST))
+        with capture_logs() as logs:
+            async with watching(write(tmp_path, yard)) as scene:
+                said = await scene.until(lambda seen: seen.became in (Became.SILENT, Became.LOST))
     first, *lines = summary(scene.watch)
     assert first == "yard: only answers came, no post"
     assert failures(scene.watch) == "only answers came, no post from yard"
@@ -275,6 +277,7 @@ async def test_a_camera_that_is_asked_to_post_and_does_not_is_said(tmp_path: Pat
     if is_right:
         assert f"posts nothing to {nowhere}/v1/cameras/yard/onvif/: check that {nowhere}/healthz answers" in said.words
         assert lines[-1] == f"  {said.words}"
+        assert [each["camera"] for each in logs if each["event"].startswith("camera posts nothing")] == ["yard"]
     else:
         assert "NotAuthorized" in said.words
         assert lines[0] == f"  {said.words}"
@@ -326,7 +329,7 @@ async def test_frigate_is_shown_over_its_broker(tmp_path: Path, mosquitto: Mosqu
     assert (tally.kinds["car", "ignored"], tally.pictures) == (2, 1)  # a picture is not one more car
     words = {seen.kind: seen.words for seen in scene.seen}
     assert words["car"].endswith(
-        "a label alone raises nothing; where it matters says a zone: map: {car@ZONE: CAM.FIRELANE} (or CAM.BURN)"
+        "a label alone raises nothing, a zone says where it matters: map: {car@ZONE: CAM.FIRELANE} (or CAM.BURN)"
     )
     assert words["alert@yard"] == (
         "ignored: there is no line for this place; to raise it: map: {alert@yard: CAM.FIRELANE} (or CAM.BURN)"

@@ -36,11 +36,11 @@ def log_of_the_tests() -> Iterator[None]:
 
 
 @asynccontextmanager
-async def watch(*arguments: str | Path) -> AsyncIterator[asyncio.subprocess.Process]:
+async def watch(*arguments: str | Path, stdout: int = -1) -> AsyncIterator[asyncio.subprocess.Process]:
     """Run `edge cameras` as a process until it listens; what is left of it at the end is killed."""
     command = [sys.executable, "-m", "edge", "cameras", *map(str, arguments)]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    process = await asyncio.create_subprocess_exec(*command, stdout=-1, stderr=-1, env=environment)
+    process = await asyncio.create_subprocess_exec(*command, stdout=stdout, stderr=-1, env=environment)
     try:
         assert process.stderr is not None
         await lines_until(process.stderr, BEGUN)
@@ -104,6 +104,20 @@ async def test_a_reader_who_is_gone_ends_it(tmp_path: Path) -> None:
             assert process.stderr is not None
             assert await process.stderr.read() == b""
     assert process.returncode == 1
+
+
+async def test_a_full_disk_ends_it_in_one_line(tmp_path: Path) -> None:
+    """Where what comes cannot be written, that is said; no camera is blamed, and there is no traceback."""
+    config = write(tmp_path)
+    full = os.open("/dev/full", os.O_WRONLY)
+    async with watch("--config", config, stdout=full) as process:
+        os.close(full)
+        poster = Poster(config)
+        async with poster.http:
+            assert await poster.alert("VMD") == 200
+        assert process.stderr is not None
+        assert await process.stderr.read() == b"what comes cannot be written: No space left on device\n"
+        assert await process.wait() == 1
 
 
 async def test_the_same_is_shown_twice_and_then_only_counted(tmp_path: Path) -> None:
