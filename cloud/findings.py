@@ -32,9 +32,7 @@ class Kind(StrEnum):
     STOPPED = "stopped"  # nothing is heard of any gateway
     OVERDUE = "overdue"  # an order whose limit is passed
     WAITING = "waiting"  # an order that no rule moves on: it waits for a person
-    SUSPECTED = (
-        "suspected"  # a sensor has suspected for long what would open an order, and can neither prove nor withdraw
-    )
+    SUSPECTED = "suspected"  # for long, what would open an order, and can neither be proved nor withdrawn
     GATEWAY = "gateway"  # a gateway is offline or silent
     DEVICE = "device"  # a device is offline or silent, its gateway is not
     CONFLICT = "conflict"  # one name, two contents: a cloned card, or two agents with one identity
