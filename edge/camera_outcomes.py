@@ -17,6 +17,7 @@ from edge.drivers.cameras.tracker import Step
 from edge.drivers.cameras.witness import NO_ANSWER, Away
 
 PLAIN_KEY: Final = re.compile(r"[A-Za-z][\w./@-]*")
+AWAY: Final = "turned away"
 REVIEWS: Final = ("alert", "detection")  # of Frigate
 WHAT_TO_DO: Final = {
     Why.REPLAYED: "a recorded post was sent again, or it was not signed anew",
@@ -98,7 +99,7 @@ def away_of(away: Away) -> str:
     """Say what was turned away, and from whom."""
     signed = f"user {away.name}" if away.name else "without user and password" if away.status != NO_ANSWER else ""
     status = f" ({away.status})" if away.status != NO_ANSWER else ""
-    return f"turned away{status}: {', '.join(filter(None, [away.address, signed, away.path]))}: {away.text}"
+    return f"{AWAY}{status}: {', '.join(filter(None, [away.address, signed, away.path]))}: {away.text}"
 
 
 def posts_nothing(camera: CameraConfig, config: GatewayConfig) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from edge.camera_outcomes import Became, away_of, healthz_of, posts_nothing, sign_in_of
+from edge.camera_outcomes import AWAY, Became, away_of, healthz_of, posts_nothing, sign_in_of
 from edge.camera_watch import CameraWatch, Picture, Seen, Tally, is_posting
 from edge.contract.camera_config import AskConfig, CameraConfig
 from edge.contract.gateway_config import GatewayConfig
@@ -86,7 +86,7 @@ def summary(watched: CameraWatch) -> Iterator[str]:
     if watched.away:
         yield f"turned away: {_many(watched.away.total(), 'time')}"
         for away, times in watched.away.most_common(MOST_AWAY_SHOWN):
-            yield escaped(f"  {times} {away_of(away)}")
+            yield escaped(f"  {times}{away_of(away).removeprefix(AWAY)}")
 
 
 def plain_summary(watched: CameraWatch) -> dict[str, Any]:

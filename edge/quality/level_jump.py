@@ -44,7 +44,7 @@ _EXTREME = 3.0  # limits
 _REMEMBERED = 6
 _REMEMBER_MS = 20 * DAY_MS
 _REMEMBER_SAMPLES = 12
-_RETURNS = 0.3  # of a step's size: how exactly it is undone
+_RETURNS = 0.15  # of a step's size: how exactly it is undone
 
 
 class Jump(msgspec.Struct):
@@ -99,7 +99,7 @@ class Jumps(msgspec.Struct):
         room = jump.limit / 2
         jump.undoes = any(
             abs(jump.size + each.size) <= _RETURNS * abs(each.size) + room
-            and abs(jump.first - each.before) < 0.5 * abs(each.size) + room / 2
+            and abs(jump.first - each.before) < 1.5 * abs(each.size) + room / 2
             for each in self.past
             if jump.at_ms < each.until_ms
         )
@@ -115,7 +115,7 @@ class Jumps(msgspec.Struct):
         elif jump.count == 2:
             outcome = self._second(jump, at_ms, level, surprise)
         elif abs(level - jump.first) > 2 * room:
-            self.remember(at_ms + _REMEMBER_MS, surprise, jump.before)
+            self.remember(at_ms + _REMEMBER_SAMPLES * (at_ms - jump.at_ms), surprise, jump.before)
             outcome = Outcome(PASS, is_elsewhere=True, is_water=True)
         elif self._is_normal(jump, at_ms):
             self.remember(at_ms + _REMEMBER_MS, jump.size, jump.before)

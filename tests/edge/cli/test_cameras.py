@@ -207,9 +207,7 @@ async def test_a_camera_without_password_is_named_at_the_end(tmp_path: Path) -> 
     lines = out.decode().splitlines()
     assert "  127.0.0.1 posted 2 times to /v1/cameras/gate/hikvision without user and password" in lines
     assert lines[-2] == "turned away: 2 times"
-    assert lines[-1].startswith(
-        "  2 turned away (401): 127.0.0.1, without user and password, /v1/cameras/gate/hikvision: "
-    )
+    assert lines[-1].startswith("  2 (401): 127.0.0.1, without user and password, /v1/cameras/gate/hikvision: ")
     assert process.returncode == 1
 
 

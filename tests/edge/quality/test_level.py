@@ -248,3 +248,12 @@ def test_what_stood_still_does_not_teach_how_little_it_moves() -> None:
     found = [at for at in flagged(judge_all(LevelJudge(), values), Test.ATTENUATED) if at >= 40 * DAY]
     assert found
     assert found[0] < 42 * DAY
+
+
+def test_a_step_may_end_where_the_river_has_risen_meanwhile() -> None:
+    """What goes back by what it came is no second fault, though the water stands higher by as much."""
+    values = [value + 12 * min(max(at - 850, 0) / 200, 1) for at, value in enumerate(river(20))]
+    values[800:1100] = [value + 12 for value in values[800:1100]]
+    found = list(flagged(judge_all(LevelJudge(), values), Test.STEP))
+    assert found[0] == 800
+    assert found[-1] < 810
