@@ -54,7 +54,7 @@ def main(
     ] = None,
 ) -> None:
     """Serve one camera until stopped."""
-    camera = _made(brand, port)
+    camera = made(brand, port)
     for word in faults or []:
         if word not in FAULTS:
             typer.echo(f'no fault "{word}"{nearest(word, FAULTS)}; there are {", ".join(FAULTS)}', err=True)
@@ -67,24 +67,21 @@ def main(
         raise typer.Exit(1) from None
 
 
-def _made(brand: Brand, port: int) -> Camera:
-    made: dict[Brand, Callable[..., Camera]] = {
+def made(brand: Brand, port: int) -> Camera:
+    """Return a camera of a brand."""
+    kinds: dict[Brand, Callable[..., Camera]] = {
         Brand.HIKVISION: HikvisionCamera,
         Brand.DAHUA: DahuaCamera,
         Brand.ONVIF: OnvifCamera,
     }
-    return made[brand](port=port)
+    return kinds[brand](port=port)
 
 
 async def _serve(camera: Camera, brand: Brand, kind: str, *, every_s: float) -> None:
     async with camera:
-        typer.echo(
-            f"{brand.value} at {camera.url}, user {camera.username}; in gateway.yaml, with its password in a file:"
-        )
-        typer.echo(f"  brand: {brand.value}")
-        typer.echo(f"  map: {{{kind}: CAM.GARBAGE}}")
-        login = f"{{url: {camera.url}, username: {camera.username}, password_file: camera.password}}"
-        typer.echo(f"  pull: {login}{'   # or push:, with camera_listener' if brand is Brand.ONVIF else ''}")
+        typer.echo(f"{brand.value} at {camera.url}, user {camera.username}, password {camera.password}")
+        typer.echo(f"beside gateway.yaml: (umask 077; echo {camera.password} > camera.password); in it:\n")
+        typer.echo(written(brand, kind, camera) + "\n")
         while True:
             await asyncio.sleep(every_s / 2)
             _see(camera, kind, is_over=False)
@@ -92,6 +89,20 @@ async def _serve(camera: Camera, brand: Brand, kind: str, *, every_s: float) -> 
             await asyncio.sleep(every_s / 2)
             _see(camera, kind, is_over=True)
             typer.echo(f"{kind} is over")
+
+
+def written(brand: Brand, kind: str, camera: Camera) -> str:
+    """Return what gateway.yaml needs to have."""
+    login = f"{{url: {camera.url}, username: {camera.username}, password_file: camera.password}}"
+    return f"""\
+cameras:
+  - id: simulated
+    purpose: to try out a camera
+    sign: none, it is simulated
+    brand: {brand.value}
+    classes: [CAM.GARBAGE]
+    map: {{{kind}: CAM.GARBAGE}}
+    pull: {login}{"   # or push: with camera_listener" if brand is Brand.ONVIF else ""}"""
 
 
 def _see(camera: Camera, kind: str, *, is_over: bool) -> None:

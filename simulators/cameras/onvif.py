@@ -10,6 +10,7 @@ import base64
 import html
 import re
 import time
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha1
@@ -85,6 +86,8 @@ class OnvifCamera(SimulatedCamera):
             await asyncio.sleep(3600)
         if CameraFault.HUGE in self.faults and is_within:
             return Answer("200 OK", CONTENT_TYPE, b" " * HUGE)
+        if CameraFault.TRICKLING in self.faults and is_within:
+            return Answer("200 OK", CONTENT_TYPE, _blanks())
         if "<GetSystemDateAndTime" in text:
             return self._answered(self._clock())
         if not self._is_let_in(text):
@@ -167,7 +170,10 @@ class OnvifCamera(SimulatedCamera):
                 message = await subscription.waiting.get()
                 if number not in self.subscriptions or subscription.ends_at_s <= self._now_s():
                     return
-                body = self._envelope(f"<b:Notify>{message}</b:Notify>")
+                if CameraFault.SILENT in self.faults:
+                    continue
+                said = "" if CameraFault.TRICKLING in self.faults else f"<b:Notify>{message}</b:Notify>"
+                body = self._envelope(said)
                 try:
                     headers = {"content-type": CONTENT_TYPE}
                     answer = await web.request("POST", subscription.consumer, content=body, headers=headers)
@@ -241,3 +247,10 @@ class OnvifCamera(SimulatedCamera):
         entities = ENTITIES if CameraFault.ENTITIES in self.faults else ""
         document = f"<s:Envelope {NAMES}><s:Body>{body}</s:Body></s:Envelope>"
         return f'<?xml version="1.0" encoding="UTF-8"?>\n{entities}{document}'.encode()
+
+
+async def _blanks() -> AsyncIterator[bytes]:
+    """Bytes that never become an answer."""
+    while True:
+        yield b" "
+        await asyncio.sleep(0.02)

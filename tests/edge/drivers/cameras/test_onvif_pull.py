@@ -107,3 +107,13 @@ async def test_silence_is_noticed(tmp_path: Path) -> None:
     async with hearing(camera, pull_onvif, tmp_path, silence_s=0.3) as ear:
         await ear.until(lambda ear: ear.losses)
     assert ear.losses[0].startswith("it is connected, but does not answer")
+
+
+async def test_an_answer_that_trickles_loses_the_camera(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes that never become an answer are none, however long they come."""
+    monkeypatch.setattr("edge.drivers.cameras.web.CONNECT_S", 0.1)
+    camera = OnvifCamera()
+    camera.faults = {CameraFault.TRICKLING}
+    async with hearing(camera, pull_onvif, tmp_path, silence_s=0.3) as ear:
+        await ear.until(lambda ear: ear.losses)
+    assert "not whole within" in ear.losses[0]

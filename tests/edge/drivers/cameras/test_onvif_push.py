@@ -241,6 +241,27 @@ async def test_silence_is_noticed(tmp_path: Path) -> None:
     assert gate.ear.losses[0].startswith("it is connected, but does not answer")
 
 
+@pytest.mark.parametrize(
+    ("fault", "posts", "refused"),
+    [(CameraFault.SILENT, [], []), (CameraFault.TRICKLING, [422], [Why.CONTENT])],
+    ids=["silent", "trickling"],
+)
+async def test_a_camera_that_posts_nothing_of_use(
+    fault: CameraFault, posts: list[int], refused: list[Why], tmp_path: Path
+) -> None:
+    """One that answers all the same may be silent, or post what is no message: the latter is refused and counted."""
+    camera = OnvifCamera()
+    async with camera, asked_to_post(camera.url, tmp_path) as gate:
+        await gate.ear.until(lambda _: camera.subscriptions)
+        [subscription] = camera.subscriptions.values()
+        await gate.ear.until(lambda ear: ear.sightings or subscription.is_synchronized)
+        camera.faults = {fault}
+        camera.see("UserAlarm/Button")
+        await gate.ear.until(lambda ear: subscription.waiting.empty() and len(camera.posts) == len(posts))
+    assert camera.posts == posts
+    assert [refusal.why for refusal in gate.ear.refusals] == refused
+
+
 # --- the door ---------------------------------------------------------------------------------------------------------
 
 
