@@ -261,7 +261,7 @@ class CameraWatch(Witness):
         if tally is None or tally.lost == reason:
             return
         tally.lost = reason
-        self._tell(Seen(self._clock.now_ms(), camera, Became.LOST, f"cannot be reached: {reason}"))
+        self._tell(Seen(self._clock.now_ms(), camera, Became.LOST, f"lost: {reason}"))
 
     def doubted(self, camera: str) -> None:
         """Show that a camera posts nothing though it was asked to, and what to check."""

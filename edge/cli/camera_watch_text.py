@@ -82,7 +82,7 @@ def summary(watched: CameraWatch) -> Iterator[str]:
         for why, times in tally.refused.items():
             yield escaped(f"  refused_{why} {times}: {tally.reasons[why]}")
         if tally.lost:
-            yield escaped(f"  cannot be reached: {tally.lost}")
+            yield escaped(f"  lost: {tally.lost}")
     if watched.away:
         yield f"turned away: {_many(watched.away.total(), 'time')}"
         for away, times in watched.away.most_common(MOST_AWAY_SHOWN):
@@ -137,7 +137,7 @@ def _answering(asked: AskConfig) -> str:
 def _to_check(watched: CameraWatch, camera: str) -> Iterator[str]:
     tally, config = watched.tallies[camera], watched.cameras[camera]
     if tally.lost:
-        yield f"cannot be reached: {tally.lost}"
+        yield f"lost: {tally.lost}"
     yield from (f"check that it {each}" for each in waiting(config, watched.config))
     if config.push is not None and tally.is_heard and not tally.lost:
         yield posts_nothing(config, watched.config)

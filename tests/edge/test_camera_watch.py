@@ -250,7 +250,7 @@ async def test_a_camera_that_is_asked_to_post_is_shown(tmp_path: Path) -> None:
             asked.see(topic, "IsMotion")
             await scene.until(lambda seen: seen.became is RAISED)
             assert await scene.poster.post("", "/v1/cameras/yard/onvif/0123456789abcdef") == 401
-            assert await scene.poster.post("", "/v1/cameras/other/onvif/0123456789abcdef") == 401
+            assert await scene.poster.post("", "/v1/cameras/other/onvif/0123456789abcdef") == 404
     assert scene.became()[:3] == [("", Became.HEARD), ("CurrentTime", Became.HEARTBEAT), (topic, RAISED)]
     assert failures(scene.watch) == ""
     old = next(seen for seen in scene.seen if seen.why is Why.SIGN_IN)

@@ -54,7 +54,8 @@ Document = dict[str, Any]
 MOST_AT_ONCE: Final = 4  # posts held in memory; the others wait on their sockets
 MOST_EVENT: Final = 128 * 1024  # bytes of a body beside its picture
 LONGEST_KEY: Final = 200
-NO_DOOR: Final = "no camera was told this address, or before the gateway was started: it asks those with push again"
+NO_DOOR: Final = "no such path: only where gateway.yaml says push, the address that the camera is told ends in a key"
+OLD_DOOR: Final = "the key is not the one that the camera was told: each start of the gateway makes another"
 RETRY_AFTER_S: Final = 10
 STATUS: Final[Mapping[Why, int]] = {
     Why.SIGN_IN: 401,
@@ -208,7 +209,10 @@ class CameraApp:
     ) -> tuple[int, Document | None]:
         is_signed = poster is not None and poster.camera.brand == "webhook"
         if door_key is not None:
-            poster = _opened(poster, door_key)
+            if poster is None or poster.door is None:
+                raise PostError(404, NO_DOOR)
+            if not poster.door.is_opened_by(door_key):
+                raise Refused(Why.SIGN_IN, OLD_DOOR)
         elif poster is None:
             own = self._posters[self._sign_in(request)].camera
             raise Refused(Why.CONTENT, f"{own.id} is of brand {own.brand}: it posts to {own.post_path}")
@@ -338,12 +342,6 @@ class CameraApp:
             headers.append((b"retry-after", str(60 if status == 429 else RETRY_AFTER_S).encode()))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body, "more_body": more})
-
-
-def _opened(poster: Poster | None, key: str) -> Poster:
-    if poster is None or poster.door is None or not poster.door.is_opened_by(key):
-        raise Refused(Why.SIGN_IN, NO_DOOR)
-    return poster
 
 
 def _away(request: _Request, status: int, text: str) -> Away:

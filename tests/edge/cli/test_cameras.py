@@ -179,7 +179,7 @@ def test_when_nothing_comes_it_says_what_to_check(tmp_path: Path) -> None:
     lost, *said = shown.stdout.splitlines()
     address = f"http://127.0.0.1:{port}/v1/cameras/gate/hikvision"
     login = f"in the camera: user gate, password the first line of {tmp_path / 'gate.password'}"
-    reason = "cannot be reached: nothing listens at that address and port: check url, and that the camera is on"
+    reason = "lost: nothing listens at that address and port: check url, and that the camera is on"
     assert lost.endswith(f" yard: {reason}")
     assert said[:3] == [
         "gate: nothing came",
