@@ -37,7 +37,7 @@ class More(Struct, frozen=True):
 
 
 ONE_NAME = N_("Two messages came under one name: a copied card, or two programs with one identity.")
-SUSPECTED = N_("Only suspected: it may be a thing that stands there, or water. Have somebody look.")
+SUSPECTED = N_("The sensor can neither prove nor withdraw it: have somebody look.")
 TAKE_TURNS = N_("Two programs enter by its name in turn: a copied card, or two programs with one identity.")
 
 Count = Callable[[Words, int], str]
@@ -118,11 +118,12 @@ class Notices:
     def suspected(self, finding: Finding) -> Notice:
         """Say what a sensor suspects and cannot prove."""
         page, gateway, device = self._page, quote(finding.gateway or ""), quote(finding.device or "")
+        title = page._("Suspected: %(what)s") % {"what": page.words.event_class(finding.class_code or "")}
         return Notice(
             key=_key(finding),
             icon=finding.severity or "doubtful",
             tone=finding.severity or "warn",
-            title=f"{page.words.event_class(finding.class_code or '')} · {finding.site_name}",
+            title=f"{title} · {finding.site_name}",
             text=f"{finding.name or finding.device} · {page._(SUSPECTED)}",
             since=finding.since,
             path=f"/gateways/{gateway}/devices/{device}",

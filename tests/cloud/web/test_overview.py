@@ -143,7 +143,7 @@ async def test_orders_come_first_by_severity(site: Site) -> None:
 
 
 async def test_what_stays_suspected_is_told_after_an_hour(site: Site) -> None:
-    """Where it is, that it may be water, and the way to the sensor."""
+    """Where it is, that it is not proved, and the way to the sensor."""
     record(site.database, *flood(EventState.SUSPECT))
     await site.clock.advance_to(NOW + 59 * MINUTE)
     hear(site, at_ms=NOW + 59 * MINUTE)
@@ -151,8 +151,8 @@ async def test_what_stays_suspected_is_told_after_an_hour(site: Site) -> None:
     await site.clock.advance_to(NOW + 61 * MINUTE)
     [(path, what, why)] = notices(await site.see("chen", "/overview"))
     assert path == "/gateways/gw-1/devices/road-1"
-    assert "和平路下穿通道" in what
-    assert "路面积水传感器 · Only suspected" in why
+    assert what == "Suspected: road waterlogging · 和平路下穿通道"
+    assert why == "路面积水传感器 · The sensor can neither prove nor withdraw it: have somebody look."
 
 
 async def test_what_is_silent_comes_before_the_least_grave(site: Site) -> None:
