@@ -30,7 +30,7 @@ from edge.contract.camera_config import IGNORED, CameraConfig, CameraFault
 from edge.contract.camera_tables import OWN_WORDS, Targets
 from edge.contract.config_file import nearest
 from edge.contract.event_classes import event_classes
-from edge.contract.messages import Event, EventState
+from edge.contract.messages import Event, EventState, TimeMs
 from edge.contract.readings import EARLIEST, LATEST, is_undated
 from edge.drivers.cameras import MOST_TEXT, Refused, Sighting, Why
 
@@ -64,9 +64,9 @@ class OpenSight(Struct, frozen=True):
 
     event: Event
     heard_ms: int
-    heard_at: int
+    heard_at: TimeMs
     ending_ms: int | None = None
-    ending_at: int | None = None
+    ending_at: TimeMs | None = None
 
 
 class _Kept(Struct, frozen=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from edge.contract.messages import Event, EventState
@@ -261,6 +262,19 @@ def test_open_events_go_on_after_a_restart() -> None:
     third.passed = 601_000
     third.tracker.restore(state, third.now())
     assert [event.id for event in third.overdue()] == [begun.id]
+
+
+@pytest.mark.parametrize("name", ["heard_at", "updated_at", "ending_at"])
+def test_times_that_no_message_could_have_are_not_gone_on_with(name: str) -> None:
+    """A damaged state is refused whole: its end could never be told, and would end the agent."""
+    hand, again = Hand(), Hand()
+    hand.see(id="7")
+    state = msgspec.json.decode(hand.tracker.state() or "")
+    [one] = state["opened"].values()
+    (one["event"] if name in one["event"] else one)[name] = 10**17
+    with pytest.raises(msgspec.DecodeError, match=name):
+        again.tracker.restore(msgspec.json.encode(state).decode(), again.now())
+    assert again.tracker.opened == 0
 
 
 def test_what_is_not_committed_has_not_happened() -> None:
