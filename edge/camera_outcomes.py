@@ -83,7 +83,7 @@ def what_to_do(camera: CameraConfig, refused: Refused, kind: str) -> str:
         return sign_in_of(camera)
     if refused.why is Why.UNMAPPED:
         return f"to raise it: {map_line(camera, kind)}"
-    return "" if ": set " in str(refused) else WHAT_TO_DO[refused.why]
+    return "" if refused.advice else WHAT_TO_DO[refused.why]
 
 
 def sign_in_of(camera: CameraConfig) -> str:

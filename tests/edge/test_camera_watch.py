@@ -203,7 +203,8 @@ async def test_a_clock_that_cannot_be_read_is_said_at_the_end(tmp_path: Path) ->
 def test_what_a_refusal_says_itself_is_not_said_twice() -> None:
     """One piece of advice is enough."""
     box = camera()
-    assert what_to_do(box, Refused(Why.REPLAYED, "signed long ago: set the clock of sender or gateway"), "") == ""
+    long_ago = Refused(Why.REPLAYED, "signed long ago", advice="set the clock of sender or gateway")
+    assert (str(long_ago), what_to_do(box, long_ago, "")) == ("signed long ago: set the clock of sender or gateway", "")
     assert "signed anew" in what_to_do(box, Refused(Why.REPLAYED, "this very post was taken before"), "")
 
 

@@ -76,9 +76,11 @@ class Why(StrEnum):
 class Refused(DriverError):  # noqa: N818 -- a refusal is no fault of ours
     """Something that a camera sent cannot be taken; the text is one sentence for whoever sets up the camera."""
 
-    def __init__(self, why: Why, text: str) -> None:
-        super().__init__(text)
+    def __init__(self, why: Why, text: str, *, advice: str = "") -> None:
+        """``advice``: what to do about this very refusal, rather than about all of its kind; put behind the text."""
+        super().__init__(f"{text}: {advice}" if advice else text)
         self.why = why
+        self.advice = advice
         self.is_counted = False  # in the camera's health
 
 

@@ -298,7 +298,9 @@ class CameraApp:
 
     def _too_large(self) -> Refused:
         most = f"{self._max_picture / 1_048_576:.4g} MiB (camera_listener.max_mb)"
-        return Refused(Why.TOO_LARGE, f"a picture may have {most}: set a lower quality or resolution in the camera")
+        return Refused(
+            Why.TOO_LARGE, f"a picture may have {most}", advice="set a lower quality or resolution in the camera"
+        )
 
     async def _keep_all(self, poster: Poster, sightings: Sequence[Sighting], key: str) -> list[str]:
         """Hand all on, also those behind one that is refused, and return the ids of their events; raises the first."""

@@ -43,7 +43,9 @@ class Signatures:
         if not re.fullmatch("[0-9]{1,12}", timestamp) or not headers.get(SIGNATURE):
             raise Refused(Why.SIGN_IN, "X-Anlan-Timestamp (seconds) and X-Anlan-Signature (sha256=...) are missing")
         if abs(int(timestamp) * 1000 - now_ms) > WINDOW_MS:
-            raise Refused(Why.REPLAYED, "signed more than five minutes from now: set the clock of sender or gateway")
+            raise Refused(
+                Why.REPLAYED, "signed more than five minutes from now", advice="set the clock of sender or gateway"
+            )
 
     def check(self, headers: Mapping[bytes, str], body: bytes, now_ms: int) -> str:
         """Return the signature of a body; raises Refused where it is not right, or was taken before."""
