@@ -78,11 +78,11 @@ async def running(config: Path, clock: Clock, *, is_polling: bool = True) -> Asy
 
 
 @asynccontextmanager
-async def process(site: Site) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run the agent as a process of its own; what is left of it at the end is killed."""
-    command = [sys.executable, "-m", "edge", "run", "--config", str(site.folder / "gateway.yaml")]
-    with (site.folder / "agent.log").open("ab") as log:
-        agent = await asyncio.create_subprocess_exec(*command, "--journal", str(site.journal), stdout=log, stderr=log)
+async def process(config: Path, *options: str | Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run the agent as a process of its own, its log beside its configuration; what is left at the end is killed."""
+    command = [sys.executable, "-m", "edge", "run", "--config", config, *options]
+    with config.with_name("agent.log").open("ab") as log:
+        agent = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log)
     try:
         yield agent
     finally:

@@ -21,9 +21,9 @@ AT = 1_790_000_000_000
 
 async def test_a_term_signal_loses_nothing(site: Site) -> None:
     """SIGTERM in the middle of work: exit code 0, and everything the agent took is in the cloud before it ends."""
-    site.write()
+    config = site.write()
     async with cloud_for(site.gateway, site.broker.port) as cloud:
-        async with process(site) as agent:
+        async with process(config, "--journal", site.journal) as agent:
             for depth in (300.0, 310.0, 320.0):
                 site.road.set("depth", depth)
                 await cloud.wait_for(partial(shows, cloud, depth), "the road's depth")
@@ -51,16 +51,16 @@ async def test_a_corrupt_outbox_is_an_event(site: Site) -> None:
 
 async def test_a_kill_loses_nothing_committed_and_the_event_goes_on(site: Site) -> None:
     """After -9 during a flood, all that the journal has arrives, and the restarted agent ends the same event."""
-    site.write()
+    config = site.write()
     site.road.set("depth", 300)
     async with cloud_for(site.gateway, site.broker.port) as cloud:
-        async with process(site) as agent:
+        async with process(config, "--journal", site.journal) as agent:
             await cloud.wait_for(lambda: len(cloud.events) == 2, "the flood")
             agent.kill()
             await agent.wait()
         before = site.journalled()
         site.road.set("depth", 20)
-        async with process(site) as agent:
+        async with process(config, "--journal", site.journal) as agent:
             await cloud.wait_for(lambda: len(cloud.events) == 3, "its end")
             await terminate(agent)
         assert said(cloud.revisions()) == [(1, "suspect"), (2, "confirmed"), (3, "ended")]
@@ -71,15 +71,15 @@ async def test_a_kill_loses_nothing_committed_and_the_event_goes_on(site: Site) 
 
 async def test_a_kill_takes_no_readings_that_were_drafted(site: Site) -> None:
     """Long before a batch is due readings are on disk: after -9 the next start sends them, and what it takes itself."""
-    site.write(batch_s=3600)
+    config = site.write(batch_s=3600)
     async with cloud_for(site.gateway, site.broker.port) as cloud:
-        async with process(site) as agent:
+        async with process(config, "--journal", site.journal) as agent:
             await until(lambda: site.journal.exists() and site.journal.read_text().count("draft") >= 2, "two drafts")
             agent.kill()
             await agent.wait()
         assert stored(cloud) == {}
         before = site.journalled()
-        async with process(site) as agent:
+        async with process(config, "--journal", site.journal) as agent:
             await cloud.wait_for(lambda: before.items() <= stored(cloud).items(), "what was drafted")
             await terminate(agent)
         assert stored(cloud) == site.journalled()

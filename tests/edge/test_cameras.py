@@ -5,32 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-import signal
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
 
 from edge.contract.messages import EventState
 from simulators.cameras.onvif import OnvifCamera
+from tests.edge.agent_site import process, terminate
 from tests.edge.cloud_stand_in import cloud_for
 from tests.servers import Mosquitto, free_ports
-
-
-@asynccontextmanager
-async def process(config: Path) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run the agent as a process of its own; what is left of it at the end is killed."""
-    command = [sys.executable, "-m", "edge", "run", "--config", str(config)]
-    with config.with_name("agent.log").open("ab") as log:
-        agent = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log)
-    try:
-        yield agent
-    finally:
-        if agent.returncode is None:
-            agent.kill()
-            await agent.wait()
 
 
 class Camera:
@@ -95,8 +78,7 @@ async def test_a_camera_is_a_device_whose_events_go_on_after_a_kill(tmp_path: Pa
             await cloud.wait_for(lambda: len(cloud.events) == 2, "one event from begin to end")
             seen = {"offline", "covered", "view_changed", "last_heard", "refused", "refused_sign_in", "clock_wrong"}
             await cloud.wait_for(lambda: seen <= {key[1] for key in cloud.readings}, "how the camera is")
-            agent.send_signal(signal.SIGTERM)
-            assert await asyncio.wait_for(agent.wait(), 30) == 0
+            await terminate(agent)
     first, last = cloud.revisions()
     assert (first.id, first.state, last.state) == (last.id, EventState.CONFIRMED, EventState.ENDED)
 
@@ -112,7 +94,6 @@ async def test_a_camera_is_asked_to_post_and_left_in_order(tmp_path: Path, mosqu
                 await camera.is_heard.wait()
             camera.see("UserAlarm/Button")
             await cloud.wait_for(lambda: len(cloud.events) == 1, "what the camera saw")
-            agent.send_signal(signal.SIGTERM)
-            assert await asyncio.wait_for(agent.wait(), 30) == 0
+            await terminate(agent)
         assert camera.subscriptions == {}
     assert [(event.device, event.class_code) for event in cloud.revisions()] == [("cam-1", "CAM.GARBAGE")]

@@ -70,6 +70,8 @@ async def test_a_subscription_is_renewed(tmp_path: Path, monkeypatch: pytest.Mon
     async with hearing(camera, pull_onvif, tmp_path) as ear:
         while not camera.renewals:  # after each pull the gateway looks whether it is due
             await seen_by(ear, camera)
+        assert len(camera.subscriptions) == 1
+    assert ear.losses == []
 
 
 async def test_a_wrong_password_is_not_tried_again_and_again(tmp_path: Path) -> None:

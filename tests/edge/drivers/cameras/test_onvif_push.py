@@ -121,6 +121,7 @@ async def test_a_camera_that_grants_less_is_renewed_sooner(tmp_path: Path, monke
     camera.longest_s = 0.5
     async with camera, asked_to_post(camera.url, tmp_path) as gate:
         await gate.ear.until(lambda ear: camera.renewals)
+    assert gate.ear.losses == []
 
 
 @pytest.mark.usefixtures("soon")
@@ -145,6 +146,8 @@ async def test_a_subscription_that_the_camera_forgot_is_made_anew(tmp_path: Path
         await gate.sees(camera)
         camera.subscriptions.clear()
         await gate.sees(camera, is_over=True)
+    assert gate.ear.seen()[:2] == [(TOPIC, "begin")] * 2  # the second: what is so when it is subscribed at
+    assert gate.ear.losses == []
 
 
 @pytest.mark.usefixtures("soon")
