@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import gzip
 import math
-import zlib
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +19,7 @@ from edge.contract.config_file import nearest
 from edge.contract.quality_config import JudgeKind
 from edge.contract.quantities import quantities
 from edge.contract.readings import EARLIEST, LATEST, Flag, Test
+from edge.contract.series_file import Rows, SeriesError
 from edge.quality import Verdict
 from edge.quality.street_scale import UNITS, told
 from tests.evaluate.ours import judge_rows
@@ -102,11 +102,11 @@ def read(source: Path) -> list[Row]:
     """Read all rows of a file. Raises FileError."""
     try:
         with _open(source, "rt") as file:
-            return list(_rows(source, file))
-    except (OSError, EOFError, zlib.error) as error:
-        raise FileError(f"{source}: {getattr(error, 'strerror', None) or error}") from None
-    except UnicodeDecodeError:
-        raise FileError(f"{source}: is not text in UTF-8") from None
+            return list(_rows(Rows(source, file)))
+    except SeriesError as error:
+        raise FileError(str(error)) from None
+    except OSError as error:
+        raise FileError(f"{source}: {error.strerror or error}") from None
 
 
 def test_names(tests: int) -> str:
@@ -114,31 +114,29 @@ def test_names(tests: int) -> str:
     return "|".join(test.name or "" for test in Test(tests))
 
 
-def _rows(source: Path, file: TextIO) -> Iterator[Row]:
-    reader = csv.reader(file, strict=True)
-    try:
-        header = [name.strip().lower() for name in next(reader, [])]
-        if "timestamp" not in header or "value" not in header:
-            raise FileError(f'{source}:1: the header has no column "timestamp" or no column "value"')
-        at, of = header.index("timestamp"), header.index("value")
-        for cells in reader:
-            if not cells:
-                continue
-            if len(cells) <= max(at, of):
-                raise FileError(f"{source}:{reader.line_num}: {len(cells)} columns, the header has {len(header)}")
-            yield Row(cells[at], cells[of], _time(cells[at], f"{source}:{reader.line_num}"), _value(cells[of]))
-    except csv.Error as error:
-        raise FileError(f"{source}:{reader.line_num}: {error}") from None
+def _rows(rows: Rows) -> Iterator[Row]:
+    header = [name.strip().lower() for name in rows.header]
+    if "timestamp" not in header or "value" not in header:
+        raise rows.error('the header has no column "timestamp" or no column "value"')
+    at, of = header.index("timestamp"), header.index("value")
+    for cells in rows:
+        if len(cells) <= max(at, of):
+            raise rows.error(f"{len(cells)} columns, the header has {len(header)}")
+        try:
+            at_ms = _time(cells[at])
+        except ValueError as error:
+            raise rows.error(error) from None
+        yield Row(cells[at], cells[of], at_ms, _value(cells[of]))
 
 
-def _time(text: str, where: str) -> int:
+def _time(text: str) -> int:
     try:
         at = datetime.fromisoformat(text.strip())
         at_ms = round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
     except (ValueError, OverflowError):
-        raise FileError(f'{where}: "{text[:40]}" is no time in ISO 8601, such as 2026-01-01T00:00:00Z') from None
+        raise ValueError(f'"{text[:40]}" is no time in ISO 8601, such as 2026-01-01T00:00:00Z') from None
     if not EARLIEST <= at_ms <= LATEST:
-        raise FileError(f"{where}: {text[:40]} is not between 2000 and 2100")
+        raise ValueError(f"{text[:40]} is not between 2000 and 2100")
     return at_ms
 
 

@@ -131,6 +131,7 @@ def test_rows_that_are_missing_can_be_written(tmp_path: Path) -> None:
         (b"timestamp,value\n0001-01-01T00:00:00+23:00,1\n", ":2: "),
         (b"timestamp,value\n1999-01-01T00:00:00,1\n", ":2: 1999-01-01T00:00:00 is not between 2000 and 2100"),
         (b"timestamp,value\n2026-01-01T00:00:00\n", ":2: 1 columns, the header has 2"),
+        (b"timestamp,value\n2026-01-01T00:00:00,1,5\n", ":2: more cells than the 2 columns"),
         (b'timestamp,value\n"2026-01-01T00:00:00,1\n', ":2: "),
         (b"timestamp,value\n2026-01-01T00:00:00," + b"1" * 200_000 + b"\n", ": field larger than field limit"),
         (b"timestamp,value\n\xff\xfe,1\n", ": is not text in UTF-8"),
